@@ -1,0 +1,197 @@
+"""The preset's schema: every parameter of a run, with type, bounds, default, title, help, group and level.
+
+Widgets, CLI options, YAML keys and comments, the JSON schema and the reference page are derived from these fields.
+Names are those of TRL, transformers, PEFT and the Hub.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+BASIC, EXPERT = "basic", "expert"
+
+
+def parameter(default: Any, title: str, help: str, level: str = EXPERT, **bounds: Any) -> Any:
+    """A preset field: default, short title, one sentence of help, level of the form, pydantic bounds."""
+    return Field(default, title=title, description=help, json_schema_extra={"level": level}, **bounds)
+
+
+def _split_words(value: Any) -> Any:
+    """Let a list be written as "a, b" too, as a text box and `--set` give it."""
+    if isinstance(value, str):
+        return [word for word in value.replace(",", " ").split() if word]
+    return value
+
+
+Words = Annotated[list[str], BeforeValidator(_split_words)]
+
+
+class Section(BaseModel):
+    """A group of the form; unknown keys are refused and a loaded preset cannot be changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ModelSection(Section):
+    """Model"""
+
+    model_name_or_path: str = parameter(
+        "HuggingFaceTB/SmolLM2-135M-Instruct", "Base model",
+        "A model on the Hub (owner/name), a folder with safetensors, or a .gguf file.", BASIC, min_length=1)
+    model_revision: str = parameter(
+        "main", "Model revision", "Branch, tag or commit of the model on the Hub.", min_length=1)
+    load_in_4bit: bool = parameter(
+        False, "Load in 4 bit (QLoRA)",
+        "Holds the base model in 4 bit, about a quarter of the memory. Needs an NVIDIA GPU.", BASIC)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = parameter(
+        "auto", "Number format", "auto takes bfloat16 where the device computes it well, else the best it has.")
+    chat_template: Literal["model", "chatml"] = parameter(
+        "model", "Chat template",
+        "model uses the template that comes with the model; chatml gives one to a model without.")
+
+
+class DataSection(Section):
+    """Data"""
+
+    dataset_name: str = parameter(
+        "bundled:recipes", "Data set",
+        "An uploaded file, a data set on the Hub (owner/name), or bundled:recipes that comes with the studio.",
+        BASIC, min_length=1)
+    dataset_config: str = parameter("", "Configuration", "Name of the Hub data set's configuration; empty for its default.")
+    dataset_train_split: str = parameter("train", "Training split", "Split of the data set to learn from.", min_length=1)
+    dataset_test_split: str = parameter(
+        "", "Held-out split", "Split to judge by; empty holds back a share of the training split instead.")
+    test_size: float = parameter(
+        0.1, "Held-out share", "Share of the rows never trained on, to judge by. 0 holds back none.", BASIC, ge=0, le=0.9)
+    format: Literal["auto", "messages", "prompt_completion", "text"] = parameter(
+        "auto", "Shape of the rows",
+        "messages: chats; prompt_completion: question and answer; text: documents. auto looks at the columns.")
+    messages_column: str = parameter("", "Chat column", "Column with the list of messages; empty finds it.")
+    prompt_column: str = parameter("", "Prompt column", "Column with the question or instruction; empty finds it.")
+    completion_column: str = parameter("", "Answer column", "Column with the answer to learn; empty finds it.")
+    text_column: str = parameter("", "Text column", "Column with the plain text; empty finds it.")
+    system_prompt: str = parameter(
+        "", "System prompt", "Put before every chat that has no system message of its own.", BASIC)
+    max_rows: int = parameter(0, "Rows to use at most", "Takes only this many rows; 0 takes all.", ge=0)
+
+
+class MethodSection(Section):
+    """Method"""
+
+    name: Literal["sft"] = parameter("sft", "Method", "sft: learn from examples of good answers.", BASIC)
+    full_finetuning: bool = parameter(
+        False, "Train all weights",
+        "Off trains a small LoRA adapter. On trains the whole model: more memory, a lower learning rate.")
+    assistant_only_loss: bool = parameter(
+        True, "Learn from answers only", "In chats, only what the assistant says is learned, not the questions.")
+    completion_only_loss: bool = parameter(
+        True, "Learn from completions only", "In prompt and answer rows, only the answer is learned.")
+
+
+class LoraSection(Section):
+    """LoRA"""
+
+    r: int = parameter(16, "LoRA rank", "Size of the adapter. 8 to 32 serves most tasks.", BASIC, ge=1, le=1024)
+    lora_alpha: int = parameter(32, "LoRA alpha", "Strength of the adapter; one to two times the rank.", ge=1, le=4096)
+    lora_dropout: float = parameter(
+        0.0, "LoRA dropout", "Share of adapter inputs dropped while training; 0 is fastest.", ge=0, le=0.9)
+    target_modules: Words = parameter(
+        LORA_MODULES, "LoRA layers", "Linear layers that get an adapter.", min_length=1)
+    modules_to_save: Words = parameter(
+        [], "Layers trained whole", "For new vocabulary: embed_tokens lm_head. Costs much memory.")
+    use_rslora: bool = parameter(False, "Rank-stabilised LoRA", "Scales by the root of the rank; steadier at high ranks.")
+
+
+class TrainingSection(Section):
+    """Training"""
+
+    max_length: int = parameter(
+        1024, "Longest row (tokens)", "Longer rows are cut at the end. Memory grows with it.", BASIC, ge=16, le=1_048_576)
+    num_train_epochs: float = parameter(3, "Epochs", "How often the model sees each row.", BASIC, gt=0, le=1000)
+    max_steps: int = parameter(-1, "Steps at most", "Ends the run after this many steps; -1 leaves it to the epochs.", ge=-1)
+    per_device_train_batch_size: int = parameter(
+        2, "Batch size", "Rows the device works on at once.", BASIC, ge=1, le=4096)
+    gradient_accumulation_steps: int = parameter(
+        4, "Accumulation steps", "Batches added up before the weights move; costs time, not memory.", ge=1, le=4096)
+    learning_rate: float = parameter(
+        2e-4, "Learning rate", "Size of each correction. 2e-4 suits LoRA; 1e-5 to 5e-5 suits training all weights.",
+        BASIC, gt=0, le=1)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = parameter(
+        "linear", "Learning rate schedule", "How the learning rate falls over the run.")
+    warmup_ratio: float = parameter(
+        0.05, "Warm-up share", "Share of the steps over which the learning rate rises from zero.", ge=0, le=0.5)
+    weight_decay: float = parameter(0.001, "Weight decay", "Pulls weights towards zero; a guard against overfitting.", ge=0, le=1)
+    max_grad_norm: float = parameter(1.0, "Gradient limit", "Clips corrections larger than this; 0 clips none.", ge=0, le=100)
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = parameter(
+        "adamw_torch_fused", "Optimizer", "adamw_8bit saves memory on an NVIDIA GPU.")
+    packing: bool = parameter(
+        False, "Packing", "Joins short rows into full ones; much faster on a GPU, has no use on a CPU.")
+    gradient_checkpointing: bool = parameter(
+        True, "Gradient checkpointing", "Saves memory by computing parts twice; about a quarter slower.")
+    neftune_noise_alpha: float = parameter(
+        0.0, "NEFTune noise", "Noise on the embeddings that can help chat style; 0 is off, 5 is usual.", ge=0, le=100)
+    seed: int = parameter(3407, "Seed", "The same seed gives the same split, order and start.", ge=0, le=2**31 - 1)
+    logging_steps: int = parameter(1, "Log every (steps)", "How often loss and learning rate are noted.", ge=1)
+    save_steps: int = parameter(50, "Checkpoint every (steps)", "How often a run can be resumed from.", ge=1)
+    save_total_limit: int = parameter(3, "Checkpoints kept", "Older ones are deleted.", ge=1, le=1000)
+
+
+class EvaluationSection(Section):
+    """Evaluation"""
+
+    eval_strategy: Literal["no", "steps", "epoch"] = parameter(
+        "epoch", "Measure on held-out rows", "When the loss on held-out rows is measured.")
+    eval_steps: int = parameter(50, "Measure every (steps)", "Used when measuring by steps.", ge=1)
+    per_device_eval_batch_size: int = parameter(8, "Held-out batch size", "Rows measured at once.", ge=1, le=4096)
+    early_stopping_patience: int = parameter(
+        0, "Early stopping patience", "Stops after this many measurements without gain, and keeps the best weights; 0 is off.",
+        ge=0, le=1000)
+    compare_rows: int = parameter(
+        80, "Rows compared", "Held-out rows answered by base and tuned model after training; 0 skips it.", BASIC, ge=0, le=10_000)
+    metric: Literal["auto", "exact_match", "json_match", "token_f1"] = parameter(
+        "auto", "Metric", "How an answer is judged; auto takes json_match where all answers are JSON, else exact_match.")
+    max_new_tokens: int = parameter(
+        256, "Longest answer (tokens)", "Answers are cut after this many tokens.", ge=1, le=32_768)
+
+
+class ExportSection(Section):
+    """Export"""
+
+    save_merged: bool = parameter(
+        True, "Merge at the end", "Joins adapter and base model into one model that runs anywhere.", BASIC)
+    max_shard_size_gb: float = parameter(4, "File size at most (GB)", "Larger models are saved as several files.", gt=0, le=50)
+
+
+class PublishSection(Section):
+    """Publish"""
+
+    push_to_hub: bool = parameter(False, "Publish at the end", "Uploads the model to the Hub when the run is done.", BASIC)
+    hub_model_id: str = parameter("", "Repository", "Where to publish: owner/name on the Hub.", BASIC)
+    hub_private_repo: bool = parameter(True, "Private", "Only you and people you invite can see it.", BASIC)
+    what: Literal["merged", "adapter", "both"] = parameter(
+        "merged", "What to publish", "The merged model, the small adapter, or both in one repository.")
+
+    @model_validator(mode="after")
+    def _repository_named(self) -> "PublishSection":
+        if self.push_to_hub and not self.hub_model_id:
+            raise ValueError("publishing at the end needs a repository: set publish.hub_model_id to owner/name")
+        return self
+
+
+class Preset(Section):
+    """One whole run: what to train, on what, how, how to judge it, and where it goes."""
+
+    version: Literal[1] = parameter(SCHEMA_VERSION, "Version", "Version of the preset format.")
+    name: str = parameter("my-run", "Name", "A short name for lists and folders.", BASIC, min_length=1, max_length=80)
+    description: str = parameter("", "Purpose", "What the tuned model shall do, in a sentence.", BASIC, max_length=500)
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    method: MethodSection = MethodSection()
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    export: ExportSection = ExportSection()
+    publish: PublishSection = PublishSection()

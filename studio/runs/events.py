@@ -1,0 +1,220 @@
+"""The journal of a run (`events.jsonl`): write a line, read from an offset, fold the lines into a state.
+
+At any time one process writes: the supervisor, or the worker it is waiting for. Readers skip a torn last line and
+types they do not know, so a newer studio's folder can be read by an older one.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+PHASES = ("train", "evaluate", "merge", "publish")
+
+
+class RunStage(str, Enum):
+    """Where a run is; LOST means its machine restarted or went away while it ran."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    COMPLETED = "COMPLETED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+    LOST = "LOST"
+
+
+TERMINAL_STAGES = frozenset({RunStage.COMPLETED, RunStage.STOPPED, RunStage.FAILED, RunStage.LOST})
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal; `values` holds what the type carries besides sequence number, time and type."""
+
+    seq: int
+    time: str
+    type: str
+    values: dict[str, Any]
+
+
+class EventWriter:
+    """Appends events to a run's journal, one `write()` a line, continuing its sequence numbers."""
+
+    def __init__(self, run_dir: Path):
+        self._path = run_dir / "events.jsonl"
+        events, _ = read_events(run_dir)
+        self._seq = events[-1].seq if events else 0
+        self._file = open(self._path, "ab", buffering=0)
+        if self._path.stat().st_size and not self._path.read_bytes().endswith(b"\n"):
+            self._file.write(b"\n")
+
+    def stage(self, stage: RunStage, phase: str = "", message: str = "") -> None:
+        """The run enters a stage; `phase` is one of PHASES while something is worked on."""
+        self.write("stage", stage=stage.value, phase=phase, message=message)
+
+    def progress(self, phase: str, done: float, total: float, unit: str, message: str = "") -> None:
+        """How far a phase is: `done` of `total` in `unit` (steps, rows, files, bytes)."""
+        self.write("progress", phase=phase, done=done, total=total, unit=unit, message=message)
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Training metrics of a step, by TRL's names (loss, learning_rate, grad_norm, num_tokens, ...)."""
+        self.write("log", step=step, metrics=metrics)
+
+    def eval(self, step: int, metrics: dict[str, float]) -> None:
+        """Held-out metrics of a step (eval_loss, ...)."""
+        self.write("eval", step=step, metrics=metrics)
+
+    def checkpoint(self, step: int, path: str) -> None:
+        """A checkpoint was written; `path` is relative to the run folder."""
+        self.write("checkpoint", step=step, path=path)
+
+    def sample(self, prompt: str, expected: str, base: str, tuned: str) -> None:
+        """A held-out prompt with the wanted, the base model's and the tuned model's answer."""
+        self.write("sample", prompt=prompt, expected=expected, base=base, tuned=tuned)
+
+    def warning(self, message: str) -> None:
+        """Something the person should know that does not end the run."""
+        self.write("warning", message=message)
+
+    def error(self, phase: str, message: str, hint: str = "") -> None:
+        """A phase failed: its cause and the next step. The supervisor ends the run as FAILED."""
+        self.write("error", phase=phase, message=message, hint=hint)
+
+    def done(self, phase: str, result: dict[str, Any]) -> None:
+        """A phase ended well, with its facts (sizes in bytes, times in seconds, paths relative to the run)."""
+        self.write("done", phase=phase, result=result)
+
+    def write(self, type: str, **values: Any) -> None:
+        """Append one event."""
+        self._seq += 1
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"seq": self._seq, "time": time, "type": type, **values}, ensure_ascii=False, default=str)
+        self._file.write(line.encode() + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_events(run_dir: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Read the events from byte `offset` on; returns them and the offset behind the last whole line."""
+    try:
+        with open(run_dir / "events.jsonl", "rb") as file:
+            file.seek(0, os.SEEK_END)
+            if offset > file.tell():
+                offset = 0
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data.rfind(b"\n") + 1
+    events = [event for line in data[:whole].splitlines() if (event := _parse(line))]
+    return events, offset + whole
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        values = json.loads(line)
+        return Event(values.pop("seq"), values.pop("time"), values.pop("type"), values)
+    except (ValueError, KeyError, AttributeError):
+        return None
+
+
+@dataclass
+class PhaseState:
+    """What the journal says of one phase; times are ISO 8601 in UTC, "" when not reached."""
+
+    started_at: str = ""
+    ended_at: str = ""
+    done: float = 0
+    total: float = 0
+    unit: str = ""
+    message: str = ""
+    result: dict[str, Any] | None = None
+    error: str = ""
+    hint: str = ""
+
+
+@dataclass
+class RunState:
+    """The fold of a run's events."""
+
+    stage: RunStage = RunStage.QUEUED
+    phase: str = ""
+    message: str = ""
+    created_at: str = ""
+    started_at: str = ""
+    updated_at: str = ""
+    ended_at: str = ""
+    step: int = 0
+    phases: dict[str, PhaseState] = field(default_factory=dict)
+    logs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    evals: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    checkpoints: list[tuple[int, str]] = field(default_factory=list)
+    samples: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    error: str = ""
+    hint: str = ""
+
+    def apply(self, event: Event) -> None:
+        """Take one event into the state; unknown types only move `updated_at`."""
+        self.updated_at = event.time
+        handler = getattr(self, f"_on_{event.type}", None)
+        if handler:
+            handler(event)
+
+    def _on_stage(self, event: Event) -> None:
+        self.stage = RunStage(event.values["stage"])
+        self.phase, self.message = event.values["phase"], event.values["message"]
+        self.created_at = self.created_at or event.time
+        self.ended_at = event.time if self.stage in TERMINAL_STAGES else ""
+        if self.stage is RunStage.QUEUED:
+            self.error = self.hint = ""
+        if self.stage is RunStage.STARTING:
+            self.started_at = self.started_at or event.time
+            self.phases[self.phase] = PhaseState(started_at=event.time)
+            if self.phase == "train":
+                self.samples.clear()
+
+    def _on_progress(self, event: Event) -> None:
+        phase = self.phases.setdefault(event.values["phase"], PhaseState(started_at=event.time))
+        phase.done, phase.total = event.values["done"], event.values["total"]
+        phase.unit, phase.message = event.values["unit"], event.values["message"]
+        if phase.unit == "steps":
+            self.step = int(phase.done)
+
+    def _on_log(self, event: Event) -> None:
+        self._forget_later_steps(self.logs, event.values["step"])
+        self.logs.append((event.values["step"], event.values["metrics"]))
+
+    def _on_eval(self, event: Event) -> None:
+        self._forget_later_steps(self.evals, event.values["step"])
+        self.evals.append((event.values["step"], event.values["metrics"]))
+
+    def _on_checkpoint(self, event: Event) -> None:
+        self._forget_later_steps(self.checkpoints, event.values["step"])
+        self.checkpoints.append((event.values["step"], event.values["path"]))
+
+    def _on_sample(self, event: Event) -> None:
+        self.samples.append(event.values)
+
+    def _on_warning(self, event: Event) -> None:
+        self.warnings.append(event.values["message"])
+
+    def _on_error(self, event: Event) -> None:
+        self.error, self.hint = event.values["message"], event.values["hint"]
+        phase = self.phases.setdefault(event.values["phase"], PhaseState())
+        phase.error, phase.hint, phase.ended_at = self.error, self.hint, event.time
+
+    def _on_done(self, event: Event) -> None:
+        phase = self.phases.setdefault(event.values["phase"], PhaseState())
+        phase.result, phase.ended_at, phase.done = event.values["result"], event.time, phase.total
+
+    @staticmethod
+    def _forget_later_steps(history: list, step: int) -> None:
+        """After a resume from a checkpoint the steps behind it are trained, and written, again."""
+        while history and history[-1][0] >= step:
+            history.pop()

@@ -1,0 +1,90 @@
+"""What the environment decides, read once at start and passed on; no other module reads studio variables."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are kept, where the server listens, and who owns this studio.
+
+    `owners` empty means: nobody is barred (a studio on one's own machine). `data_is_lasting` is False where a restart
+    empties the disk, which the page then says.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 7860
+    on_space: bool = False
+    owners: tuple[str, ...] = ()
+    public_view: bool = False
+    password: str = ""
+    data_is_lasting: bool = True
+    presets_dir: Path = PROJECT_DIR / "presets"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.data_dir / "runs"
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.data_dir / "uploads"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
+
+    @property
+    def user_presets_dir(self) -> Path:
+        return self.data_dir / "presets"
+
+    @property
+    def playground_dir(self) -> Path:
+        return self.data_dir / "playground"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read `STUDIO_*` and the variables that a Space sets; create the data folder.
+
+        On a Space the data folder is the mounted volume `/data` where that is writable; without one the container's
+        own disk serves and `data_is_lasting` is False.
+        """
+        on_space = environ.get("SYSTEM") == "spaces" or "SPACE_ID" in environ
+        data_dir, lasting = _data_dir(environ, on_space)
+        for folder in ("runs", "uploads", "cache", "presets", "playground"):
+            (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        owners = environ.get("STUDIO_OWNER", environ.get("SPACE_AUTHOR_NAME", "") if on_space else "")
+        return cls(
+            data_dir=data_dir,
+            host=environ.get("STUDIO_HOST", "0.0.0.0" if on_space else "127.0.0.1"),
+            port=int(environ.get("STUDIO_PORT", "7860")),
+            on_space=on_space,
+            owners=tuple(name.strip() for name in owners.split(",") if name.strip()),
+            public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
+            password=environ.get("STUDIO_PASSWORD", ""),
+            data_is_lasting=lasting,
+        )
+
+
+def _data_dir(environ: Mapping[str, str], on_space: bool) -> tuple[Path, bool]:
+    if chosen := environ.get("STUDIO_DATA_DIR"):
+        return Path(chosen).expanduser().resolve(), True
+    if on_space:
+        volume = Path("/data")
+        return (volume / "fine-tune-studio", True) if _writable(volume) else (Path.home() / "studio-data", False)
+    base = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base.resolve() / "fine-tune-studio", True
+
+
+def _writable(folder: Path) -> bool:
+    """Bucket mounts may refuse a write whatever their mode bits say, so try one."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
