@@ -14,7 +14,8 @@ class Settings:
     """Where things are kept, where the server listens, and who owns this studio.
 
     `owners` empty means: nobody is barred (a studio on one's own machine). `data_is_lasting` is False where a restart
-    empties the disk, which the page then says.
+    empties the disk, which the page then says. `worker_module` is started for each phase of a run; tests put a scripted
+    one there.
     """
 
     data_dir: Path
@@ -26,6 +27,7 @@ class Settings:
     password: str = ""
     data_is_lasting: bool = True
     presets_dir: Path = PROJECT_DIR / "presets"
+    worker_module: str = "studio.worker"
 
     @property
     def runs_dir(self) -> Path:
@@ -68,6 +70,7 @@ class Settings:
             public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
             password=environ.get("STUDIO_PASSWORD", ""),
             data_is_lasting=lasting,
+            worker_module=environ.get("STUDIO_WORKER_MODULE", "studio.worker"),
         )
 
 

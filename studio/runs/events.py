@@ -6,7 +6,7 @@ types they do not know, so a newer studio's folder can be read by an older one.
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -125,7 +125,11 @@ def _parse(line: bytes) -> Event | None:
 
 @dataclass
 class PhaseState:
-    """What the journal says of one phase; times are ISO 8601 in UTC, "" when not reached."""
+    """What the journal says of one phase; times are ISO 8601 in UTC, "" when not reached.
+
+    `paced_from` is the time and amount of the first progress, `paced_at` the time of the last: the pace lies between,
+    free of the start-up.
+    """
 
     started_at: str = ""
     ended_at: str = ""
@@ -133,6 +137,8 @@ class PhaseState:
     total: float = 0
     unit: str = ""
     message: str = ""
+    paced_from: tuple[str, float] | None = None
+    paced_at: str = ""
     result: dict[str, Any] | None = None
     error: str = ""
     hint: str = ""
@@ -159,6 +165,12 @@ class RunState:
     error: str = ""
     hint: str = ""
 
+    def copy(self) -> "RunState":
+        """A state of its own for a reader: the lists are new, their entries are never changed in place."""
+        return replace(self, phases={name: replace(phase) for name, phase in self.phases.items()}, logs=list(self.logs),
+                       evals=list(self.evals), checkpoints=list(self.checkpoints), samples=list(self.samples),
+                       warnings=list(self.warnings))
+
     def apply(self, event: Event) -> None:
         """Take one event into the state; unknown types only move `updated_at`."""
         self.updated_at = event.time
@@ -181,6 +193,9 @@ class RunState:
 
     def _on_progress(self, event: Event) -> None:
         phase = self.phases.setdefault(event.values["phase"], PhaseState(started_at=event.time))
+        if phase.unit != event.values["unit"] or phase.paced_from is None:
+            phase.paced_from = (event.time, event.values["done"])
+        phase.paced_at = event.time
         phase.done, phase.total = event.values["done"], event.values["total"]
         phase.unit, phase.message = event.values["unit"], event.values["message"]
         if phase.unit == "steps":

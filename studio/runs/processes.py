@@ -27,9 +27,13 @@ class ProcessMark:
     def to_json(self) -> dict:
         return asdict(self)
 
+    def same_host(self) -> bool:
+        """Whether the process was started on this machine."""
+        return self.host == socket.gethostname()
+
     def same_boot(self) -> bool:
         """Whether the process was started on this machine since it last booted (clocks may shift a little)."""
-        return self.host == socket.gethostname() and abs(self.boot_time - psutil.boot_time()) < 60
+        return self.same_host() and abs(self.boot_time - psutil.boot_time()) < 60
 
     def is_alive(self) -> bool:
         """Whether exactly this process still runs; a zombie does not."""

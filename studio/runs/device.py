@@ -1,0 +1,132 @@
+"""The device runs are trained on: what it is (asked without torch) and the slot that lets one run use it at a time."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+from studio.runs.events import RunStage, read_events
+from studio.runs.liveness import is_watched
+from studio.settings import Settings
+
+
+@dataclass(frozen=True)
+class Device:
+    """A training device; sizes in bytes. `capability` is CUDA's compute capability, 0 on a CPU."""
+
+    kind: str
+    name: str
+    memory_bytes: int
+    memory_used_bytes: int
+    cores: int
+    capability: float = 0
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.kind == "cuda"
+
+
+def probe_device() -> Device:
+    """The first visible NVIDIA GPU, else the CPU with the memory this process may use."""
+    return _first_gpu() or Device(
+        "cpu", f"CPU, {_cores()} cores", _memory_limit_bytes(), psutil.virtual_memory().used, _cores())
+
+
+def _first_gpu() -> Device | None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if shutil.which("nvidia-smi") is None or visible in ("", "-1") or os.environ.get("UNSLOTH_FORCE_CPU") == "1":
+        return None
+    command = ["nvidia-smi", f"--id={visible}", "--format=csv,noheader,nounits",
+               "--query-gpu=name,memory.total,memory.used,compute_cap"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if result.returncode != 0:
+        return None
+    name, total, used, capability = (part.strip() for part in result.stdout.splitlines()[0].split(","))
+    mebibyte = 1024**2
+    return Device("cuda", name, int(total) * mebibyte, int(used) * mebibyte, _cores(), float(capability))
+
+
+@lru_cache
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@lru_cache
+def _memory_limit_bytes() -> int:
+    """The machine's memory, or the container's limit where that is smaller."""
+    total = psutil.virtual_memory().total
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(path).read_text()))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+class DeviceSlot:
+    """The right to use the device, held as a lock that the system frees when its holders die.
+
+    It lies on the machine's own disk, never on the data folder, where a mounted bucket may know no locks.
+    """
+
+    def __init__(self, settings: Settings):
+        self._runs_dir = settings.runs_dir
+        key = hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"fine-tune-studio-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._path = folder / f"{key}.lock"
+        self._file = None
+
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The lock's descriptor, for a worker that shall hold it too; empty when not held."""
+        return (self._file.fileno(),) if self._file else ()
+
+    def take(self, run_id: str) -> bool:
+        """Take the slot if it is free and no run waits longer; returns whether it is held now."""
+        if self._someone_waits_longer(run_id):
+            return False
+        file = open(self._path, "w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def give_back(self) -> None:
+        """Free the slot; nothing happens if it is not held."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _someone_waits_longer(self, run_id: str) -> bool:
+        own = _waiting_since(self._runs_dir / run_id)
+        for entry in os.scandir(self._runs_dir):
+            if entry.name == run_id or entry.name.startswith("."):
+                continue
+            since = _waiting_since(Path(entry.path))
+            if since and (since, entry.name) < (own, run_id) and is_watched(Path(entry.path), 0):
+                return True
+        return False
+
+
+def _waiting_since(run_dir: Path) -> str:
+    """When a waiting run entered the queue (ISO 8601), "" if it does not wait."""
+    stages = [event for event in read_events(run_dir)[0] if event.type == "stage"]
+    return stages[-1].time if stages and stages[-1].values["stage"] == RunStage.QUEUED.value else ""

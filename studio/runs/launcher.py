@@ -1,0 +1,109 @@
+"""Start, stop, resume: the only place that starts a run's supervisor or asks it to end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from studio.errors import RunError
+from studio.preset.schema import Preset
+from studio.runs.events import RunStage
+from studio.runs.liveness import read_marks
+from studio.runs.processes import terminate_group
+from studio.runs.store import RunStore, RunView
+from studio.settings import PROJECT_DIR
+
+KILL_GRACE_S = 2
+
+
+def start(store: RunStore, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "",
+          environment: dict[str, str] | None = None) -> str:
+    """Create a run and start its supervisor; returns the run's id at once.
+
+    `environment` reaches the child only (a Hub token belongs there). Raises `RunError` if nothing can be written.
+    """
+    run_id = store.create(preset, name=name, origin=origin, parent=parent)
+    _spawn(store, run_id, planned_phases(preset), environment)
+    return run_id
+
+
+def stop(store: RunStore, run_id: str) -> None:
+    """Ask a run to stop: the first time after this step with a checkpoint, the second time at once.
+
+    Raises `RunError` if it is not live.
+    """
+    view = store.get(run_id)
+    if not view.is_live:
+        raise RunError(f"{view.name} is not running; it is {view.state.stage.value.lower()}.", "There is nothing to stop.")
+    request = view.run_dir / "stop_request"
+    if not request.exists():
+        request.write_text("stop\n")
+        return
+    request.write_text("kill\n")
+    marks = read_marks(view.run_dir)
+    if "supervisor" in marks and not marks["supervisor"].is_alive() and "worker" in marks and marks["worker"].is_alive():
+        terminate_group(marks["worker"].pid, KILL_GRACE_S)
+
+
+def resume(store: RunStore, run_id: str, environment: dict[str, str] | None = None) -> list[str]:
+    """Continue a run that ended early, from its last checkpoint or its first unfinished phase; returns the phases.
+
+    Raises `RunError` if it is live or has nothing left to do.
+    """
+    view = store.get(run_id)
+    phases = remaining_phases(view)
+    if not phases:
+        raise RunError(f"{view.name} is complete.", "Clone it to train again with other settings.")
+    run_phases(store, run_id, phases, environment)
+    return phases
+
+
+def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run some phases of a finished run again (evaluate, merge, publish). Raises `RunError` if it is live."""
+    view = store.get(run_id)
+    if view.is_live:
+        raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).", "Wait for it, or stop it first.")
+    if "train" not in phases and not (view.has_adapter or view.has_merged):
+        raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
+    (view.run_dir / "stop_request").unlink(missing_ok=True)
+    _spawn(store, run_id, phases, environment)
+
+
+def planned_phases(preset: Preset) -> list[str]:
+    """The phases a preset asks for, in order."""
+    wanted = {
+        "train": True,
+        "evaluate": preset.evaluation.compare_rows > 0,
+        "merge": (preset.export.save_merged or _pushes_merged(preset)) and not preset.method.full_finetuning,
+        "publish": preset.publish.push_to_hub,
+    }
+    return [phase for phase, asked in wanted.items() if asked]
+
+
+def remaining_phases(view: RunView) -> list[str]:
+    """The planned phases that have not ended well yet. A training that was stopped early counts as unfinished."""
+    phases = view.state.phases
+    planned = planned_phases(view.preset)
+    for position, phase in enumerate(planned):
+        done = phases[phase].result if phase in phases else None
+        if done is None or (phase == "train" and view.state.stage is RunStage.STOPPED and done.get("stopped")):
+            return planned[position:]
+    return []
+
+
+def _pushes_merged(preset: Preset) -> bool:
+    return preset.publish.push_to_hub and preset.publish.what != "adapter"
+
+
+def _spawn(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None) -> None:
+    run_dir: Path = store.run_dir(run_id)
+    settings = store.settings
+    child_environment = os.environ | {
+        "STUDIO_DATA_DIR": str(settings.data_dir), "STUDIO_WORKER_MODULE": settings.worker_module,
+        "PYTHONUNBUFFERED": "1"} | (environment or {})
+    # a file, never a pipe that somebody must drain: a closed page would freeze the training
+    with open(run_dir / "worker.log", "ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "studio.runs.supervisor", str(run_dir), "--phases", ",".join(phases)],
+            cwd=PROJECT_DIR, env=child_environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True)
