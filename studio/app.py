@@ -1,0 +1,44 @@
+"""Builds the page and serves it: `build_app(settings)` for tests, `launch(settings)` for everyone else."""
+
+from contextlib import asynccontextmanager
+
+import gradio as gr
+from fastapi import FastAPI
+
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.ui.downloads import build_downloads
+from studio.ui.layout import build_layout
+from studio.ui.texts import text
+from studio.ui.theme import STYLE_SHEET, build_theme
+
+MAX_UPLOAD = "2gb"
+CACHE_SWEEP_S, CACHE_LIFE_S = 3600, 86400
+
+
+def build_app(settings: Settings, open_run: str = "", store: RunStore | None = None) -> gr.Blocks:
+    """The whole page. `open_run` is the id of the run it opens with where the address names none."""
+    with gr.Blocks(
+        analytics_enabled=False, title=text("app.title"), fill_width=True, delete_cache=(CACHE_SWEEP_S, CACHE_LIFE_S),
+    ) as demo:
+        build_layout(settings, store or RunStore(settings), open_run)
+    return demo
+
+
+def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = False) -> gr.Blocks:
+    """Serve the page at `settings.host:port` until interrupted (or return at once with `prevent_thread_lock`)."""
+    store = RunStore(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI):
+        app.mount("/download", build_downloads(settings, store, app))
+        yield
+
+    demo = build_app(settings, open_run, store)
+    demo.launch(
+        server_name=settings.host, server_port=settings.port, prevent_thread_lock=prevent_thread_lock,
+        theme=build_theme(), css_paths=STYLE_SHEET, ssr_mode=False, run_history=False, enable_monitoring=False,
+        show_error=False, footer_links=[], max_file_size=MAX_UPLOAD, quiet=prevent_thread_lock,
+        auth=("owner" if not settings.owners else settings.owners[0], settings.password) if settings.password else None,
+        app_kwargs={"lifespan": lifespan, "openapi_url": None})
+    return demo

@@ -1,0 +1,50 @@
+"""Files of a run as plain downloads, `/download/<run_id>/<name>`: streamed, never copied into Gradio's cache.
+
+Gradio's login does not cover routes of our own, so each request is checked here.
+"""
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse
+
+from studio.errors import RunError
+from studio.runs.store import RunStore
+from studio.settings import Settings
+
+# what a run may hand out, by the name in the link
+FILES = {
+    "preset.yaml": "text/yaml; charset=utf-8", "worker.log": "text/plain; charset=utf-8",
+    "events.jsonl": "application/x-ndjson", "environment.json": "application/json", "report.json": "application/json",
+    "predictions.jsonl": "application/x-ndjson", "card.md": "text/markdown; charset=utf-8",
+}
+
+
+def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) -> FastAPI:
+    """The sub-application that serves `FILES`; mount it at `/download`."""
+    downloads = FastAPI(openapi_url=None)
+
+    @downloads.get("/{run_id}/{name}")
+    def download(run_id: str, name: str, request: Request) -> FileResponse:
+        if not _may_look(settings, gradio_app, request):
+            raise HTTPException(401, "Sign in first.")
+        if name not in FILES:
+            raise HTTPException(404, "There is no such file.")
+        try:
+            path = store.run_dir(run_id) / name
+        except RunError as error:
+            raise HTTPException(404, str(error)) from None
+        if not path.is_file():
+            raise HTTPException(404, "The run has not written this file.")
+        return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}", headers={"Cache-Control": "no-store"})
+
+    return downloads
+
+
+def _may_look(settings: Settings, gradio_app: FastAPI, request: Request) -> bool:
+    """The rule of `access.may_look`, read from the request's cookies as Gradio itself does."""
+    if settings.password:
+        cookies = (f"access-token-{gradio_app.cookie_id}", f"access-token-unsecure-{gradio_app.cookie_id}")
+        return any(gradio_app.tokens.get(request.cookies.get(name)) for name in cookies)
+    if not settings.owners or settings.public_view:
+        return True
+    info = request.scope.get("session", {}).get("oauth_info")
+    return info is not None and info["userinfo"]["preferred_username"] in settings.owners
