@@ -1,0 +1,67 @@
+# `make demo` fine-tunes a small model and opens the studio; `make test` runs every test. Both install what they need.
+
+VENV ?= .venv
+PORT ?= 7860
+SERVE ?= 1
+PY := $(VENV)/bin/python
+# The first Python of at least 3.11 on the path.
+PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13,$(shell \
+	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: help demo studio test lint lock chromium
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     fine-tune the quickstart model, then open the studio (SERVE=0: end after the run)"
+	@echo "make studio   open the studio at http://localhost:$(PORT)"
+	@echo "make test     run every test"
+	@echo "make lint     check the style"
+	@echo "make lock     renew requirements.txt and requirements-dev.txt"
+
+demo: $(INSTALLED)
+	$(PY) -m studio run presets/quickstart.yaml --follow
+ifneq ($(SERVE),0)
+	$(PY) -m studio serve --port $(PORT)
+endif
+
+studio: $(INSTALLED)
+	$(PY) -m studio serve --port $(PORT)
+
+# Layer by layer, the quickest first; a layer that fails ends the run.
+test: $(INSTALLED_DEV) chromium
+	set -e; for layer in unit app ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer; done
+
+lint: $(INSTALLED_DEV)
+	$(PY) -m ruff check .
+
+# The pins are the same everywhere; only the "+cpu" of a local torch build is this machine's own.
+lock: $(INSTALLED_DEV)
+	$(PY) -m uv pip compile requirements.in -o requirements.txt --upgrade --quiet \
+		--python-version 3.11 --custom-compile-command "make lock"
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+	$(PY) -m uv pip compile requirements-dev.in -c requirements.txt -o requirements-dev.txt --upgrade --quiet \
+		--python-version 3.11 --custom-compile-command "make lock"
+
+$(PY):
+	$(if $(PYTHON),,$(error No Python 3.11 or newer found: install one, or name it with PYTHON=/path/to/python))
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.txt requirements-unsloth.txt | $(PY)
+	@echo "Installing the studio into $(VENV): about 2 GB with a CPU build of torch, 7 GB with CUDA."
+	$(PY) -m pip install -r requirements.txt
+	$(PY) -m pip install --no-deps -r requirements-unsloth.txt
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	$(PY) -m pip install -r requirements-dev.txt
+	@touch $@
+
+chromium:
+	@command -v chromium >/dev/null || { \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+			apt-get update -q && apt-get install -q -y --no-install-recommends chromium; \
+		else \
+			echo "The browser tests need Chromium: sudo apt-get install chromium, then make test again."; exit 1; \
+		fi; }
