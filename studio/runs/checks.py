@@ -1,0 +1,133 @@
+"""The preflight: what would make a run fail on this machine, said before it starts, each with what to change."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from studio.errors import StudioError
+from studio.preset.schema import Preset
+from studio.runs.device import Device
+from studio.runs.estimates import GIB, MemoryEstimate, Verdict, disk_bytes
+from studio.runs.model_shape import ModelShape
+
+CUDA_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit"})
+# bfloat16 came to NVIDIA cards with this compute capability (Ampere)
+BFLOAT16_CAPABILITY = 8.0
+DISK_RESERVE_BYTES = 1 * GIB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know before the start: an error stops the run, a warning and an info do not.
+
+    `fix` holds the preset fields that would settle it, as {dotted name: value}; empty where a person must decide.
+    """
+
+    level: Literal["error", "warning", "info"]
+    message: str
+    hint: str = ""
+    field: str = ""
+    fix: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: StudioError) -> "Finding":
+        """The finding that a failed check amounts to."""
+        return cls("error", error.message, error.hint, error.field)
+
+
+def check_device(preset: Preset, device: Device) -> list[Finding]:
+    """What the preset asks for and this device cannot do. It is refused, never quietly replaced."""
+    return _check_cpu(preset) if not device.is_gpu else _check_gpu(preset, device)
+
+
+def _check_cpu(preset: Preset) -> list[Finding]:
+    found = []
+    if preset.model.load_in_4bit:
+        found.append(Finding(
+            "error", "Loading in 4 bit needs an NVIDIA GPU, and this machine has none.",
+            "Turn off Load in 4 bit, and choose a model small enough for the CPU.",
+            "model.load_in_4bit", {"model.load_in_4bit": False}))
+    if preset.training.packing:
+        found.append(Finding(
+            "error", "Packing needs an NVIDIA GPU: on a CPU packed rows would read each other.",
+            "Turn off Packing.", "training.packing", {"training.packing": False}))
+    if preset.training.optim in CUDA_OPTIMIZERS:
+        found.append(Finding(
+            "error", f"The optimizer {preset.training.optim} needs an NVIDIA GPU.",
+            "Take adamw_torch_fused.", "training.optim", {"training.optim": "adamw_torch_fused"}))
+    if preset.model.dtype == "float16":
+        found.append(Finding(
+            "error", "Training in float16 needs an NVIDIA GPU.", "Set the number format to auto.",
+            "model.dtype", {"model.dtype": "auto"}))
+    return found
+
+
+def _check_gpu(preset: Preset, device: Device) -> list[Finding]:
+    found = []
+    if preset.model.dtype == "bfloat16" and device.capability < BFLOAT16_CAPABILITY:
+        found.append(Finding(
+            "error", f"{device.name} does not compute bfloat16.", "Set the number format to auto; it takes float16 here.",
+            "model.dtype", {"model.dtype": "auto"}))
+    if preset.model.load_in_4bit and preset.method.full_finetuning:
+        found.append(Finding(
+            "error", "All weights cannot be trained while the model is held in 4 bit.",
+            "Turn off one of the two.", "method.full_finetuning", {"model.load_in_4bit": False}))
+    return found
+
+
+def check_settings(preset: Preset) -> list[Finding]:
+    """Combinations of fields that are allowed but rarely meant."""
+    found = []
+    evaluation, training = preset.evaluation, preset.training
+    if evaluation.early_stopping_patience and evaluation.eval_strategy == "no":
+        found.append(Finding(
+            "error", "Early stopping needs a measurement on held-out rows, and it is switched off.",
+            "Measure by epoch, or set the patience to 0.", "evaluation.early_stopping_patience",
+            {"evaluation.eval_strategy": "epoch"}))
+    if preset.data.test_size == 0 and not preset.data.dataset_test_split and not preset.data.dataset_name.startswith("bundled:"):
+        if evaluation.eval_strategy != "no" or evaluation.compare_rows:
+            found.append(Finding(
+                "warning", "No rows are held out, so nothing will tell whether the tuned model is better.",
+                "Hold out a tenth of the rows.", "data.test_size", {"data.test_size": 0.1}))
+    if preset.method.full_finetuning and training.learning_rate > 1e-4:
+        found.append(Finding(
+            "warning", f"A learning rate of {training.learning_rate:g} is high for training all weights.",
+            "2e-5 is usual.", "training.learning_rate", {"training.learning_rate": 2e-5}))
+    return found
+
+
+def check_memory(preset: Preset, estimate: MemoryEstimate, device: Device) -> list[Finding]:
+    """Whether the run fits the device, with the settings that save most."""
+    verdict = estimate.verdict(device)
+    if verdict is Verdict.FITS:
+        return []
+    needed, there = estimate.total / GIB, device.memory_bytes / GIB
+    words = "will not fit" if verdict is Verdict.TOO_BIG else "may not fit"
+    return [Finding(
+        "error" if verdict is Verdict.TOO_BIG else "warning",
+        f"The run needs about {needed:.1f} GB of memory and {words} into the {there:.1f} GB of {device.name}.",
+        "Lower the batch size or the longest row, or choose a smaller model.",
+        "training.per_device_train_batch_size", _smaller(preset, device))]
+
+
+def check_disk(preset: Preset, shape: ModelShape, free_bytes: int) -> list[Finding]:
+    """Whether checkpoints and the merged model fit the disk that holds the data folder."""
+    needed = disk_bytes(preset, shape) + DISK_RESERVE_BYTES
+    if free_bytes >= needed:
+        return []
+    return [Finding(
+        "error", f"The run will write about {needed / GIB:.1f} GB and only {free_bytes / GIB:.1f} GB of disk are free.",
+        "Delete old runs, keep fewer checkpoints, or set STUDIO_DATA_DIR to a larger disk.",
+        "training.save_total_limit", {"training.save_total_limit": 1} if preset.training.save_total_limit > 1 else {})]
+
+
+def _smaller(preset: Preset, device: Device) -> dict[str, Any]:
+    """The one change that saves most memory and keeps the effective batch."""
+    training = preset.training
+    if device.is_gpu and not preset.model.load_in_4bit and not preset.method.full_finetuning:
+        return {"model.load_in_4bit": True}
+    if training.per_device_train_batch_size > 1:
+        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        return {"training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": rows}
+    if not training.gradient_checkpointing:
+        return {"training.gradient_checkpointing": True}
+    return {"training.max_length": max(16, training.max_length // 2)}

@@ -1,0 +1,96 @@
+"""The numbers of a model's architecture that memory and time depend on, read from its config.json without weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A dense decoder: sizes in units, layers and heads as counts."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    vocab_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    tie_word_embeddings: bool
+    max_position_embeddings: int
+
+    @property
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of each linear layer of one block, by the name PEFT targets."""
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        h, m = self.hidden_size, self.intermediate_size
+        return {"q_proj": (h, queries), "k_proj": (h, keys), "v_proj": (h, keys), "o_proj": (queries, h),
+                "gate_proj": (h, m), "up_proj": (h, m), "down_proj": (m, h)}
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights in the linear layers of all blocks: what 4-bit loading shrinks and LoRA adapts."""
+        return self.num_hidden_layers * sum(a * b for a, b in self.linear_shapes.values())
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Weights of embedding and output head; shared ones are counted once."""
+        return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        return self.linear_parameters + self.embedding_parameters + (2 * self.num_hidden_layers + 1) * self.hidden_size
+
+    def lora_parameters(self, r: int, target_modules: list[str]) -> int:
+        """Weights of a LoRA adapter of rank `r`; modules the architecture does not name count nothing."""
+        targets = [shape for name, shape in self.linear_shapes.items() if name in target_modules]
+        return self.num_hidden_layers * sum(r * (a + b) for a, b in targets)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ModelShape":
+        """Read transformers' config.json (its text part for a multimodal model).
+
+        Raises `ModelError` where it is not a dense decoder of the usual kind.
+        """
+        text = config.get("text_config", config)
+        try:
+            heads, hidden = text["num_attention_heads"], text["hidden_size"]
+            return cls(
+                hidden_size=hidden, intermediate_size=text["intermediate_size"],
+                num_hidden_layers=text["num_hidden_layers"], vocab_size=text["vocab_size"], num_attention_heads=heads,
+                num_key_value_heads=text.get("num_key_value_heads") or heads,
+                head_dim=text.get("head_dim") or hidden // heads,
+                tie_word_embeddings=text.get("tie_word_embeddings", True),
+                max_position_embeddings=text.get("max_position_embeddings", 0))
+        except (KeyError, TypeError):
+            kind = config.get("model_type", "unknown")
+            raise ModelError(f'The size of a "{kind}" model cannot be worked out from its config.json.',
+                             "The run can still start; watch its memory.", "model.model_name_or_path") from None
+
+
+# Published shapes of the models in our presets, for machines that cannot ask the Hub.
+KNOWN_CONFIGS: dict[str, dict[str, Any]] = {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": dict(
+        model_type="llama", hidden_size=576, intermediate_size=1536, num_hidden_layers=30, vocab_size=49152,
+        num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True, max_position_embeddings=8192),
+    "Qwen/Qwen2.5-1.5B-Instruct": dict(
+        model_type="qwen2", hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, vocab_size=151936,
+        num_attention_heads=12, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=32768),
+    "Qwen/Qwen2.5-3B-Instruct": dict(
+        model_type="qwen2", hidden_size=2048, intermediate_size=11008, num_hidden_layers=36, vocab_size=151936,
+        num_attention_heads=16, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=32768),
+    "Qwen/Qwen3-1.7B-Base": dict(
+        model_type="qwen3", hidden_size=2048, intermediate_size=6144, num_hidden_layers=28, vocab_size=151936,
+        num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        max_position_embeddings=32768),
+    "Qwen/Qwen3-4B-Instruct-2507": dict(
+        model_type="qwen3", hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, vocab_size=151936,
+        num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        max_position_embeddings=262144),
+    "Qwen/Qwen3-4B-Base": dict(
+        model_type="qwen3", hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, vocab_size=151936,
+        num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        max_position_embeddings=32768),
+}
