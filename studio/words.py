@@ -62,6 +62,11 @@ def money(dollars: float) -> str:
     return f"${dollars:,.2f}"
 
 
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one ISO 8601 time to another."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
 def age(time: str, now: datetime | None = None) -> str:
     """How long ago an ISO 8601 time was: "just now", "5 min ago"."""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds()

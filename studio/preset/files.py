@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from studio.errors import PresetError
 from studio.preset.flatten import flatten, leaves, nest, sections
 from studio.preset.schema import Preset
+from studio.settings import Settings
 
 MAX_PRESET_BYTES = 256 * 1024
 
@@ -119,6 +120,11 @@ def diff(before: Preset, after: Preset) -> list[Difference]:
     """List the parameters in which two presets differ, in schema order."""
     old, new = flatten(before), flatten(after)
     return [Difference(name, old[name], new[name]) for name in old if old[name] != new[name]]
+
+
+def list_presets(settings: Settings) -> list[Path]:
+    """The presets that come with the studio, then the person's own, each in order of name."""
+    return sorted(settings.presets_dir.glob("*.yaml")) + sorted(settings.user_presets_dir.glob("*.yaml"))
 
 
 def header(path: Path) -> str:

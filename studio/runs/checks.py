@@ -1,6 +1,7 @@
 """The preflight: what would make a run fail on this machine, said before it starts, each with what to change."""
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from studio.errors import StudioError
@@ -26,7 +27,7 @@ class Finding:
     message: str
     hint: str = ""
     field: str = ""
-    fix: dict[str, Any] = field(default_factory=dict)
+    fix: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, error: StudioError) -> "Finding":
@@ -83,16 +84,21 @@ def check_settings(preset: Preset) -> list[Finding]:
             "error", "Early stopping needs a measurement on held-out rows, and it is switched off.",
             "Measure by epoch, or set the patience to 0.", "evaluation.early_stopping_patience",
             {"evaluation.eval_strategy": "epoch"}))
-    if preset.data.test_size == 0 and not preset.data.dataset_test_split and not preset.data.dataset_name.startswith("bundled:"):
-        if evaluation.eval_strategy != "no" or evaluation.compare_rows:
-            found.append(Finding(
-                "warning", "No rows are held out, so nothing will tell whether the tuned model is better.",
-                "Hold out a tenth of the rows.", "data.test_size", {"data.test_size": 0.1}))
+    judged = evaluation.eval_strategy != "no" or evaluation.compare_rows > 0
+    if judged and not _holds_out(preset):
+        found.append(Finding(
+            "warning", "No rows are held out, so nothing will tell whether the tuned model is better.",
+            "Hold out a tenth of the rows.", "data.test_size", {"data.test_size": 0.1}))
     if preset.method.full_finetuning and training.learning_rate > 1e-4:
         found.append(Finding(
             "warning", f"A learning rate of {training.learning_rate:g} is high for training all weights.",
             "2e-5 is usual.", "training.learning_rate", {"training.learning_rate": 2e-5}))
     return found
+
+
+def _holds_out(preset: Preset) -> bool:
+    data = preset.data
+    return data.test_size > 0 or bool(data.dataset_test_split) or data.dataset_name.startswith("bundled:")
 
 
 def check_memory(preset: Preset, estimate: MemoryEstimate, device: Device) -> list[Finding]:

@@ -5,7 +5,7 @@ in ten within 28 % on an unseen stack); the CPU constants were measured with Smo
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from studio.preset.schema import Preset
 from studio.runs.device import Device
@@ -33,7 +33,7 @@ DEQUANTISE_SECONDS_PER_BILLION = 0.020
 START_UP_S = {"cpu": 25, "cuda": 60}
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """Whether a run fits the device's memory."""
 
     FITS = "fits"

@@ -8,14 +8,14 @@ import json
 import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 PHASES = ("train", "evaluate", "merge", "publish")
 
 
-class RunStage(str, Enum):
+class RunStage(StrEnum):
     """Where a run is; LOST means its machine restarted or went away while it ran."""
 
     QUEUED = "QUEUED"

@@ -1,0 +1,227 @@
+"""`python -m studio ...`: parse, call one function of the core, print. A person's mistake ends with exit code 2."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from studio import start, terminal
+from studio.errors import PresetError, StudioError
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs import launcher
+from studio.runs.events import RunStage
+from studio.runs.store import RunStore, RunView
+from studio.settings import Settings
+
+EXIT_MISTAKE = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 the run did not complete, 2 the request was refused."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(RunStore(Settings.from_environment()), arguments) or 0
+    except StudioError as error:
+        if arguments.json:
+            print(json.dumps({"error": error.message, "hint": error.hint, "field": error.field}))
+        else:
+            print(f"{error}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except BrokenPipeError:
+        return 0
+
+
+def _serve(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import app  # gradio takes seconds to import and no other command needs it
+
+    app.launch(store.settings, open_run=store.find(arguments.open).run_id if arguments.open else "")
+
+
+def _run(store: RunStore, arguments: argparse.Namespace) -> int:
+    preset, origin = _preset(store.settings, arguments)
+    findings = start.check(preset, store.settings)
+    if not arguments.json:
+        terminal.print_findings(findings)
+    run_id = start.start(store, preset, name=arguments.name, origin=origin, findings=findings)
+    if arguments.detach:
+        _print(arguments, {"run_id": run_id}, lambda: terminal.print_started(store.get(run_id)))
+        return 0
+    return _followed(store, run_id, arguments)
+
+
+def _check(store: RunStore, arguments: argparse.Namespace) -> int:
+    preset, _ = _preset(store.settings, arguments)
+    findings = start.check(preset, store.settings)
+    _print(arguments, [vars(finding) for finding in findings], lambda: terminal.print_findings(findings, say_clear=True))
+    return EXIT_MISTAKE if any(finding.level == "error" for finding in findings) else 0
+
+
+def _runs(store: RunStore, arguments: argparse.Namespace) -> None:
+    views = store.list()
+    _print(arguments, [terminal.facts(view) for view in views], lambda: terminal.print_runs(views))
+
+
+def _show(store: RunStore, arguments: argparse.Namespace) -> None:
+    view = store.find(arguments.run)
+    _print(arguments, terminal.facts(view), lambda: terminal.print_run(view))
+
+
+def _follow(store: RunStore, arguments: argparse.Namespace) -> int:
+    return _followed(store, store.find(arguments.run).run_id, arguments)
+
+
+def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
+    view = store.find(arguments.run)
+    asked_before = view.state.stage is RunStage.STOPPING
+    launcher.stop(store, view.run_id)
+    said = "ends at once" if asked_before else "finishes its step, saves a checkpoint, then stops; stop again to end it at once"
+    _print(arguments, {"run_id": view.run_id}, lambda: print(f"{view.name} {said}."))
+
+
+def _resume(store: RunStore, arguments: argparse.Namespace) -> int:
+    view = store.find(arguments.run)
+    launcher.resume(store, view.run_id, start.child_environment())
+    return _followed_or_detached(store, view, arguments)
+
+
+def _delete(store: RunStore, arguments: argparse.Namespace) -> None:
+    view = store.find(arguments.run)
+    store.delete(view.run_id)
+    _print(arguments, {"run_id": view.run_id}, lambda: print(f"{view.name} is deleted."))
+
+
+def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
+    return _again(store, arguments, "evaluate")
+
+
+def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
+    return _again(store, arguments, "merge")
+
+
+def _again(store: RunStore, arguments: argparse.Namespace, phase: str) -> int:
+    view = store.find(arguments.run)
+    launcher.run_phases(store, view.run_id, [phase], start.child_environment())
+    return _followed_or_detached(store, view, arguments)
+
+
+def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
+    view = store.find(arguments.run)
+    start.publish(store, view.run_id, repo_id=arguments.repo, private=not arguments.public, what=arguments.what)
+    return _followed_or_detached(store, view, arguments)
+
+
+def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio.runs.playground import chat_once
+
+    answer = chat_once(store, store.find(arguments.run).run_id, arguments.prompt, base=arguments.base)
+    _print(arguments, {"answer": answer}, lambda: print(answer))
+
+
+def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
+    found = {path: files.load(path) for path in files.list_presets(store.settings)}
+    facts = [{"name": path.stem, "path": str(path), "description": preset.description} for path, preset in found.items()]
+    _print(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
+
+
+def _schema(store: RunStore, arguments: argparse.Namespace) -> None:
+    print(json.dumps(Preset.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+def _preset(settings: Settings, arguments: argparse.Namespace) -> tuple[Preset, Preset]:
+    """The preset a command names, with its `--set` changes, and the preset as it was in the file."""
+    path = Path(arguments.preset)
+    if not path.suffix:
+        path = next((p for p in files.list_presets(settings) if p.stem == arguments.preset), path)
+    origin = files.load(path)
+    preset = files.override(origin, dict(_assignment(text) for text in arguments.set))
+    local = Path(preset.data.dataset_name)
+    if local.exists():  # the run must find it from any folder
+        preset = files.override(preset, {"data.dataset_name": str(local.resolve())})
+    return preset, origin
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise PresetError(f'"{text}" is no assignment.', "Write --set training.learning_rate=1e-4.")
+    try:
+        return name.strip(), yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        return name.strip(), value
+
+
+def _followed_or_detached(store: RunStore, view: RunView, arguments: argparse.Namespace) -> int:
+    if arguments.detach:
+        _print(arguments, {"run_id": view.run_id}, lambda: terminal.print_started(view))
+        return 0
+    return _followed(store, view.run_id, arguments)
+
+
+def _followed(store: RunStore, run_id: str, arguments: argparse.Namespace) -> int:
+    """Follow to the end; exit code 0 only when COMPLETED."""
+    view = terminal.follow(store, run_id, quiet=arguments.json)
+    _print(arguments, terminal.facts(view), lambda: terminal.print_run(view))
+    return 0 if view.state.stage is RunStage.COMPLETED else 1
+
+
+def _print(arguments: argparse.Namespace, facts: Any, in_words: Callable[[], None]) -> None:
+    if arguments.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+    else:
+        in_words()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m studio", description="Fine-tune open language models without code.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Callable, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=function)
+        sub.add_argument("--json", action="store_true", help="print facts as JSON")
+        return sub
+
+    def on_run(name: str, function: Callable, help: str) -> argparse.ArgumentParser:
+        sub = command(name, function, help)
+        sub.add_argument("run", metavar="RUN", help='id, start of an id, name, or "last"')
+        return sub
+
+    def working(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        wait = sub.add_mutually_exclusive_group()
+        wait.add_argument("--follow", dest="detach", action="store_false", help="show progress to the end (default)")
+        wait.add_argument("--detach", dest="detach", action="store_true", help="return at once; the run goes on")
+        return sub
+
+    def on_preset(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("preset", metavar="PRESET", help="a YAML file, or the name of a preset that comes with the studio")
+        sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field, e.g. lora.r=8")
+        return sub
+
+    serve = command("serve", _serve, "serve the studio's page")
+    serve.add_argument("--open", metavar="RUN", default="", help="print and open the page at this run")
+    on_preset(working(command("run", _run, "start a run from a preset"))).add_argument(
+        "--name", default="", help="a name for the run")
+    on_preset(command("check", _check, "say what would go wrong, without starting"))
+    command("runs", _runs, "list runs")
+    on_run("show", _show, "show one run")
+    on_run("follow", _follow, "show a run's progress to its end")
+    on_run("stop", _stop, "stop a run after this step; a second time at once")
+    working(on_run("resume", _resume, "continue a run from where it stopped"))
+    on_run("delete", _delete, "delete a run with all it holds")
+    working(on_run("evaluate", _evaluate, "compare base and tuned model on held-out rows again"))
+    working(on_run("merge", _merge, "merge adapter and base model again"))
+    publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
+    publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")
+    publish.add_argument("--public", action="store_true", help="let everyone see it (default: private)")
+    publish.add_argument("--what", choices=["merged", "adapter", "both"], default="merged", help="what to push")
+    chat = on_run("chat", _chat, "ask a run's model one question")
+    chat.add_argument("--prompt", required=True, help="the question")
+    chat.add_argument("--base", action="store_true", help="ask the untouched base model instead")
+    command("presets", _presets, "list presets")
+    command("schema", _schema, "print the preset's JSON schema")
+    return parser

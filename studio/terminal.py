@@ -1,0 +1,171 @@
+"""A run in a terminal: a live line while it works, plain tables and figures afterwards."""
+
+import sys
+import time
+from typing import Any
+
+from studio import words
+from studio.runs.checks import Finding
+from studio.runs.events import RunStage
+from studio.runs.store import RunStore, RunView
+
+TICK_S = 0.5
+# without a terminal to redraw, a line now and then is enough
+PLAIN_LINE_S = 10
+MARKS = {"error": "✗", "warning": "!", "info": "·"}
+
+
+def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
+    """Show progress until the run ends; returns its last view. Ctrl-C leaves the run working."""
+    line = _LiveLine(quiet)
+    warned = 0
+    try:
+        while True:
+            view = store.get(run_id)
+            for warning in view.state.warnings[warned:]:
+                line.say(f"! {warning}")
+            warned = len(view.state.warnings)
+            line.show(_progress_line(view))
+            if not view.is_live:
+                line.end()
+                return view
+            time.sleep(TICK_S)
+    except KeyboardInterrupt:
+        line.end()
+        print(f"\n{view.name} goes on working. Follow it again:  python -m studio follow {run_id}\n"
+              f"Stop it:  python -m studio stop {run_id}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def facts(view: RunView) -> dict[str, Any]:
+    """What `--json` says of a run."""
+    state = view.state
+    return {
+        "run_id": view.run_id, "name": view.name, "stage": state.stage.value, "phase": state.phase,
+        "progress": view.progress, "eta_s": view.eta_s, "step": state.step, "created_at": view.info["created_at"],
+        "ended_at": state.ended_at, "error": state.error, "hint": state.hint, "warnings": state.warnings,
+        "loss": _last(state.logs, "loss"), "eval_loss": _last(state.evals, "eval_loss"),
+        "checkpoints": [path for _, path in state.checkpoints], "report": view.report, "run_dir": str(view.run_dir),
+        "phases": {name: phase.result for name, phase in state.phases.items()},
+    }
+
+
+def print_run(view: RunView) -> None:
+    """A finished or present run in words: how it ended, figures, where everything is."""
+    state = view.state
+    print(f"\n{view.name}  {state.stage.value}  ({view.run_id})")
+    if state.stage in (RunStage.FAILED, RunStage.LOST):
+        print(f"  {state.error} {state.hint}".rstrip())
+    for name, phase in state.phases.items():
+        if phase.ended_at and phase.started_at:
+            print(f"  {name:10} {words.duration(words.seconds_between(phase.started_at, phase.ended_at))}")
+    if state.logs:
+        first = state.logs[0][1]
+        if "loss" in first and (loss := _last(state.logs, "loss")) is not None:
+            print(f"  loss       {words.figure(first['loss'])} → {words.figure(loss)} over {last_step(view)} steps")
+    if (loss := _last(state.evals, "eval_loss")) is not None:
+        print(f"  held out   loss {words.figure(loss)}")
+    if view.report:
+        print_report(view.report)
+    places = {"adapter": view.has_adapter, "merged": view.has_merged, "report.json": view.report is not None}
+    print(f"\n  folder     {view.run_dir}")
+    for name, there in places.items():
+        if there:
+            print(f"  {name:10} {view.run_dir / name}")
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Base against tuned, as `evaluate` measured them."""
+    print(f"\n  base against tuned on {report['n']} held-out rows")
+    for name, metric in report["metrics"].items():
+        base, tuned = metric["base"], metric["tuned"]
+        print(f"    {name:22} {words.figure(base['value']):>8}  →  {words.figure(tuned['value']):>8}")
+
+
+def print_runs(views: list[RunView]) -> None:
+    """The list of runs, newest first."""
+    if not views:
+        print("No runs yet. Start with:  python -m studio run quickstart")
+        return
+    print_table([
+        [view.run_id, view.name, view.state.stage.value, _progress(view), words.age(view.info["created_at"])]
+        for view in views])
+
+
+def print_started(view: RunView) -> None:
+    print(f"{view.name} is working: {view.run_id}\nFollow it:  python -m studio follow {view.run_id}")
+
+
+def print_findings(findings: list[Finding], say_clear: bool = False) -> None:
+    """Errors, warnings and notes of the preflight, worst first."""
+    if say_clear and not findings:
+        print("Nothing speaks against starting this run.")
+    for finding in findings:
+        change = "  ".join(f"--set {name}={value}" for name, value in finding.fix.items())
+        print(f"{MARKS[finding.level]} {finding.message} {finding.hint}".rstrip() + (f"\n    {change}" if change else ""))
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def last_step(view: RunView) -> int:
+    return view.state.logs[-1][0]
+
+
+def _last(history: list[tuple[int, dict[str, float]]], name: str) -> float | None:
+    return next((metrics[name] for _, metrics in reversed(history) if name in metrics), None)
+
+
+def _progress(view: RunView) -> str:
+    if not view.is_live or view.progress is None:
+        return ""
+    eta = f", {words.rough_duration(view.eta_s)} left" if view.eta_s is not None else ""
+    return f"{view.state.phase} {words.percent(view.progress)}{eta}"
+
+
+def _progress_line(view: RunView) -> str:
+    state = view.state
+    phase = state.phases.get(state.phase)
+    parts = [state.stage.value.lower(), state.phase]
+    if phase and phase.total:
+        parts.append(f"{phase.done:g} of {phase.total:g} {phase.unit}")
+    if phase and phase.message:
+        parts.append(phase.message)
+    if state.phase == "train" and (loss := _last(state.logs, "loss")) is not None:
+        parts.append(f"loss {words.figure(loss)}")
+    if view.eta_s is not None:
+        parts.append(f"{words.rough_duration(view.eta_s)} left")
+    return "  ".join(part for part in parts if part)
+
+
+class _LiveLine:
+    """One line redrawn in a terminal; elsewhere a line now and then, when it changed."""
+
+    def __init__(self, quiet: bool):
+        self._quiet = quiet
+        self._redraws = sys.stderr.isatty()
+        self._shown, self._shown_at = "", 0.0
+
+    def show(self, text: str) -> None:
+        if self._quiet or text == self._shown:
+            return
+        if self._redraws:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self._shown_at >= PLAIN_LINE_S or text.split("  ")[:2] != self._shown.split("  ")[:2]:
+            print(text, file=sys.stderr, flush=True)
+            self._shown_at = time.monotonic()
+        else:
+            return
+        self._shown = text
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            print(("\r\033[K" if self._redraws else "") + text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._redraws and not self._quiet:
+            print(file=sys.stderr)
