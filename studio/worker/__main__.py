@@ -1,0 +1,29 @@
+"""`python -m studio.worker train|evaluate|merge RUN_DIR`, `preview`, `infer ...`: dispatch, nothing else.
+
+The environment is set before the chosen part is imported, since torch, the Hub client and Unsloth read it at import.
+"""
+
+import sys
+from pathlib import Path
+
+USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | infer ..."
+
+
+def main(argv: list[str]) -> int:
+    """Run one worker and return its exit code: 0 done, 1 defect or machine trouble, 3 the person can mend it."""
+    match argv:
+        case ["train" | "evaluate" | "merge" as name, run_dir]:
+            from studio.worker.phase import run_phase
+            return run_phase(name, Path(run_dir).resolve())
+        case ["preview"]:
+            from studio.worker import preview
+            return preview.main()
+        case ["infer", *rest]:
+            from studio.worker import infer
+            return infer.main(rest)
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""Load models through Unsloth: the base for training, or the base with a run's adapter on it."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import unsloth  # noqa: F401  before transformers
+import torch
+from unsloth import FastLanguageModel
+
+from studio.errors import ModelError
+from studio.preset.schema import Preset
+from studio.runs.device import Device
+from studio.settings import Settings
+from studio.worker import arguments
+from studio.worker.base_model import FIELD, BaseModel
+from studio.worker.tokenizer import load_tokenizer
+
+FUSED_MODULES = {"qkv_proj", "gate_up_proj"}
+
+
+def load_base(preset: Preset, base: BaseModel, device: Device):
+    """Load the base model; returns (model, tokenizer) with the preset's chat template.
+
+    Raises `ModelError` where transformers cannot read the model or it would need code of its own.
+    """
+    arguments.refuse_impossible(preset, device)
+    model = _from_pretrained(arguments.load_arguments(preset, base.folder, device), base)[0]
+    tokenizer = load_tokenizer(base.folder, preset.model)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def add_adapter(model, preset: Preset):
+    """Put a fresh LoRA adapter on the model. Raises `ModelError` when no target layer exists in it."""
+    linear = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    if not linear & (set(preset.lora.target_modules) | FUSED_MODULES):
+        raise ModelError(
+            f"None of the layers {', '.join(preset.lora.target_modules)} exists in this model.",
+            f"Its linear layers are: {', '.join(sorted(linear))}.", "lora.target_modules")
+    return FastLanguageModel.get_peft_model(model, **arguments.lora_arguments(preset))
+
+
+def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, settings: Settings):
+    """Load the base model with a trained adapter on it, as Unsloth itself does; returns (model, tokenizer).
+
+    Unsloth finds the base through the adapter's config, which names the Hub. A copy of the adapter that names the
+    folder on this disk makes it take just the weights that were trained on.
+    """
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir, prefix=".adapter-") as work:
+        copy = Path(work) / "adapter"
+        shutil.copytree(adapter, copy)
+        _name_base(copy, str(base.folder))
+        values = arguments.load_arguments(preset, copy, device) | {"full_finetuning": False}
+        model = _from_pretrained(values, base)[0]
+    tokenizer = load_tokenizer(adapter, preset.model)
+    return model, tokenizer
+
+
+def save_adapter(model, tokenizer, base: BaseModel, adapter: Path) -> None:
+    """Write the adapter with tokenizer beside its place, then put it there; it names the base as the Hub does."""
+    with replaced(adapter) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        _name_base(partial, base.name)
+        # PEFT's card names a path of this machine; publishing writes the real card
+        (partial / "README.md").unlink(missing_ok=True)
+
+
+def shard_size(preset: Preset) -> str:
+    """The largest weights file, in transformers' spelling."""
+    return f"{round(preset.export.max_shard_size_gb * 1000)}MB"
+
+
+class replaced:
+    """Context: a fresh folder beside `target` that takes its place when the block ends well."""
+
+    def __init__(self, target: Path):
+        self._target = target
+        self._partial = target.with_name(f".{target.name}.partial")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        return self._partial
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            return
+        old = self._target.with_name(f".{self._target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self._target.exists():
+            os.rename(self._target, old)
+        os.rename(self._partial, self._target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _name_base(adapter: Path, name: str) -> None:
+    path = adapter / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config["base_model_name_or_path"] = name
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _from_pretrained(values: dict, base: BaseModel):
+    try:
+        return FastLanguageModel.from_pretrained(**values)
+    except (ValueError, KeyError, NotImplementedError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{base.name} cannot be loaded: {reason}",
+                         "Choose a text model that transformers supports without code of its own.", FIELD) from error

@@ -1,0 +1,157 @@
+"""Supervised fine-tuning from top to bottom: rows, model, trainer, train, save."""
+
+import json
+import os
+from pathlib import Path
+
+import unsloth  # noqa: F401  before transformers and trl
+from datasets import Dataset, disable_progress_bars
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
+from trl import SFTConfig, SFTTrainer, pack_dataset
+
+from studio.data.render import Rendered, render_rows
+from studio.data.sources import open_split
+from studio.errors import DataError
+from studio.preset.schema import Preset
+from studio.runs.device import probe_device
+from studio.worker import arguments, base_model, checkpoints, environment, model as models
+from studio.worker.callbacks import JournalCallback
+from studio.worker.phase import Phase
+
+ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
+
+
+def train(phase: Phase) -> dict:
+    """Train the run's preset and save adapter/ (LoRA) or merged/ (all weights); resumes from the newest checkpoint.
+
+    Returns the phase's facts. Raises `StudioError` for what the person can mend.
+    """
+    preset, run_dir, device = phase.preset, phase.run_dir, probe_device()
+    disable_progress_bars()
+    arguments.refuse_impossible(preset, device)
+    checkpoint = checkpoints.newest(run_dir / "checkpoints")
+    if checkpoint:
+        phase.say(f"Resuming from {checkpoint.name}")
+
+    phase.say("Reading the data")
+    train_rows, heldout_rows = _rows(phase, resuming=checkpoint is not None)
+
+    phase.say(f"Finding the base model {preset.model.model_name_or_path}")
+    base = base_model.locate(preset.model, phase.settings)
+    if base.note:
+        print(base.note, flush=True)
+        phase.journal.warning(base.note)
+    phase.say("Loading the base model")
+    set_seed(preset.training.seed)
+    model, tokenizer = models.load_base(preset, base, device)
+
+    phase.say("Tokenising the rows")
+    train_set = _trainable(phase, render_rows(tokenizer, train_rows, preset), "training")
+    heldout_set = _trainable(phase, render_rows(tokenizer, heldout_rows, preset), "held-out") if heldout_rows else None
+
+    compiled = False
+    if not preset.method.full_finetuning:
+        if not device.is_gpu:
+            compiled = environment.choose_compile(model.num_parameters(), _tokens_to_see(train_set, preset))
+        model = models.add_adapter(model, preset)
+    if preset.training.packing:
+        train_set = pack_dataset(train_set, preset.training.max_length, "bfd")
+
+    config = SFTConfig(**arguments.sft_arguments(preset, run_dir / "checkpoints", heldout_set is not None))
+    journal_callback = JournalCallback(run_dir, preset, phase.journal)
+    callbacks = [journal_callback]
+    if preset.evaluation.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(preset.evaluation.early_stopping_patience))
+    trainer = SFTTrainer(
+        model=model, processing_class=tokenizer, train_dataset=train_set, eval_dataset=heldout_set, args=config,
+        callbacks=callbacks)
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+
+    environment.record(run_dir, device, {
+        "seed": preset.training.seed,
+        "data_fingerprint": environment.data_fingerprint(train_rows, heldout_rows),
+        "rows": {"train": len(train_rows), "heldout": len(heldout_rows)},
+        "base_model": {"name": base.name, "note": base.note},
+        "settings": {"dtype": str(model.dtype).removeprefix("torch."), "bf16": config.bf16, "fp16": config.fp16,
+                     "optim": str(config.optim.value), "threads": environment.threads(), "compiled": compiled},
+    })
+
+    phase.say("Training")
+    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    state = trainer.state
+    phase.journal.progress("train", state.global_step, state.max_steps, "steps", "Saving the model")
+    if preset.method.full_finetuning:
+        _save_whole(trainer.model, tokenizer, preset, run_dir / "merged")
+    else:
+        models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
+    return {
+        "stopped": journal_callback.stopped, "steps": state.global_step,
+        "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 1),
+        "best_eval_loss": state.best_metric, "resumed_from": checkpoint.name if checkpoint else "",
+        "output": "merged" if preset.method.full_finetuning else "adapter",
+    }
+
+
+def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict]]:
+    """Training and held-out rows; a resumed run takes those it began with, whatever became of their source."""
+    files = [phase.run_dir / name for name in ROWS_FILES]
+    if resuming and all(file.is_file() for file in files):
+        return tuple([json.loads(line) for line in file.read_text().splitlines()] for file in files)
+    parts = open_split(phase.preset, phase.settings)
+    for file, rows in zip(files, parts, strict=True):
+        file.parent.mkdir(exist_ok=True)
+        partial = file.with_name(f".{file.name}")
+        with open(partial, "w", encoding="utf-8") as target:
+            target.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        os.replace(partial, file)
+    return parts
+
+
+def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:
+    """The rows as tokens and labels; those without a learned token are left out and counted in a warning.
+
+    Raises `DataError` when none is left, since such a run would learn nothing and report a loss of 0.
+    """
+    max_length = phase.preset.training.max_length
+    kept = [row for row in rendered if row.trained_tokens]
+    emptied = [row for row in rendered if not row.trained_tokens]
+    by_cut = sum(row.truncated for row in emptied)
+    if not kept and by_cut:
+        longest = max(row.length for row in rendered)
+        raise DataError(
+            f"No {kind} row has a token to learn: each is cut at {max_length} tokens, before its answer begins.",
+            f"Raise training.max_length; the longest row has {longest} tokens.", "training.max_length")
+    if not kept:
+        raise DataError(f"No {kind} row has a token to learn: there is no assistant turn in them.",
+                        "Give rows with answers, or set method.assistant_only_loss to false.", "data.dataset_name")
+    if emptied:
+        phase.journal.warning(
+            f"{len(emptied)} of {len(rendered)} {kind} rows are left out: they have nothing to learn"
+            + (f", {by_cut} of them because they are cut at {max_length} tokens." if by_cut else "."))
+    if cut := sum(row.truncated for row in kept):
+        phase.journal.warning(f"{cut} of {len(rendered)} {kind} rows are longer than {max_length} tokens and are cut.")
+    return Dataset.from_dict({"input_ids": [row.input_ids for row in kept], "labels": [row.labels for row in kept]})
+
+
+def _tokens_to_see(rows: Dataset, preset: Preset) -> int:
+    """Tokens the run trains on in all, padding apart."""
+    training = preset.training
+    tokens = sum(map(len, rows["input_ids"]))
+    total = tokens * training.num_train_epochs
+    if training.max_steps > 0:
+        rows_seen = training.max_steps * training.per_device_train_batch_size * training.gradient_accumulation_steps
+        total = min(total, tokens / len(rows) * rows_seen)
+    return round(total)
+
+
+def _save_whole(model, tokenizer, preset: Preset, folder: Path) -> None:
+    """Write all weights in 16 bit; training is over, so the model itself is converted."""
+    import torch
+
+    if model.dtype == torch.float32:
+        model = model.to(torch.bfloat16)
+    with models.replaced(folder) as partial:
+        model.save_pretrained(partial, max_shard_size=models.shard_size(preset))
+        tokenizer.save_pretrained(partial)

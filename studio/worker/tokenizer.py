@@ -1,0 +1,38 @@
+"""The base model's tokenizer with the chat template the preset asks for; shared by training, preview and chat."""
+
+from pathlib import Path
+
+from studio.errors import ModelError
+from studio.preset.schema import ModelSection
+
+CHATML = (
+    "{%% for message in messages %%}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '%(end)s' + '\\n' }}"
+    "{%% endfor %%}{%% if add_generation_prompt %%}{{ '<|im_start|>assistant\\n' }}{%% endif %%}"
+)
+
+
+def load_tokenizer(folder: Path, section: ModelSection):
+    """Load the tokenizer in `folder`. Raises `ModelError` where there is none that the studio can use."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The tokenizer of {section.model_name_or_path} cannot be loaded: {str(error).splitlines()[0]}",
+                         "Choose a model that transformers supports without code of its own.",
+                         "model.model_name_or_path") from error
+    apply_chat_template_choice(tokenizer, section)
+    return tokenizer
+
+
+def apply_chat_template_choice(tokenizer, section: ModelSection) -> None:
+    """Give the tokenizer ChatML if the preset says so.
+
+    No token is added, since new ones would need embeddings that LoRA does not train: turns end with <|im_end|> where
+    the vocabulary has it, else with the model's own end-of-text token, and that token then ends an answer.
+    """
+    if section.chat_template == "model":
+        return
+    if "<|im_end|>" in tokenizer.get_vocab():
+        tokenizer.eos_token = "<|im_end|>"
+    tokenizer.chat_template = CHATML % {"end": tokenizer.eos_token}
