@@ -1,7 +1,6 @@
 # `make demo` fine-tunes a small model and opens the studio; `make test` runs every test. Both install what they need.
 
 VENV ?= .venv
-PORT ?= 7860
 SERVE ?= 1
 PY := $(VENV)/bin/python
 # The first Python of at least 3.11 on the path.
@@ -15,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 help:
 	@echo "make demo     fine-tune the quickstart model, then open the studio (SERVE=0: end after the run)"
-	@echo "make studio   open the studio at http://localhost:$(PORT)"
+	@echo "make studio   open the studio at http://localhost:7860 (another port: STUDIO_PORT)"
 	@echo "make test     run every test"
 	@echo "make lint     check the style"
 	@echo "make lock     renew requirements.txt and requirements-dev.txt"
@@ -23,11 +22,11 @@ help:
 demo: $(INSTALLED)
 	$(PY) -m studio run presets/quickstart.yaml --follow
 ifneq ($(SERVE),0)
-	$(PY) -m studio serve --port $(PORT)
+	$(PY) -m studio serve --open last
 endif
 
 studio: $(INSTALLED)
-	$(PY) -m studio serve --port $(PORT)
+	$(PY) -m studio serve
 
 # Layer by layer, the quickest first; a layer that fails ends the run.
 test: $(INSTALLED_DEV) chromium
