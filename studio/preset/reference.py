@@ -19,7 +19,8 @@ On the command line a field is changed with its full name: `--set training.learn
 **Bold** fields are on the form's basic level, the others on its expert level.
 """
 TYPES = {
-    "integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list of words",
+    "integer": "whole number", "number": "number", "string": "text", "boolean": "true or false",
+    "array": "list of words",
 }
 BOUNDS = {
     "minimum": "{:,} or more", "exclusiveMinimum": "more than {:,}", "maximum": "{:,} at most",
