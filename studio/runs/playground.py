@@ -115,19 +115,24 @@ class Playground:
                 self._end()
                 raise
 
-    def load(self, target: Target, environment: dict[str, str] | None = None) -> dict[str, Any]:
-        """Load `target` and wait until it can answer; returns what the process says of itself.
+    def loading(self, target: Target, environment: dict[str, str] | None = None) -> Iterator[PlaygroundStatus]:
+        """Start `target` and yield how loading goes, until it is ready.
 
         Raises `StudioError` with the child's own cause where it fails, `RunError` as `start` does.
         """
         self.start(target, environment)
-        while True:
-            status = self.status()
-            if status.stage is PlaygroundStage.READY:
-                return status.facts
-            if status.stage is not PlaygroundStage.LOADING:
-                raise ModelError(status.message or "The model was unloaded while it was loading.", status.hint)
+        while (status := self.status()).stage is PlaygroundStage.LOADING:
+            yield status
             time.sleep(POLL_S)
+        if status.stage is not PlaygroundStage.READY:
+            raise ModelError(status.message or "The model was unloaded while it was loading.", status.hint)
+        yield status
+
+    def load(self, target: Target, environment: dict[str, str] | None = None) -> dict[str, Any]:
+        """Load `target`, wait until it can answer, and return what the process says of itself. Raises as `loading`."""
+        for status in self.loading(target, environment):
+            pass
+        return status.facts
 
     def status(self) -> PlaygroundStatus:
         """Where the process is now; reads files only."""
@@ -159,14 +164,12 @@ class Playground:
                 continue
             chunk = json.loads(line[len(b"data: "):])
             _raise_error(chunk)
-            choice = chunk["choices"][0] if chunk["choices"] else {"delta": {}, "finish_reason": ""}
-            yield Delta(choice["delta"].get("content", ""), chunk["usage"], chunk["timings"], choice["finish_reason"] or "")
+            choice = chunk["choices"][0]
+            yield Delta(choice["delta"]["content"], chunk["usage"], chunk["timings"], choice["finish_reason"] or "")
 
     def prompt_text(self, messages: list[dict[str, str]]) -> str:
         """The exact text the loaded model reads for `messages`. Raises `RunError` where nothing is loaded."""
-        answer = json.loads(b"".join(self._post("/render", {"messages": messages})))
-        _raise_error(answer)
-        return answer["prompt"]
+        return json.loads(b"".join(self._post("/render", {"messages": messages})))["prompt"]
 
     def stop(self) -> None:
         """Unload the model and end the process; nothing happens where there is none."""
@@ -220,8 +223,9 @@ class Playground:
     def _end(self) -> None:
         if self._process is None:
             return
-        terminate_group(self._process.popen.pid, RELEASE_GRACE_S)
-        self._process.popen.wait()
+        if self._process.popen.poll() is None:
+            terminate_group(self._process.popen.pid, RELEASE_GRACE_S)
+            self._process.popen.wait()
         self._process = None
 
     def _without_process(
@@ -260,7 +264,10 @@ class Playground:
         try:
             headers = {"Authorization": f"Bearer {process.key}", "Content-Type": "application/json"}
             connection.request("POST", path, json.dumps(body), headers)
-            yield from connection.getresponse()
+            response = connection.getresponse()
+            if response.status != http.HTTPStatus.OK:
+                _raise_error(json.loads(response.read()))
+            yield from response
         except (OSError, http.client.HTTPException):
             raise self._hung_up(process) from None
         finally:
@@ -294,8 +301,8 @@ def checkpoints(view: RunView) -> list[str]:
 
 def chat_once(store: RunStore, run_id: str, prompt: str, *, base: bool = False, checkpoint: str = "",
               system_prompt: str | None = None, temperature: float = 0.0, top_p: float = 1.0,
-              max_tokens: int | None = None, seed: int | None = None) -> Iterator[Delta]:
-    """Load a run, answer one prompt as the tuned (or the base) model, and unload it again; yields deltas.
+              max_tokens: int | None = None, seed: int | None = None) -> str:
+    """Load a run, answer one prompt as the tuned (or the base) model, unload it, and return the answer.
 
     What is None comes from the run's preset. A model loaded in the page's playground is unloaded for this.
     Raises `StudioError`.
@@ -306,11 +313,12 @@ def chat_once(store: RunStore, run_id: str, prompt: str, *, base: bool = False, 
     playground = Playground(store.settings, store)
     try:
         playground.load(Target(run_id, checkpoint))
-        yield from playground.chat(
+        deltas = playground.chat(
             "base" if base else "tuned", [*messages, {"role": "user", "content": prompt}],
             temperature=temperature, top_p=top_p,
             max_tokens=preset.evaluation.max_new_tokens if max_tokens is None else max_tokens,
             seed=preset.training.seed if seed is None else seed)
+        return "".join(delta.text for delta in deltas)
     finally:
         playground.stop()
 

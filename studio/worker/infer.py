@@ -18,15 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.errors import RunError, StudioError
-from studio.preset import files
-from studio.preset.schema import Preset
+from studio.errors import StudioError
 from studio.settings import Settings
 from studio.worker import environment, failures
 
 EXIT_DEFECT, EXIT_STUDIO_ERROR = 1, 3
 SHUTDOWN_S = 2
-MIN_CONTEXT = 4096
 
 
 class Status:
@@ -128,15 +125,12 @@ def serve(answerer: Any, watchdog: Watchdog) -> None:
 def _answerer(arguments: argparse.Namespace, settings: Settings, status: Status) -> Any:
     """Load what the arguments name. Raises `StudioError`."""
     status.loading("Importing Unsloth")
-    import unsloth  # noqa: F401 - before transformers and peft, which it patches
+    from studio.worker import chat_models
 
-    from studio.worker.answerer import Answerer
-    from studio.worker.model import load_for_inference
+    if arguments.run_dir:
+        return chat_models.load_run(arguments.run_dir, arguments.checkpoint, settings, status.loading)
+    return chat_models.load_model(arguments.model, settings, status.loading)
 
-    if not arguments.run_dir:
-        preset = files.override(Preset(), {"model.model_name_or_path": arguments.model})
-        status.loading(f"Loading {arguments.model}")
-        model, tokenizer = load_for_inference(preset, settings)
-        return Answerer({"base": model}, tokenizer, preset, False, _context(model))
-'''
-'''
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
