@@ -15,7 +15,8 @@ class Settings:
 
     `owners` empty means: nobody is barred (a studio on one's own machine). `data_is_lasting` is False where a restart
     empties the disk, which the page then says. `worker_module` is started for each phase of a run; tests put a scripted
-    one there.
+    one there. `price_per_hour` is what this machine costs in US dollars, None where nobody said; `space_hardware` is
+    the flavor of a Space.
     """
 
     data_dir: Path
@@ -28,6 +29,8 @@ class Settings:
     data_is_lasting: bool = True
     presets_dir: Path = PROJECT_DIR / "presets"
     worker_module: str = "studio.worker"
+    price_per_hour: float | None = None
+    space_hardware: str = ""
 
     @property
     def runs_dir(self) -> Path:
@@ -71,6 +74,8 @@ class Settings:
             password=environ.get("STUDIO_PASSWORD", ""),
             data_is_lasting=lasting,
             worker_module=environ.get("STUDIO_WORKER_MODULE", "studio.worker"),
+            price_per_hour=float(price) if (price := environ.get("STUDIO_PRICE_PER_HOUR")) else None,
+            space_hardware=environ.get("ACCELERATOR", "") if on_space else "",
         )
 
 

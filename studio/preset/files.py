@@ -33,8 +33,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that quotes what `_Loader` would read as a number."""
+
+
+for _yaml in (_Loader, _Dumper):
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,8 @@ def header(path: Path) -> str:
 
 def _entry(name: str, field: Any, value: Any, indent: str, comments: bool) -> list[str]:
     style = '"' if isinstance(value, str) and not value.isprintable() else None
-    written = yaml.safe_dump(value, allow_unicode=True, width=math.inf, default_flow_style=True, default_style=style)
+    written = yaml.dump(
+        value, Dumper=_Dumper, allow_unicode=True, width=math.inf, default_flow_style=True, default_style=style)
     lines = [f"{indent}{name}: {written.removesuffix('...' + chr(10)).rstrip()}"]
     if not comments:
         return lines
@@ -191,7 +197,7 @@ def _problem(item: dict[str, Any], lines: dict[str, int]) -> PresetError:
     if isinstance(item["input"], float) and not math.isfinite(item["input"]):
         return PresetError(f"{where}{name} must be an ordinary number.", field=name)
     reason = item["msg"][0].lower() + item["msg"][1:]
-    reason = reason.replace("input should be", "must be")
+    reason = reason.replace("input should be", "must be").replace("a valid dictionary or instance of", "a section with fields of")
     given = str(item["input"])
     return PresetError(f"{where}{name} {reason}; it is {given[:60]!r}.", field=name)
 

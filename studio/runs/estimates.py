@@ -10,6 +10,7 @@ from enum import StrEnum
 from studio.preset.schema import Preset
 from studio.runs.device import Device
 from studio.runs.model_shape import ModelShape
+from studio.settings import Settings
 
 GIB = 1024**3
 
@@ -133,6 +134,13 @@ def estimate_time(preset: Preset, shape: ModelShape, device: Device, lengths: Ro
         micro_step = flops / (CPU_FLOPS_PER_CORE * device.cores)
     seconds = START_UP_S[device.kind] + steps * training.gradient_accumulation_steps * micro_step
     return TimeEstimate(steps, seconds)
+
+
+def price_per_hour(settings: Settings) -> float | None:
+    """US dollars an hour of this machine: what the person set, else the Space's list price; None where unknown."""
+    if settings.price_per_hour is not None:
+        return settings.price_per_hour
+    return SPACE_PRICES.get(settings.space_hardware)
 
 
 def estimate_money(seconds: float, price_per_hour: float) -> float:

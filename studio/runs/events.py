@@ -119,7 +119,7 @@ def _parse(line: bytes) -> Event | None:
     try:
         values = json.loads(line)
         return Event(values.pop("seq"), values.pop("time"), values.pop("type"), values)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -130,9 +130,8 @@ class Playground:
 
     def load(self, target: Target, environment: dict[str, str] | None = None) -> dict[str, Any]:
         """Load `target`, wait until it can answer, and return what the process says of itself. Raises as `loading`."""
-        for status in self.loading(target, environment):
-            pass
-        return status.facts
+        *_, ready = self.loading(target, environment)
+        return ready.facts
 
     def status(self) -> PlaygroundStatus:
         """Where the process is now; reads files only."""
@@ -183,7 +182,8 @@ class Playground:
 
     def _refuse_while_busy(self) -> None:
         if view := self.busy_run():
-            raise RunError(f"The run {view.name} is using the device.", "Load the model when it has ended, or stop the run first.")
+            raise RunError(f"The run {view.name} is using the device.",
+                           "Load the model when it has ended, or stop the run first.")
 
     def _weights(self, target: Target) -> int:
         """A stamp that changes when the target is trained again; 0 for a base model. Raises `RunError`."""
@@ -280,11 +280,12 @@ class Playground:
         except subprocess.TimeoutExpired:
             return ModelError("The connection to the model broke off.", "Ask again.")
         status = self.status()
-        return ModelError(status.message or "The model was unloaded while it answered.", status.hint or "Load it again.")
+        return ModelError(status.message or "The model was unloaded while it answered.",
+                          status.hint or "Load it again.")
 
 
 def weights_folder(view: RunView, checkpoint: str = "") -> Path | None:
-    """The folder whose weights a run's target means: a checkpoint, the adapter, or the merged model; None if missing."""
+    """The folder whose weights a run's target means: a checkpoint, the adapter, the merged model; None if missing."""
     if checkpoint:
         folder = view.run_dir / "checkpoints" / checkpoint
         return folder if checkpoint in checkpoints(view) else None

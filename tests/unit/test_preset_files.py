@@ -1,0 +1,102 @@
+"""Presets as YAML: exact round trips, and one helpful sentence for whatever is wrong with a file."""
+
+import pytest
+
+from studio.errors import PresetError
+from studio.preset import files
+from studio.preset.flatten import flatten, leaves, nest
+from studio.preset.schema import Preset
+
+
+def changed(**fields):
+    return files.override(Preset(), {name.replace("__", "."): value for name, value in fields.items()})
+
+
+@pytest.mark.parametrize("preset", [
+    Preset(),
+    changed(name="ünïcode: # [x]", description="yes", data__system_prompt="line one\n\n  line two\ttab: 'quoted' \"d\"\n"),
+    changed(name="1e-4", description="null", model__model_name_or_path="~", data__text_column="- a"),
+    changed(training__learning_rate=1e-4, training__max_steps=7, lora__target_modules=["q_proj", "v_proj"],
+            lora__modules_to_save=["lm_head"], training__num_train_epochs=0.5),
+    changed(description="\u2028\u0085\x07 control"),
+])
+def test_saving_and_loading_gives_the_same_preset(preset, tmp_path):
+    for comments in (True, False):
+        assert files.loads(files.dumps(preset, comments)) == preset
+    files.save(preset, tmp_path / "p.yaml")
+    assert files.load(tmp_path / "p.yaml") == preset
+
+
+def test_every_field_is_written_with_its_help():
+    text = files.dumps(Preset())
+    for name, field in leaves():
+        assert f"{name.rsplit('.', 1)[-1]}: " in text
+        assert field.title in text
+
+
+def test_flatten_and_nest_are_inverse():
+    assert Preset.model_validate(nest(flatten(changed(lora__r=4)))) == changed(lora__r=4)
+
+
+@pytest.mark.parametrize("written", ["1e-4", "1E-4", "0.0001", "1.0e-4", '"1e-4"'])
+def test_a_learning_rate_may_be_written_in_any_way(written):
+    assert files.loads(f"training:\n  learning_rate: {written}\n").training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("training:\n  learnin_rate: 1e-4", 'Line 2: "training.learnin_rate" is not a preset field. '
+                                        'Did you mean "training.learning_rate"?'),
+    ("r: 8", 'Line 1: "r" is not a preset field. Did you mean "lora.r"?'),
+    ("\n\nlora:\n  r: many", "Line 4: lora.r must be a valid integer"),
+    ("lora: {r: 0}", "Line 1: lora.r must be greater than or equal to 1"),
+    ("method: {name: magic}", "Line 1: method.name must be 'sft'"),
+    ("training: {learning_rate: .nan}", "Line 1: training.learning_rate must be an ordinary number"),
+    ("model: 3", "Line 1: model must be a section"),
+    ("a: [", "not readable YAML at line 1"),
+    ("name: x\nname: y", "Line 2 sets name a second time"),
+    ("x: &a 1\ny: *a", "Line 2 refers to another line"),
+    ("name: !!python/object:os.system x", "not readable YAML at line 1"),
+    ("[" * 5000, "too deeply nested"),
+    ("- 1", "holds no fields"),
+    ("", "holds no fields"),
+    ("publish: {push_to_hub: true}", "publishing at the end needs a repository"),
+])
+def test_a_broken_preset_is_explained(text, expected):
+    with pytest.raises(PresetError) as caught:
+        files.loads(text)
+    assert expected in str(caught.value)
+
+
+def test_each_wrong_field_is_a_problem_of_its_own():
+    with pytest.raises(PresetError) as caught:
+        files.loads("lora: {r: 0}\ntraining: {seed: x, maxlength: 3}")
+    assert [problem.field for problem in caught.value.problems] == ["lora.r", "training.seed", "training.maxlength"]
+
+
+@pytest.mark.parametrize(("content", "expected"), [
+    (b"\xff\xfe\x00", "not UTF-8"), (b"#" * (files.MAX_PRESET_BYTES + 1), "larger than a preset"),
+])
+def test_a_hostile_file_is_refused(tmp_path, content, expected):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PresetError, match=expected):
+        files.load(path)
+    with pytest.raises(PresetError, match="There is no file"):
+        files.load(tmp_path / "missing.yaml")
+
+
+def test_override_names_the_nearest_field():
+    with pytest.raises(PresetError, match=r'"lora.rank" is not a preset field'):
+        files.override(Preset(), {"lora.rank": 8})
+    assert files.override(Preset(), {"lora.target_modules": "q_proj v_proj"}).lora.target_modules == ["q_proj", "v_proj"]
+
+
+def test_diff_lists_what_differs_in_schema_order():
+    after = changed(training__seed=1, lora__r=8)
+    assert [(d.field, d.before, d.after) for d in files.diff(Preset(), after)] == [("lora.r", 16, 8), ("training.seed", 3407, 1)]
+
+
+def test_every_leaf_has_title_help_and_level():
+    for name, field in leaves():
+        assert field.title and field.description and field.description.endswith("."), name
+        assert field.json_schema_extra["level"] in ("basic", "expert"), name
