@@ -1,0 +1,27 @@
+"""`python -m studio.publishing RUN_DIR`: push a run's model to the Hub, as its publish.json or preset asks.
+
+The token comes from HF_TOKEN or from `hf auth login`. STUDIO_PUSH_SILENCE_S (default 120) is how long nothing may move.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+SILENCE_S = 120.0
+
+
+def main() -> int:
+    """Entry point; exit code 0 pushed and compared, 3 refused or failed with a known cause, 1 a defect."""
+    parser = argparse.ArgumentParser(prog="studio.publishing", description="Push a run's model to the Hub.")
+    parser.add_argument("run_dir", type=Path)
+    run_dir = parser.parse_args().run_dir.resolve()
+    # with the bars off the client also stops telling how far an upload is
+    os.environ.pop("HF_HUB_DISABLE_PROGRESS_BARS", None)
+    from studio.publishing.push import publish
+
+    return publish(run_dir, float(os.environ.get("STUDIO_PUSH_SILENCE_S", SILENCE_S)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

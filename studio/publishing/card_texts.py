@@ -1,0 +1,101 @@
+"""The words and the code examples of a model card."""
+
+METRICS = {
+    "exact_match": "Exact match", "json_match": "JSON equal", "json_valid": "Valid JSON",
+    "field_f1": "Fields right (F1)", "token_f1": "Shared words (F1)", "eval_loss": "Held-out loss",
+    "loss": "Held-out loss", "perplexity": "Perplexity",
+}
+
+TITLE = """
+# {name}
+
+{summary}
+"""
+
+USE = """
+## How to use it
+
+{usage}
+"""
+
+TRANSFORMERS_CODE = """\
+from transformers import pipeline
+
+chat = pipeline("text-generation", model="{repo}")
+messages = [{{"role": "user", "content": "Your question"}}]
+print(chat(messages, max_new_tokens=256)[0]["generated_text"][-1]["content"])"""
+
+ADAPTER_CODE = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{base}")
+model = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(model, "{repo}"{subfolder})"""
+
+UNSLOTH_CODE = """\
+from unsloth import FastLanguageModel
+
+model, tokenizer = FastLanguageModel.from_pretrained("{repo}", max_seq_length={max_length})
+FastLanguageModel.for_inference(model)"""
+
+VLLM_CODE = "vllm serve {repo}"
+VLLM_ADAPTER_CODE = "vllm serve {base} --enable-lora --lora-modules tuned={repo}"
+
+USE_TRANSFORMERS = f"""With transformers:
+
+```python
+{TRANSFORMERS_CODE}
+```"""
+
+USE_ADAPTER = f"""The adapter with PEFT:
+
+```python
+{ADAPTER_CODE}
+```"""
+
+USE_UNSLOTH = f"""With Unsloth:
+
+```python
+{UNSLOTH_CODE}
+```"""
+
+RESULTS = """
+## Results
+
+Base and tuned model answered the same {n} held-out rows, which the training never saw.
+
+| Measure | Base | Tuned |
+| --- | ---: | ---: |
+{rows}
+"""
+
+NO_RESULTS = """
+## Results
+
+This model was not compared with its base model.
+"""
+
+TRAINING = """
+## Training
+
+{lines}
+"""
+
+LIMITS = """
+## Limits
+
+- {measured}
+- The model can be wrong, and it has the weaknesses and biases of its base model. It was not tested for safety.
+- {licence}
+"""
+
+PRESET = """
+## Preset
+
+The whole run as one file for [Unsloth](https://github.com/unslothai/unsloth)-based Fine-Tune Studio:
+
+```yaml
+{preset}
+```
+"""

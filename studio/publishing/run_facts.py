@@ -1,0 +1,65 @@
+"""What a run folder records of its training, for the model card; facts that were not recorded stay empty."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs.events import RunState, read_events
+
+CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training."""
+
+    preset: Preset
+    report: dict[str, Any] | None
+    losses: list[tuple[int, float]]
+    eval_losses: list[tuple[int, float]]
+    steps: int
+    train_seconds: float
+    train_rows: int | None
+    heldout_rows: int | None
+    device: str
+    packages: dict[str, str]
+    base_note: str
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "RunFacts":
+        """Read the folder of a run that has been trained."""
+        state = RunState()
+        for event in read_events(run_dir)[0]:
+            state.apply(event)
+        trained = state.phases["train"].result if "train" in state.phases else None
+        record = _json(run_dir / "environment.json")
+        return cls(
+            preset=files.load(run_dir / "preset.yaml"),
+            report=_json(run_dir / "report.json"),
+            losses=_series(state.logs, "loss"),
+            eval_losses=_series(state.evals, "eval_loss"),
+            steps=state.step,
+            train_seconds=trained["train_seconds"] if trained else 0,
+            train_rows=record["rows"]["train"] if record else None,
+            heldout_rows=record["rows"]["heldout"] if record else None,
+            device=record["device"]["name"] if record else "",
+            packages=_packages(record["packages"]) if record else {},
+            base_note=record["base_model"]["note"] if record else "")
+
+
+def _packages(recorded: dict[str, str]) -> dict[str, str]:
+    return {name: recorded[name] for name in CARD_PACKAGES if name in recorded}
+
+
+def _series(history: list[tuple[int, dict[str, float]]], metric: str) -> list[tuple[int, float]]:
+    return [(step, metrics[metric]) for step, metrics in history if metric in metrics]
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,67 @@
+"""A trained run on disk, as the workers leave it, with made-up weights: for everything that comes after training."""
+
+import json
+import os
+from pathlib import Path
+
+from studio.preset.files import validate
+from studio.preset.schema import Preset
+from studio.runs.events import EventWriter, RunStage
+from studio.runs.store import RunStore
+
+REPORT = {"n": 80, "metrics": {
+    "json_match": {"base": {"value": 0.0125}, "tuned": {"value": 0.8875}},
+    "exact_match": {"base": {"value": 0.0}, "tuned": {"value": 0.8}},
+}}
+
+
+def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name: str = "recipes",
+                 report: dict | None = REPORT, merged: bool = True, adapter: bool = True,
+                 preset: Preset | None = None) -> str:
+    """Create a run folder of a completed run and return its id; `weights` maps weight files to their size in bytes."""
+    preset = preset or validate({"name": name, "description": "Turn an ingredient line into JSON."})
+    run_id = store.create(preset, name=name)
+    run_dir = store.run_dir(run_id)
+    if merged:
+        small = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b'{"version": "1.0"}',
+                 "tokenizer_config.json": b"{}", "chat_template.jinja": b"{{ messages }}"}
+        _write_model(run_dir / "merged", small, weights or {"model.safetensors": 300_000})
+    if adapter:
+        config = json.dumps({"base_model_name_or_path": "/somewhere/cache/smol", "r": 16}).encode()
+        _write_model(run_dir / "adapter", {"adapter_config.json": config, "README.md": b"from PEFT",
+                                           "training_args.bin": b"pickle"}, {"adapter_model.safetensors": 50_000})
+    if report:
+        (run_dir / "report.json").write_text(json.dumps(report))
+    _write_record(run_dir)
+    _write_journal(run_dir)
+    return run_id
+
+
+def _write_model(folder: Path, files: dict[str, bytes], weights: dict[str, int]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    for name, size in weights.items():
+        (folder / name).write_bytes(os.urandom(size))
+
+
+def _write_record(run_dir: Path) -> None:
+    (run_dir / "environment.json").write_text(json.dumps({
+        "packages": {"torch": "2.13.0", "trl": "1.14.2", "transformers": "5.17.0", "unsloth": "2026.10.9"},
+        "device": {"kind": "cpu", "name": "CPU, 2 cores", "memory_bytes": 24e9, "cores": 2, "capability": 0},
+        "rows": {"train": 400, "heldout": 80},
+        "base_model": {"name": "HuggingFaceTB/SmolLM2-135M-Instruct", "note": ""}, "seed": 3407}))
+
+
+def _write_journal(run_dir: Path) -> None:
+    journal = EventWriter(run_dir)
+    journal.stage(RunStage.QUEUED, "train")
+    journal.stage(RunStage.STARTING, "train")
+    journal.stage(RunStage.RUNNING, "train")
+    for step in range(1, 51):
+        journal.log(step, {"loss": 2.4 / step**0.5, "learning_rate": 2e-4})
+    journal.eval(50, {"eval_loss": 0.41})
+    journal.progress("train", 50, 50, "steps")
+    journal.done("train", {"stopped": False, "steps": 50, "train_seconds": 92.4, "seconds": 101.0})
+    journal.stage(RunStage.COMPLETED)
+    journal.close()
