@@ -87,7 +87,8 @@ class Answerer:
                     eos_token_id=self._end_ids(model), pad_token_id=self.tokenizer.pad_token_id,
                     **_drawing(sampling))
         except torch.OutOfMemoryError:
-            raise ModelError("The device's memory ran out while answering.", "Shorten the chat or the answer.") from None
+            raise ModelError("The device's memory ran out while answering.",
+                             "Shorten the chat or the answer.") from None
         ended = "stop" if pieces.ids and pieces.ids[-1] in self._end_ids(self.models[name]) else "length"
         return Answer(pieces.text, len(ids), len(pieces.ids), ended, *pieces.times(started))
 

@@ -27,21 +27,22 @@ def refuse_impossible(preset: Preset, device: Device) -> None:
                          "Set training.optim to adamw_torch_fused.", "training.optim")
 
 
-def load_arguments(preset: Preset, folder: Path, device: Device) -> dict[str, Any]:
-    """Arguments of `FastLanguageModel.from_pretrained` for the base model in `folder`.
+def load_arguments(preset: Preset, folder: Path, device: Device, training: bool = True) -> dict[str, Any]:
+    """Arguments of `FastLanguageModel.from_pretrained` for the model in `folder`, to train it or only to use it.
 
     dtype None lets Unsloth choose: bfloat16 where the device computes it natively, else float16 on a GPU and float32 on
     a CPU. Whole models trained on a CPU hold their weights in float32, since small corrections vanish in bfloat16.
     """
     dtype = None if preset.model.dtype == "auto" else preset.model.dtype
-    if dtype is None and preset.method.full_finetuning and not device.is_gpu:
+    whole = preset.method.full_finetuning and training
+    if dtype is None and whole and not device.is_gpu:
         dtype = "float32"
     return dict(
         model_name=str(folder),
         max_seq_length=preset.training.max_length,
         dtype=dtype,
         load_in_4bit=preset.model.load_in_4bit and not preset.method.full_finetuning,
-        full_finetuning=preset.method.full_finetuning,
+        full_finetuning=whole,
         use_gradient_checkpointing="unsloth" if preset.training.gradient_checkpointing else False,
         random_state=preset.training.seed,
         trust_remote_code=False,

@@ -69,7 +69,8 @@ def build_chat_app(answerer: Answerer, key: str, touch: Callable[[], None]) -> F
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "studio"} for name in answerer.models]}
+        data = [{"id": name, "object": "model", "owned_by": "studio"} for name in answerer.models]
+        return {"object": "list", "data": data}
 
     @app.post("/render")
     async def render(request: RenderRequest) -> dict[str, str]:
@@ -127,7 +128,8 @@ async def _stream(model: str, answer: "asyncio.Future[Answer | None]", pieces: a
         yield _event(_error(error))
     except Exception as error:
         traceback.print_exc()
-        yield _event(_error(ModelError(f"The model failed to answer: {type(error).__name__}: {error}.", "The log has more.")))
+        cause = f"The model failed to answer: {type(error).__name__}: {error}."
+        yield _event(_error(ModelError(cause, "Load it again.")))
     finally:
         cancelled.set()
     yield "data: [DONE]\n\n"
@@ -142,8 +144,9 @@ def _completion(model: str, answer: Answer | None) -> dict[str, Any]:
     if answer is None:
         return {}
     message = {"role": "assistant", "content": answer.text}
-    return {"id": f"chatcmpl-{secrets.token_hex(8)}", "object": "chat.completion", "created": int(time.time()), "model": model,
-            "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}]} | _counts(answer)
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    return {"id": f"chatcmpl-{secrets.token_hex(8)}", "object": "chat.completion", "created": int(time.time()),
+            "model": model, "choices": [choice]} | _counts(answer)
 
 
 def _counts(answer: Answer) -> dict[str, Any]:

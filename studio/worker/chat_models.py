@@ -5,15 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import unsloth  # noqa: F401  before transformers
+from transformers import AutoConfig
 from unsloth import FastLanguageModel
-from transformers import AutoConfig  # after unsloth, which patches transformers
 
 from studio.errors import RunError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.device import Device, probe_device
 from studio.settings import Settings
-from studio.worker import base_model, model as models
+from studio.worker import base_model
+from studio.worker import model as models
 from studio.worker.answerer import Answerer
 from studio.worker.base_model import BaseModel
 

@@ -80,7 +80,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--checkpoint", default="", help="checkpoint-N; empty takes the run's final weights")
     parser.add_argument("--model", default="", help="base model: Hub id, folder or .gguf file")
     parser.add_argument("--idle-minutes", type=float, default=30)
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this process is no longer the parent")
+    parser.add_argument("--parent", type=int, default=os.getppid(),
+                        help="end when this process is no longer the parent")
     arguments = parser.parse_args(argv)
     status = Status(arguments.status_file)
     watchdog = Watchdog(arguments.parent, arguments.idle_minutes, status)

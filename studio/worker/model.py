@@ -8,6 +8,7 @@ from pathlib import Path
 
 import unsloth  # noqa: F401  before transformers
 import torch
+from transformers.utils import logging
 from unsloth import FastLanguageModel
 
 from studio.errors import ModelError
@@ -18,6 +19,7 @@ from studio.worker import arguments
 from studio.worker.base_model import FIELD, BaseModel
 from studio.worker.tokenizer import load_tokenizer
 
+logging.disable_progress_bar()
 FUSED_MODULES = {"qkv_proj", "gate_up_proj"}
 
 
@@ -44,8 +46,16 @@ def add_adapter(model, preset: Preset):
     return FastLanguageModel.get_peft_model(model, **arguments.lora_arguments(preset))
 
 
-def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, settings: Settings):
+def load_whole(preset: Preset, folder: Path, device: Device):
+    """Load a model of which all weights lie in `folder`, to use it; returns (model, tokenizer)."""
+    values = arguments.load_arguments(preset, folder, device, training=False)
+    return _from_pretrained(values, BaseModel(folder, folder.name))[0], load_tokenizer(folder, preset.model)
+
+
+def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, settings: Settings, **overrides):
     """Load the base model with a trained adapter on it, as Unsloth itself does; returns (model, tokenizer).
+
+    `overrides` replace arguments of `from_pretrained`.
 
     Unsloth finds the base through the adapter's config, which names the Hub. A copy of the adapter that names the
     folder on this disk makes it take just the weights that were trained on.
@@ -55,10 +65,8 @@ def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, s
         copy = Path(work) / "adapter"
         shutil.copytree(adapter, copy)
         _name_base(copy, str(base.folder))
-        values = arguments.load_arguments(preset, copy, device) | {"full_finetuning": False}
-        model = _from_pretrained(values, base)[0]
-    tokenizer = load_tokenizer(adapter, preset.model)
-    return model, tokenizer
+        model = _from_pretrained(arguments.load_arguments(preset, copy, device, training=False) | overrides, base)[0]
+    return model, load_tokenizer(adapter, preset.model)
 
 
 def save_adapter(model, tokenizer, base: BaseModel, adapter: Path) -> None:

@@ -1,0 +1,68 @@
+"""Join adapter and base model into one 16-bit model that needs neither Unsloth nor PEFT to run."""
+
+import json
+from pathlib import Path
+
+import unsloth  # noqa: F401  before transformers
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from studio.errors import ModelError, RunError
+from studio.runs.device import probe_device
+from studio.worker import base_model, model as models
+from studio.worker.phase import Phase
+
+
+def merge(phase: Phase) -> dict:
+    """Write merged/ from adapter/: safetensors, tokenizer and chat template; replaces an earlier merged/ when whole.
+
+    Returns the phase's facts. Raises `RunError` without a trained model, `ModelError` where the disk lacks room.
+    """
+    preset, run_dir, device = phase.preset, phase.run_dir, probe_device()
+    merged, adapter = run_dir / "merged", run_dir / "adapter"
+    if not (adapter / "adapter_config.json").is_file():
+        if not (merged / "config.json").is_file():
+            raise RunError("The run has no trained model to merge.", "Resume the run, then merge again.")
+        phase.say("Checking the merged model")
+        return _facts(merged, _check(merged))
+
+    base = base_model.locate(preset.model, phase.settings)
+    needed = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
+    base_model.require_space(run_dir, needed, "The merged model needs")
+    phase.say("Loading base model and adapter")
+    # the CPU merges in bfloat16 whatever it trained in, so that the result does not depend on the machine
+    overrides = {} if device.is_gpu else {"dtype": "bfloat16"}
+    model, tokenizer = models.load_tuned(preset, base, adapter, device, phase.settings, **overrides)
+    with models.replaced(merged) as partial:
+        phase.say("Merging")
+        model.save_pretrained_merged(
+            str(partial), tokenizer, save_method="merged_16bit", max_shard_size=models.shard_size(preset))
+        del model
+        phase.say("Checking the merged model")
+        parameters = _check(partial)
+    return _facts(merged, parameters)
+
+
+def _check(folder: Path) -> int:
+    """Load the merged model with plain transformers; returns its number of weights.
+
+    Raises `ModelError` for weights that are missing, left over, or no numbers, and for a missing tokenizer.
+    """
+    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, output_loading_info=True)
+    wrong = sorted(report["missing_keys"]) + sorted(report["unexpected_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    if wrong:
+        raise ModelError(f"The merged model is not whole: {wrong[0]} and {len(wrong) - 1} more do not fit.",
+                         "Merge again; if it happens again, report it with the log.")
+    broken = [name for name, values in model.named_parameters() if not torch.isfinite(values).all()]
+    if broken:
+        raise ModelError(f"The merged model holds values that are no numbers, in {broken[0]}.",
+                         "Train again with a lower training.learning_rate.", "training.learning_rate")
+    AutoTokenizer.from_pretrained(folder)
+    return model.num_parameters()
+
+
+def _facts(merged: Path, parameters: int) -> dict:
+    files = [file for file in merged.iterdir() if file.is_file()]
+    config = json.loads((merged / "config.json").read_text())
+    return {"path": "merged", "size_bytes": sum(file.stat().st_size for file in files), "files": len(files),
+            "parameters": parameters, "dtype": config["dtype"]}
