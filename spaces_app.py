@@ -19,7 +19,8 @@ def ensure_unsloth() -> None:
     print("Installing unsloth, once per start of this Space: about half a minute.", flush=True)
     requirements = PROJECT_DIR / "requirements-unsloth.txt"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir", "-r", str(requirements)],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir",
+         "--no-warn-script-location", "--disable-pip-version-check", "-r", str(requirements)],
         check=True)
 
 
