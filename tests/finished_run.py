@@ -9,10 +9,11 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 
-REPORT = {"n": 80, "metrics": {
-    "json_match": {"base": {"value": 0.0125}, "tuned": {"value": 0.8875}},
-    "exact_match": {"base": {"value": 0.0}, "tuned": {"value": 0.8}},
-}}
+REPORT = {"n": 80, "metric": "json_match", "wins": 70, "ties": 9, "losses": 1, "examples": [], "metrics": {
+    name: {"base": {"value": base, "interval": [0.0, base + 0.03]},
+           "tuned": {"value": tuned, "interval": [tuned - 0.07, tuned + 0.06]},
+           "difference": {"value": tuned - base, "interval": [tuned - 0.1, tuned]}, "higher_is_better": True}
+    for name, base, tuned in (("json_match", 0.0125, 0.8875), ("exact_match", 0.0, 0.8))}}
 
 
 def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name: str = "recipes",

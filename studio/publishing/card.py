@@ -27,7 +27,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 def current(run_dir: Path, request: PublishRequest, licence: str = "") -> str:
     """The card as a push would send it now: the edited one where a person has edited it, else a fresh one."""
-    return edited(run_dir) or build(RunFacts.read(run_dir), request, licence, has_curve=_curve(run_dir) is not None)
+    return edited(run_dir) or build(RunFacts.read(run_dir), request, licence)
 
 
 def edited(run_dir: Path) -> str:
@@ -65,27 +65,28 @@ def check(text: str) -> None:
 
 def write(run_dir: Path, request: PublishRequest, licence: str) -> str:
     """Write card.md and the loss curve into the run folder and return the card's text, without the studio's mark."""
-    curve = _curve(run_dir)
+    facts = RunFacts.read(run_dir)
+    curve = draw_loss_curve(facts.losses, facts.eval_losses)
     if curve is not None:
         (run_dir / CURVE).write_bytes(curve)
     body = edited(run_dir)
     if body:
         check(body)
         return body
-    body = build(RunFacts.read(run_dir), request, licence, has_curve=curve is not None)
+    body = build(facts, request, licence)
     mark = f"\n<!-- written by the studio, {_digest(body)}; an edited card is kept as it is -->\n"
     _replace(run_dir / "card.md", body.rstrip("\n") + mark)
     return body
 
 
-def build(facts: RunFacts, request: PublishRequest, licence: str, has_curve: bool) -> str:
+def build(facts: RunFacts, request: PublishRequest, licence: str) -> str:
     """The whole card: YAML head for the Hub, then Markdown. `licence` is the base model's, "" where unknown."""
     preset = public_preset(facts.preset)
     parts = [
         texts.TITLE.format(name=request.repo_id.split("/")[-1], summary=_summary(preset, request)),
         texts.USE.format(usage=_usage(preset, request)),
         _results(facts),
-        _training(facts, preset, has_curve),
+        _training(facts, preset),
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
         texts.PRESET.format(preset=files.dumps(preset, comments=False).rstrip()),
     ]
@@ -127,7 +128,7 @@ def _eval_results(facts: RunFacts, preset: Preset) -> list[EvalResult]:
         EvalResult(task_type="text-generation", dataset_type=dataset or "private",
                    dataset_name=f"held-out rows of {preset.data.dataset_name}", metric_type=name,
                    metric_name=texts.METRICS.get(name, name), metric_value=round(figures["tuned"]["value"], 4))
-        for name, figures in facts.report["metrics"].items() if figures["tuned"]["value"] is not None]
+        for name, figures in facts.report["metrics"].items()]
 
 
 def _summary(preset: Preset, request: PublishRequest) -> str:
@@ -166,9 +167,14 @@ def usage_examples(request: PublishRequest, preset: Preset) -> list[tuple[str, s
 def _results(facts: RunFacts) -> str:
     if facts.report is None:
         return texts.NO_RESULTS
-    rows = [f"| {texts.METRICS.get(name, name)} | {_figure(figures['base'])} | {_figure(figures['tuned'])} |"
+    rows = [f"| {_metric(name, figures)} | {_figure(figures['base'])} | {_figure(figures['tuned'])} |"
             for name, figures in facts.report["metrics"].items()]
-    return texts.RESULTS.format(rows="\n".join(rows), n=_count(facts.report["n"]))
+    duels = texts.DUELS.format(**{name: words.count(facts.report[name]) for name in ("wins", "ties", "losses")})
+    return texts.RESULTS.format(rows="\n".join(rows), n=_count(facts.report["n"]), duels=duels)
+
+
+def _metric(name: str, figures: dict[str, Any]) -> str:
+    return texts.METRICS.get(name, name) + ("" if figures["higher_is_better"] else " (lower is better)")
 
 
 def _measured(facts: RunFacts) -> str:
@@ -179,10 +185,11 @@ def _measured(facts: RunFacts) -> str:
 
 
 def _figure(measure: dict[str, Any]) -> str:
-    return "not measured" if measure["value"] is None else words.figure(measure["value"])
+    low, high = measure["interval"]
+    return f"{words.figure(measure['value'])} ({words.figure(low)} to {words.figure(high)})"
 
 
-def _training(facts: RunFacts, preset: Preset, has_curve: bool) -> str:
+def _training(facts: RunFacts, preset: Preset) -> str:
     lines = [f"- Base model: {_base_link(preset)}{_note(facts)}", f"- Data: {_data(facts, preset)}",
              f"- Method: {_method(preset)}"]
     if facts.steps:
@@ -194,7 +201,7 @@ def _training(facts: RunFacts, preset: Preset, has_curve: bool) -> str:
     if facts.losses:
         lines.append(f"- Last loss: {words.figure(facts.losses[-1][1])} on training rows"
                      + (f", {words.figure(facts.eval_losses[-1][1])} on held-out rows" if facts.eval_losses else ""))
-    curve = f"\n![Training and held-out loss over steps]({CURVE})" if has_curve else ""
+    curve = f"\n![Training and held-out loss over steps]({CURVE})" if facts.has_curve else ""
     return texts.TRAINING.format(lines="\n".join(lines)) + curve
 
 
@@ -251,11 +258,6 @@ def _is_local(model: str) -> bool:
 
 def _count(number: int | None) -> str:
     return "no" if not number else words.count(number)
-
-
-def _curve(run_dir: Path) -> bytes | None:
-    facts = RunFacts.read(run_dir)
-    return draw_loss_curve(facts.losses, facts.eval_losses)
 
 
 def _digest(text: str) -> str:

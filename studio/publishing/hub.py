@@ -37,6 +37,8 @@ Answer = TypeVar("Answer")
 CHECK_LIMIT_S = 30
 # the client itself repeats uploads, but not these calls; the waits between the tries, in seconds
 RETRY_WAITS_S = (1, 2, 4, 8)
+# before a push a person is waiting for the answer
+CHECK_WAITS_S = (1, 2)
 LONGEST_WAIT_S = 60
 HASH_CHUNK_BYTES = 8 * 1024 * 1024
 WRITING_ROLES = frozenset({"admin", "write", "contributor"})
@@ -111,7 +113,7 @@ def whose_token(token: str, *, endpoint: str | None = None, limit_s: float = CHE
     """Ask the Hub whose token it is. Raises `HubError`, also after `limit_s` seconds without an answer."""
     doing = "checking the token"
     api = HfApi(endpoint=endpoint, token=token)
-    return _within(limit_s, doing, lambda: _account(_patiently(lambda: api.whoami(token), doing)))
+    return _within(limit_s, doing, lambda: _account(_patiently(lambda: api.whoami(token), doing, "", CHECK_WAITS_S)))
 
 
 def check_push(repo_id: str, token: str | None, *, private: bool = True, endpoint: str | None = None,
@@ -234,7 +236,7 @@ class _Push:
                                   self.done_bytes + sent, self.total_bytes))
 
 
-def _explained(call: Callable[[], Answer], doing: str, repo_id: str = "") -> Answer:
+def _explained(call: Callable[[], Answer], doing: str, repo_id: str) -> Answer:
     """Call, and turn what the Hub raises into a `HubError`; an unknown error stays as it is."""
     try:
         return call()
@@ -245,9 +247,10 @@ def _explained(call: Callable[[], Answer], doing: str, repo_id: str = "") -> Ans
         raise known from None
 
 
-def _patiently(call: Callable[[], Answer], doing: str, repo_id: str = "") -> Answer:
+def _patiently(call: Callable[[], Answer], doing: str, repo_id: str,
+               waits_s: Sequence[float] = RETRY_WAITS_S) -> Answer:
     """Call, and again after a wait where the failure may pass. Only for calls that may be repeated."""
-    for wait_s in RETRY_WAITS_S:
+    for wait_s in waits_s:
         try:
             return call()
         except Exception as error:
@@ -288,10 +291,10 @@ def _account(answer: dict) -> Account:
 
 
 def _check(api: HfApi, repo_id: str, token: str, private: bool) -> PushCheck:
-    account = _account(_patiently(lambda: api.whoami(token), "checking the token"))
+    account = _account(_patiently(lambda: api.whoami(token), "checking the token", repo_id, CHECK_WAITS_S))
     repo_id = _full_name(repo_id, account)
     _check_rights(repo_id, account)
-    info = _patiently(lambda: _found(api, repo_id), "looking for the repository", repo_id)
+    info = _patiently(lambda: _found(api, repo_id), "looking for the repository", repo_id, CHECK_WAITS_S)
     if info is None:
         _check_may_create(repo_id, account)
         return PushCheck(repo_id, account, exists=False, private=private)

@@ -20,10 +20,8 @@ Points = Sequence[tuple[int, float]]
 def draw_loss_curve(train: Points, held_out: Points) -> bytes | None:
     """PNG bytes of the training and held-out loss over steps; None with fewer than two training points.
 
-    `train` and `held_out` are (step, loss) pairs in order of steps.
+    `train` and `held_out` are (step, loss) pairs in order of steps, every loss finite.
     """
-    train = [(step, loss) for step, loss in train if math.isfinite(loss)]
-    held_out = [(step, loss) for step, loss in held_out if math.isfinite(loss)]
     if len(train) < 2:
         return None
     canvas = _Canvas([*train, *held_out])

@@ -50,6 +50,13 @@ def model_files(run_dir: Path, what: What) -> list[ReleaseFile]:
     return sorted(files, key=lambda file: (file.size_bytes, file.path_in_repo))
 
 
+def planned_files(run_dir: Path, what: What, card_bytes: int, curve_bytes: int) -> list[ReleaseFile]:
+    """What a push would send, in its order, before anything is staged. Sizes in bytes; 0 for a run without a curve."""
+    card = ReleaseFile(run_dir / "card.md", CARD, card_bytes)
+    curve = [ReleaseFile(run_dir / CURVE, CURVE, curve_bytes)] if curve_bytes else []
+    return [card, *curve, *model_files(run_dir, what)]
+
+
 def stage(run_dir: Path, what: What, preset: Preset, card: str) -> list[ReleaseFile]:
     """All files of a push, the model card among them; what differs from the run's own files is in `upload/`."""
     staged = run_dir / "upload"

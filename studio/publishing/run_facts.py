@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ class RunFacts:
     device: str
     packages: dict[str, str]
     base_note: str
+
+    @property
+    def has_curve(self) -> bool:
+        return len(self.losses) > 1
 
     @classmethod
     def read(cls, run_dir: Path) -> "RunFacts":
@@ -55,7 +60,8 @@ def _packages(recorded: dict[str, str]) -> dict[str, str]:
 
 
 def _series(history: list[tuple[int, dict[str, float]]], metric: str) -> list[tuple[int, float]]:
-    return [(step, metrics[metric]) for step, metrics in history if metric in metrics]
+    """(step, value) of the steps that logged a finite value."""
+    return [(step, metrics[metric]) for step, metrics in history if metric in metrics and isfinite(metrics[metric])]
 
 
 def _json(path: Path) -> dict[str, Any] | None:
