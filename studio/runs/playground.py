@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Target:
     model: str = ""
 
 
-class PlaygroundStage(str, Enum):
+class PlaygroundStage(StrEnum):
     """Where the inference process is; BUSY means that a run uses the device, so nothing can be loaded."""
 
     EMPTY = "EMPTY"

@@ -1,0 +1,202 @@
+"""The Playground tab: one prompt, answered side by side by the base and the tuned model. Wiring only.
+
+Answers are hostile text: see `transcript`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import StudioError
+from studio.runs.playground import Playground
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.ui import playground_view as view
+from studio.ui.access import hub_token, may_look, require_owner, require_viewer
+from studio.ui.conversation import Conversation, Sampling, converse, with_system
+from studio.ui.messages import shown
+from studio.ui.texts import text
+from studio.ui.transcript import build_transcript, transcript
+
+TICK_S = 2
+MAX_TOKENS, SEED = 256, 3407
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+CLICK = {"concurrency_limit": None, "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class PlaygroundTab:
+    """What other tabs need: writing a run's id into `run_id` (its `.change` fires) picks that run here."""
+
+    run_id: gr.Textbox
+
+
+def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> PlaygroundTab:
+    """Build the tab into the present tab of `page`."""
+    playground = Playground(settings, store)
+    run_id = gr.Textbox(visible=False)
+    with gr.Row(equal_height=True):
+        model = gr.Dropdown(label=text("playground.model.label"), info=text("playground.model.info"),
+                            allow_custom_value=True, scale=4, min_width=240)
+        weights = gr.Dropdown(label=text("playground.weights.label"), info=text("playground.weights.info"),
+                              scale=2, min_width=180)
+    state = gr.HTML(elem_id="playground-state", elem_classes="flush")
+    prompt = gr.Textbox(label=text("playground.prompt.label"), placeholder=text("playground.prompt.placeholder"),
+                        lines=2, max_lines=12)
+    with gr.Row(elem_id="playground-actions"):
+        send = gr.Button(text("playground.send"), variant="primary", scale=0, min_width=140)
+        stop = gr.Button(text("playground.stop"), scale=0, min_width=100)
+        new_chat = gr.Button(text("playground.new_chat"), scale=0, min_width=110)
+        load = gr.Button(text("playground.load"), scale=0, min_width=100)
+        unload = gr.Button(text("playground.unload"), scale=0, min_width=100)
+    samples = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[], type="index", visible=False,
+                         samples_per_page=view.EXAMPLES, label=text("playground.examples.label"))
+    wanted = gr.Textbox(label=text("playground.wanted.label"), interactive=False, visible=False)
+    with gr.Row():
+        with gr.Column(min_width=280):
+            base = build_transcript("base")
+        with gr.Column(min_width=280):
+            tuned = build_transcript("tuned")
+    with gr.Accordion(text("playground.settings.title"), open=False):
+        system = gr.Textbox(label=text("playground.settings.system.label"), lines=2, max_lines=8,
+                            info=text("playground.settings.system.info"))
+        with gr.Row():
+            temperature = _slider("temperature", 0, 2, 0, 0.05)
+            top_p = _slider("top_p", 0.05, 1, 1, 0.05)
+            max_tokens = _slider("max_tokens", 16, 4096, MAX_TOKENS, 16)
+            seed = gr.Number(SEED, label=text("playground.settings.seed.label"), precision=0, min_width=200,
+                             info=text("playground.settings.seed.info"))
+    with gr.Accordion(text("playground.exact.title"), open=False) as exact_fold:
+        exact = gr.Textbox(label=text("playground.exact.label"), placeholder=text("playground.exact.empty"),
+                           interactive=False, lines=4, max_lines=20, buttons=["copy"])
+    timer = gr.Timer(TICK_S)
+    chats, picked = [base, tuned], [weights, system, max_tokens, samples, wanted]
+
+    def state_html() -> str:
+        status = playground.status()
+        return view.status_html(status, view.target_name(store, status.target) if status.target else "")
+
+    def tick(shown_now: str, profile: gr.OAuthProfile | None) -> Any:
+        new = state_html() if may_look(settings, profile) else ""
+        return gr.skip() if new == shown_now else new
+
+    def fill(choice: str | None, chosen_weights: str = "") -> list[Any]:
+        """The widgets that follow from a choice of model."""
+        if not choice or not view.is_run(choice):
+            only = (text("playground.choice.published"), "")
+            return [gr.Dropdown([only], value="", interactive=False), "", MAX_TOKENS,
+                    gr.Dataset(samples=[], visible=False), gr.Textbox(visible=False)]
+        run = store.get(choice)
+        options, found = view.weights_choices(run), view.examples(run)
+        values = [name for _, name in options]
+        value = chosen_weights if chosen_weights in values else next(iter(values), None)
+        return [gr.Dropdown(options, value=value, interactive=True), run.preset.data.system_prompt,
+                run.preset.evaluation.max_new_tokens,
+                gr.Dataset(samples=[[example.prompt] for example in found], visible=bool(found)),
+                gr.Textbox(visible=False)]
+
+    def open_page(profile: gr.OAuthProfile | None) -> list[Any]:
+        """Offer what there is now; a model that is loaded is picked, else the newest run."""
+        if not may_look(settings, profile):
+            return [gr.Dropdown([]), "", *fill(None)]
+        choices = view.model_choices(settings, store.list())
+        target = playground.status().target
+        choice = (target.run_id or target.model) if target else choices[0][1] if choices else None
+        return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target.checkpoint if target else "")]
+
+    @shown
+    def pick(choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        return [*fill(choice), *empty_chats(choice)]
+
+    @shown
+    def open_run(choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        choices = view.model_choices(settings, store.list())
+        return [gr.Dropdown(choices, value=choice), *fill(choice), *empty_chats(choice)]
+
+    def pick_example(number: int, choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        run = store.get(choice)
+        example = view.examples(run)[number]
+        system_prompt = example.system or run.preset.data.system_prompt
+        return [example.prompt, gr.Textbox(example.wanted, visible=True), system_prompt]
+
+    @shown
+    def load_model(choice: str, chosen: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> str:
+        require_owner(settings, profile)
+        playground.start(view.target_of(choice or "", chosen or ""), _environment(settings, token))
+        return state_html()
+
+    @shown
+    def unload_model(profile: gr.OAuthProfile | None) -> str:
+        require_owner(settings, profile)
+        playground.stop()
+        return state_html()
+
+    @shown
+    def answer(choice: str, chosen: str, question: str, base_side: dict, tuned_side: dict, system_prompt: str,
+               heat: float, share: float, longest: int, chosen_seed: int,
+               profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
+        require_owner(settings, profile)
+        histories = {"base": base_side["messages"], "tuned": tuned_side["messages"]}
+        sampling = Sampling(heat, share, int(longest), int(chosen_seed))
+        for now in converse(playground, view.target_of(choice or "", chosen or ""), question, system_prompt, sampling,
+                            histories, _environment(settings, token)):
+            # the prompt box is emptied once the prompt stands in the chats, not before: loading may fail
+            yield [state_html(), "" if now.prompt_text else gr.skip(), now.prompt_text, *_sides(now)]
+
+    def render_prompt(question: str, side: dict, system_prompt: str, profile: gr.OAuthProfile | None) -> Any:
+        if not question.strip():
+            return gr.skip()
+        try:
+            require_owner(settings, profile)
+            turns = [*side["messages"], {"role": "user", "content": question}]
+            return playground.prompt_text(with_system(system_prompt, turns))
+        except StudioError as error:
+            return str(error)
+
+    page.load(open_page, None, [model, state, *picked], **QUIET)
+    timer.tick(tick, state, state, **QUIET)
+    model.input(pick, model, [*picked, *chats], **CLICK)
+    run_id.change(open_run, run_id, [model, *picked, *chats], **CLICK)
+    samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
+    load.click(load_model, [model, weights], state, **CLICK)
+    unload.click(unload_model, None, state, **CLICK)
+    new_chat.click(empty_chats, model, chats, **CLICK)
+    exact_fold.expand(render_prompt, [prompt, tuned, system], exact, **QUIET)
+    asked = [model, weights, prompt, base, tuned, system, temperature, top_p, max_tokens, seed]
+    asking = gr.on(
+        [send.click, prompt.submit], answer, asked, [state, prompt, exact, *chats], concurrency_id="gpu",
+        concurrency_limit=1, show_progress="hidden", api_visibility="private")
+    stop.click(stopped_chats, chats, chats, cancels=[asking], **QUIET)
+    return PlaygroundTab(run_id)
+
+
+def _slider(name: str, low: float, high: float, value: float, step: float) -> gr.Slider:
+    return gr.Slider(low, high, value, step=step, label=text(f"playground.settings.{name}.label"), min_width=200,
+                     info=text(f"playground.settings.{name}.info"))
+
+
+def empty_chats(choice: str | None) -> list[dict[str, Any]]:
+    """Both sides without turns; with a base model picked the tuned side says why it stays empty."""
+    base_only = choice and not view.is_run(choice)
+    return [transcript([]), transcript([], note=text("playground.tuned.base_only") if base_only else "")]
+
+
+def stopped_chats(base_side: dict, tuned_side: dict) -> list[dict[str, Any]]:
+    """Both sides as they are, with a word where an answer was cut off."""
+    pending = (text("playground.facts.waiting"), text("playground.facts.answering"))
+    return [side | {"facts": text("playground.facts.stopped")} if side["facts"] in pending else side
+            for side in (base_side, tuned_side)]
+
+
+def _sides(now: Conversation) -> list[dict[str, Any]]:
+    return [transcript(now.columns[name].messages, now.columns[name].facts) for name in ("base", "tuned")]
+
+
+def _environment(settings: Settings, token: gr.OAuthToken | None) -> dict[str, str]:
+    found = hub_token(settings, token)
+    return {"HF_TOKEN": found} if found else {}

@@ -1,0 +1,137 @@
+"""What the Playground tab shows, worked out without Gradio: choices, example prompts, state and counts as words."""
+
+import html
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from studio import words
+from studio.errors import PresetError, RunError
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target, checkpoints, weights_folder
+from studio.runs.store import RUN_ID, RunStore, RunView
+from studio.settings import Settings
+from studio.ui.texts import text
+
+EXAMPLES = 8
+BEGINNING_WORDS = 12
+ICONS = {
+    PlaygroundStage.EMPTY: "○", PlaygroundStage.LOADING: "◔", PlaygroundStage.READY: "●",
+    PlaygroundStage.FAILED: "✕", PlaygroundStage.BUSY: "■",
+}
+
+Choices = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A held-out row as a first turn: what to ask, what a good answer would be, and the row's own system prompt."""
+
+    prompt: str
+    wanted: str
+    system: str = ""
+
+
+def model_choices(settings: Settings, views: list[RunView]) -> Choices:
+    """(label, value) of what can be talked to: runs with weights, newest first, then the base models known here."""
+    runs = [(text("playground.choice.run", name=view.name, age=words.age(view.info["created_at"])), view.run_id)
+            for view in views if weights_choices(view)]
+    presets = [*_presets(settings), *(view.preset for view in views)]
+    names = dict.fromkeys(preset.model.model_name_or_path for preset in presets)
+    return runs + [(text("playground.choice.base", name=name), name) for name in names]
+
+
+def _presets(settings: Settings) -> Iterator[Preset]:
+    for path in files.list_presets(settings):
+        # a preset of the person's own may be broken; it is the Train tab that says so
+        with suppress(PresetError):
+            yield files.load(path)
+
+
+def weights_choices(view: RunView) -> Choices:
+    """(label, value) of a run's weights: the final ones ("") and each checkpoint, newest first."""
+    final = [(text("playground.choice.final"), "")] if weights_folder(view) else []
+    return final + [(text("playground.choice.checkpoint", step=words.count(int(name.rsplit("-", 1)[1]))), name)
+                    for name in checkpoints(view)]
+
+
+def is_run(choice: str) -> bool:
+    """Whether a choice names a run; anything else is a base model."""
+    return RUN_ID.fullmatch(choice) is not None
+
+
+def target_of(choice: str, weights: str) -> Target:
+    """The choice of the two drop-downs as what to load."""
+    return Target(run_id=choice, checkpoint=weights) if is_run(choice) else Target(model=choice.strip())
+
+
+def examples(view: RunView, limit: int = EXAMPLES) -> list[Example]:
+    """First turns from the run's held-out rows; empty where the run has none."""
+    try:
+        with open(view.run_dir / "data" / "heldout.jsonl", encoding="utf-8") as rows:
+            return [_example(json.loads(row)) for row in islice(rows, limit)]
+    except FileNotFoundError:
+        return []
+
+
+def _example(row: dict[str, Any]) -> Example:
+    if "text" in row:
+        parts = row["text"].split(" ")
+        return Example(" ".join(parts[:BEGINNING_WORDS]), " ".join(parts[BEGINNING_WORDS:]))
+    if "messages" in row:
+        messages = row["messages"]
+    else:
+        messages = [*_turns(row["prompt"], "user"), *_turns(row["completion"], "assistant")]
+    return Example(_first(messages, "user"), _first(messages, "assistant"), _first(messages, "system"))
+
+
+def _first(messages: list[dict[str, Any]], role: str) -> str:
+    return next((message["content"] for message in messages if message["role"] == role), "")
+
+
+def _turns(value: str | list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+    return [{"role": role, "content": value}] if isinstance(value, str) else value
+
+
+def target_name(store: RunStore, target: Target) -> str:
+    """A target as a person knows it: "quickstart, final weights"."""
+    if not target.run_id:
+        return target.model
+    try:
+        name = store.get(target.run_id).name
+    except RunError:
+        name = target.run_id
+    step = target.checkpoint.rsplit("-", 1)[-1]
+    which = text("playground.choice.checkpoint", step=step) if target.checkpoint else text("playground.choice.final")
+    return f"{name}, {which[0].lower()}{which[1:]}"
+
+
+def status_html(status: PlaygroundStatus, name: str) -> str:
+    """The line that says whether a model is loaded; `name` is the target's."""
+    stage = status.stage.value.lower()
+    facts = {"name": name, "time": words.duration(status.seconds)}
+    if status.stage is PlaygroundStage.READY:
+        said = status.facts
+        facts |= {"device": said["device"].upper(), "dtype": said["dtype"], "context": words.count(said["context"])}
+    detail = " ".join(part for part in (status.message, status.hint) if part)
+    if status.stage in (PlaygroundStage.READY, PlaygroundStage.LOADING) or not detail:
+        detail = text(f"playground.state.{stage}.detail", **facts)
+        if status.stage is PlaygroundStage.LOADING and status.message:
+            detail += f" {status.message}."
+    word = text(f"playground.state.{stage}.word")
+    return (f'<p class="playground-state" data-stage="{stage}"><span aria-hidden="true">{ICONS[status.stage]}</span> '
+            f"<strong>{html.escape(word)}</strong> <span>{html.escape(detail)}</span></p>")
+
+
+def answer_facts(last: Delta) -> str:
+    """Counts under an answer: "42 tokens in 0.8 s, 55 tokens/s; prompt 96 tokens; cut at the limit"."""
+    parts = text(
+        "playground.facts.counts", tokens=words.count(last.usage["completion_tokens"]),
+        prompt=words.count(last.usage["prompt_tokens"]), time=f"{last.timings['total_s']:.1f} s",
+        speed=words.figure(last.timings["tokens_per_s"]))
+    return parts + (text("playground.facts.cut") if last.finish_reason == "length" else "")
+
