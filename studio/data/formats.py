@@ -15,7 +15,8 @@ from studio.preset.schema import DataSection
 MESSAGES_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue")
 PROMPT_COLUMNS = ("prompt", "instruction", "question", "query", "input", "source", "user", "human", "problem")
 COMPLETION_COLUMNS = (
-    "completion", "output", "response", "answer", "target", "assistant", "gpt", "solution", "generated_solution", "chosen")
+    "completion", "output", "response", "answer", "target", "assistant", "gpt", "solution", "generated_solution",
+    "chosen")
 CONTEXT_COLUMNS = ("input", "context")
 SYSTEM_COLUMNS = ("system", "system_prompt")
 TEXT_COLUMNS = ("text", "content", "document", "body")
@@ -34,7 +35,7 @@ PROBLEMS = {
     "missing_messages_list": "{n} of {total} rows have no list of messages (first: row {row}).",
     "message_missing_key": "{n} of {total} rows have a message without role or content (first: row {row}).",
     "message_unrecognized_key": "{n} of {total} rows have pictures, sound or files in a message (first: row {row}).",
-    "unrecognized_role": "{n} of {total} rows have a role other than system, user, assistant or tool (first: row {row}).",
+    "unrecognized_role": "{n} of {total} rows have a role beside system, user, assistant or tool (first: row {row}).",
     "missing_content": "{n} of {total} rows have an empty message (first: row {row}).",
     "example_missing_assistant_message": "{n} of {total} rows have no assistant answer (first: row {row}).",
     "missing_prompt": "{n} of {total} rows have no prompt (first: row {row}).",
@@ -191,17 +192,19 @@ def _named_shape(columns: Sequence[str], section: DataSection) -> Shape:
         missing = "completion_column" if section.prompt_column else "prompt_column"
         raise DataError("Prompt and answer column go together, and only one is named.",
                         f"Set data.{missing} too.", field=f"data.{missing}")
-    return Shape("prompt_completion", {"prompt": section.prompt_column, "completion": section.completion_column}, 1.0, reason)
+    columns = {"prompt": section.prompt_column, "completion": section.completion_column}
+    return Shape("prompt_completion", columns, 1.0, reason)
 
 
 def _find_messages(known: dict[str, str], first_rows: Sequence[Any]) -> Shape | None:
     for name in (*MESSAGES_COLUMNS, *known):
         if name in known and any(_is_chat(value) for value in _values(first_rows, known[name])):
-            columns = {"messages": known[name]} | _part(known, "system", SYSTEM_COLUMNS) | _part(known, "tools", ("tools",))
+            columns = {"messages": known[name]} | _part(known, "system", SYSTEM_COLUMNS)
+            columns |= _part(known, "tools", ("tools",))
             sure = name in MESSAGES_COLUMNS
             return Shape("messages", columns, 1.0 if sure else 0.8, f'Column "{known[name]}" holds lists of messages.')
-    if "messages" in known and len(known) == 1:
-        return Shape("messages", {"messages": known["messages"]}, 0.8, 'The only column is "messages".')
+    if "messages" in known:
+        return Shape("messages", {"messages": known["messages"]}, 0.8, 'There is a column "messages".')
     return None
 
 
@@ -210,7 +213,8 @@ def _find_pair(known: dict[str, str], first_rows: Sequence[Any]) -> Shape | None
     prompt = next((known[name] for name in PROMPT_COLUMNS if name in known), None)
     if prompt and completion:
         columns = {"prompt": prompt, "completion": completion} | _part(known, "system", SYSTEM_COLUMNS)
-        columns |= _part({name: column for name, column in known.items() if column != prompt}, "context", CONTEXT_COLUMNS)
+        others = {name: column for name, column in known.items() if column != prompt}
+        columns |= _part(others, "context", CONTEXT_COLUMNS)
         parts = " and ".join(f'"{columns[part]}"' for part in ("prompt", "context") if part in columns)
         sure = (prompt.lower(), completion.lower()) in (("prompt", "completion"), ("instruction", "output"))
         return Shape("prompt_completion", columns, 1.0 if sure else 0.9, f'{parts} asks, "{completion}" answers.')
@@ -272,7 +276,8 @@ def _chat_row(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
 def _pair_row(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
     prompt, completion = row.get(columns["prompt"]), row.get(columns["completion"])
     if _is_chat(prompt) or _is_chat(completion):
-        prompt = _messages(prompt) if _is_chat(prompt) else [{"role": "user", "content": _text(prompt, "missing_prompt")}]
+        asked = None if _is_chat(prompt) else [{"role": "user", "content": _text(prompt, "missing_prompt")}]
+        prompt = asked or _messages(prompt)
         completion = _messages(completion) if _is_chat(completion) else _answer(completion)
         if not any(message["role"] == "assistant" for message in completion):
             raise _Refused("example_missing_assistant_message")

@@ -87,7 +87,8 @@ KINDS = [
          ("cut into strips", "peeled and diced", "cut into chunks", "halved lengthwise", "trimmed and sliced"),
          "carrot/carrots|red onion/red onions|courgette/courgettes|celery stalk/celery stalks|red pepper/red peppers|"
          "potato/potatoes|leek/leeks|cucumber/cucumbers|tomato/tomatoes|aubergine/aubergines|"
-         "white cabbage/white cabbages|green chilli/green chillies|button mushroom/button mushrooms|spring onion/spring onions|beetroot/beetroots",
+         "white cabbage/white cabbages|button mushroom/button mushrooms|spring onion/spring onions|"
+         "green chilli/green chillies|beetroot/beetroots",
          "parsnip/parsnips|shallot/shallots|turnip/turnips|radish/radishes|swede/swedes|artichoke/artichokes|"
          "cauliflower/cauliflowers|butternut squash/butternut squashes|gherkin/gherkins"),
     Kind(("", "", "g", "cup", "kg"), ("peeled", "sliced", "mashed", "diced", "halved", "roughly chopped"),
@@ -133,7 +134,8 @@ KINDS = [
          ("drained and rinsed", "liquid reserved"),
          "chickpeas|kidney beans|tuna|sweetcorn|black olives|anchovies", "cannellini|capers|jackfruit|lychees"),
     Kind(("g", "g", "cup", "handful", "tbsp", "oz"),
-         ("toasted", "chopped", "roughly chopped", "crushed", "lightly toasted"), ("plus a few to serve", "soaked overnight"),
+         ("toasted", "chopped", "roughly chopped", "crushed", "lightly toasted"),
+         ("plus a few to serve", "soaked overnight"),
          "walnuts|almonds|pine nuts|cashews|sesame seeds|raisins",
          "hazelnuts|pecans|pumpkin kernels|dried cranberries|pistachios"),
     Kind(("clove",), ("crushed", "minced", "finely chopped", "peeled", "thinly sliced"), ("peeled and bruised",),
