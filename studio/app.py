@@ -21,7 +21,7 @@ def build_app(settings: Settings, open_run: str = "", store: RunStore | None = N
     with gr.Blocks(
         analytics_enabled=False, title=text("app.title"), fill_width=True, delete_cache=(CACHE_SWEEP_S, CACHE_LIFE_S),
     ) as demo:
-        build_layout(settings, store or RunStore(settings), open_run)
+        build_layout(settings, store or RunStore(settings), demo, open_run)
     return demo
 
 

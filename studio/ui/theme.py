@@ -5,6 +5,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
+# Gradio 6.31 ships the semi-bold cut with most letters missing
+WEIGHTS = (400, 700)
 STYLE_SHEET = Path(__file__).parent / "style.css"
 
 
@@ -13,10 +15,11 @@ def build_theme() -> gr.themes.Base:
     return gr.themes.Base(
         primary_hue=colors.teal, secondary_hue=colors.teal, neutral_hue=colors.slate,
         text_size=sizes.text_md, spacing_size=sizes.spacing_md, radius_size=sizes.radius_md,
-        font=(fonts.LocalFont("IBM Plex Sans"), "ui-sans-serif", "system-ui", "sans-serif"),
-        font_mono=(fonts.LocalFont("IBM Plex Mono"), "ui-monospace", "Consolas", "monospace"),
+        font=(fonts.LocalFont("IBM Plex Sans", WEIGHTS), "ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=(fonts.LocalFont("IBM Plex Mono", WEIGHTS), "ui-monospace", "Consolas", "monospace"),
     ).set(
         body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950",
+        color_accent="*primary_700",
         block_border_width="1px", block_shadow="none",
         block_label_text_weight="600", block_title_text_weight="600",
         button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",

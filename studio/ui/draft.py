@@ -1,0 +1,75 @@
+"""The preset while it is being edited: widget values to preset and back, and what is wrong with them, by field.
+
+Knows nothing of widgets beyond what they hold: a list of words is one line of text, an empty number is None.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.errors import PresetError
+from studio.preset import files
+from studio.preset.flatten import flatten, leaves, nest
+from studio.preset.schema import Preset
+from studio.ui.texts import text
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the browser keeps over a reload: the preset as YAML and where it came from.
+
+    `origin` is a preset's file name, "run:<run_id>" for a clone, "" otherwise. Never holds a token.
+    """
+
+    yaml: str
+    origin: str = ""
+
+    @classmethod
+    def read(cls, stored: Any) -> "Draft | None":
+        """The draft from browser storage; None where there is none or it no longer fits the schema."""
+        try:
+            draft = cls(**stored)
+            files.loads(draft.yaml)
+            return draft
+        except (TypeError, ValueError, AttributeError, PresetError):
+            return None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"yaml": self.yaml, "origin": self.origin}
+
+
+def widget_value(value: Any) -> Any:
+    """A preset value as its widget holds it."""
+    return " ".join(value) if isinstance(value, list) else value
+
+
+def widget_values(preset: Preset) -> list[Any]:
+    """All values of a preset as the widgets hold them, in schema order."""
+    return [widget_value(value) for value in flatten(preset).values()]
+
+
+def preset_from(values: dict[str, Any]) -> Preset:
+    """The preset that {dotted name: widget value} describes. Raises `PresetError` with one problem per field."""
+    return files.validate(nest(values))
+
+
+def problems(values: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with the widgets' values, as {dotted name: sentence}; empty when all is well."""
+    try:
+        preset_from(values)
+    except PresetError as error:
+        return {problem.field: _sentence(problem, values) for problem in error.problems}
+    return {}
+
+
+def problem_list(found: dict[str, str]) -> list[str]:
+    """The problems as lines that name the field by its title."""
+    titles = {name: field.title for name, field in leaves()}
+    return [f"{titles[name]}: {sentence}" for name, sentence in found.items()]
+
+
+def _sentence(problem: PresetError, values: dict[str, Any]) -> str:
+    """The problem as it reads below its own field, where the name need not be said again."""
+    if values[problem.field] is None:
+        return text("form.enter_value")
+    sentence = str(problem).removeprefix(f"{problem.field} ")
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,74 @@
+"""The form: one widget per leaf of the schema, grouped by its sections. No parameter is named here."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from pydantic.fields import FieldInfo
+
+from studio.preset.flatten import leaves, level, sections
+from studio.preset.schema import BASIC, EXPERT
+from studio.ui.draft import problems, widget_value
+from studio.ui.texts import text
+
+TEXT_LINES = 6
+
+
+def build_fields(groups: Iterable[str]) -> dict[str, gr.components.Component]:
+    """The widgets of some sections ("" for the fields outside any): basic ones first, expert ones folded by section.
+
+    Returns {dotted name: widget}.
+    """
+    groups = list(groups)
+    chosen = {name: field for name, field in leaves() if group_of(name) in groups}
+    widgets: dict[str, gr.components.Component] = {}
+    with gr.Column(elem_classes="field-grid"):
+        widgets |= {name: build_widget(name, field) for name, field in chosen.items() if level(field) == BASIC}
+    for group in groups:
+        expert = {n: f for n, f in chosen.items() if group_of(n) == group and level(f) == EXPERT}
+        if not any(_has_choice(field) for field in expert.values()):
+            widgets |= {name: build_widget(name, field) for name, field in expert.items()}
+            continue
+        label = text("form.more", section=group_title(group), count=len(expert))
+        with gr.Accordion(label, open=False), gr.Column(elem_classes="field-grid"):
+            widgets |= {name: build_widget(name, field) for name, field in expert.items()}
+    return widgets
+
+
+def build_widget(name: str, field: FieldInfo) -> gr.components.Component:
+    """The widget for one leaf, by its type; bounds are checked by the schema, so that messages name the field."""
+    kind, default = field.annotation, widget_value(field.default)
+    common = {"label": field.title, "info": field.description, "elem_id": widget_id(name), "min_width": 200}
+    if get_origin(kind) is Literal:
+        shown = level(field) == BASIC or _has_choice(field)
+        return gr.Dropdown(list(get_args(kind)), value=default, filterable=False, visible=shown, **common)
+    if kind is bool:
+        return gr.Checkbox(value=default, **common)
+    if kind in (int, float):
+        return gr.Number(value=default, **common)
+    return gr.Textbox(value=default, lines=1, max_lines=TEXT_LINES, **common)
+
+
+def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
+    """A `validator=` answer for the widgets `names`, given all values: each message lands inside its own widget."""
+    found = problems(values)
+    return [gr.validate(name not in found, found.get(name, "")) for name in names]
+
+
+def group_of(name: str) -> str:
+    """The section a leaf belongs to, "" for those of the preset itself."""
+    return name.partition(".")[0] if "." in name else ""
+
+
+def group_title(group: str) -> str:
+    """A section's title: its docstring in the schema."""
+    return dict(sections())[group].__doc__ if group else text("form.preset")
+
+
+def widget_id(name: str) -> str:
+    """The element id of a leaf's widget."""
+    return "field-" + name.replace(".", "-")
+
+
+def _has_choice(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is not Literal or len(get_args(field.annotation)) > 1

@@ -1,0 +1,102 @@
+"""The presets a person can start from, as cards: real radio buttons in a list, so mouse and keyboard both choose."""
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.errors import PresetError
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.settings import Settings
+from studio.ui.texts import text
+
+HEADER_KEY = re.compile(r"^([A-Z][a-z]+): (.*)")
+# a card is a label around a radio button; a change of the radio is told to the server by its value
+CHOOSE_JS = """
+element.addEventListener('change', event => trigger('select', {card: event.target.value}));
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One preset of the gallery; `id` is its file name, the texts come from the file's header."""
+
+    id: str
+    path: Path
+    preset: Preset
+    title: str
+    sentence: str
+    needs: str
+
+
+def list_cards(settings: Settings) -> list[Card]:
+    """The presets that come with the studio and those beside the data; unreadable ones are left out.
+
+    Those that need no GPU come first: anyone can try them at once.
+    """
+    cards = []
+    for path in sorted(settings.presets_dir.glob("*.yaml")) + sorted(settings.user_presets_dir.glob("*.yaml")):
+        try:
+            cards.append(_card(path))
+        except PresetError:
+            continue
+    return sorted(cards, key=lambda card: card.preset.model.load_in_4bit or card.preset.training.packing)
+
+
+def find_card(settings: Settings, card_id: str) -> Card:
+    """The card of that id. Raises `PresetError` where there is none."""
+    for card in list_cards(settings):
+        if card.id == card_id:
+            return card
+    raise PresetError(f'There is no preset "{card_id[:80]}".', "Reload the page to see those that exist.")
+
+
+def cards_html(cards: list[Card], chosen: str = "") -> str:
+    """The gallery; `chosen` is the id of the card that is marked."""
+    if not cards:
+        return f'<p class="empty">{html.escape(text("train.what.no_presets"))}</p>'
+    return (f'<div class="cards" role="radiogroup" aria-label="{html.escape(text("train.what.gallery"))}">'
+            + "".join(_card_html(card, card.id == chosen) for card in cards) + "</div>")
+
+
+def _card_html(card: Card, chosen: bool) -> str:
+    facts = {"model": card.preset.model.model_name_or_path, "needs": card.needs}
+    rows = "".join(f"<dt>{html.escape(text(f'train.what.{key}'))}</dt><dd>{html.escape(value)}</dd>"
+                   for key, value in facts.items() if value)
+    return (
+        f'<label class="card"><input type="radio" name="preset-card" value="{html.escape(card.id)}"'
+        f'{" checked" if chosen else ""}><span class="card-title">{html.escape(card.title)}</span>'
+        f'<span class="card-text">{html.escape(card.sentence)}</span><dl>{rows}</dl></label>')
+
+
+def _card(path: Path) -> Card:
+    """Read a preset file. Its header opens with "Title: what it makes" and goes on in lines "Needs: ..."."""
+    preset = files.load(path)
+    first, *rest = files.header(path).splitlines() or [""]
+    title, _, sentence = first.partition(": ")
+    if not sentence:
+        title, sentence = preset.name.replace("-", " ").capitalize(), preset.description
+    return Card(path.name, path, preset, title, _capital(sentence.rstrip(".")) + ".",
+                _first_clause(_entries(rest).get("Needs", "")))
+
+
+def _entries(lines: list[str]) -> dict[str, str]:
+    """The header's "Key: text" lines, each with the lines that continue it."""
+    entries: dict[str, str] = {}
+    key = ""
+    for line in lines:
+        if match := HEADER_KEY.match(line):
+            key = match[1]
+            entries[key] = match[2]
+        elif key:
+            entries[key] += f" {line.strip()}"
+    return entries
+
+
+def _first_clause(sentence: str) -> str:
+    return _capital(re.split(r"[;.](?:\s|$)", sentence)[0])
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,164 @@
+"""The five steps of the Train tab as components only; `train_tab` wires them."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from studio.settings import Settings
+from studio.ui.findings_view import FIX_JS
+from studio.ui.form import build_fields, group_title
+from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
+from studio.ui.preview_view import empty_html
+from studio.ui.texts import text
+
+# which sections of the schema each step shows; "" stands for the preset's own fields
+DATA_GROUPS = ("data",)
+METHOD_GROUPS = ("model", "method", "lora", "training", "evaluation", "export")
+START_GROUPS = ("", "publish")
+UPLOAD_TYPES = [".jsonl", ".json", ".csv", ".parquet"]
+YAML_LINES = 24
+
+
+@dataclass(frozen=True)
+class WhatStep:
+    """Step 1: cards, a preset file, or a run to clone."""
+
+    step: gr.Step
+    gallery: gr.HTML
+    open_button: gr.UploadButton
+    clone_choice: gr.Dropdown
+    next_button: gr.Button
+
+
+@dataclass(frozen=True)
+class DataStep:
+    """Step 2: the data set and how the model will read it."""
+
+    step: gr.Step
+    fields: dict[str, gr.components.Component]
+    upload: gr.File
+    bundled_button: gr.Button
+    look_button: gr.Button
+    preview: gr.HTML
+    back_button: gr.Button
+    next_button: gr.Button
+
+
+@dataclass(frozen=True)
+class MethodStep:
+    """Step 3: the form, and the YAML beside it."""
+
+    step: gr.Step
+    fields: dict[str, gr.components.Component]
+    yaml: gr.Code
+    status: gr.HTML
+    back_button: gr.Button
+    next_button: gr.Button
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """Step 4: findings and estimates."""
+
+    step: gr.Step
+    findings: gr.HTML
+    again_button: gr.Button
+    back_button: gr.Button
+    next_button: gr.Button
+
+
+@dataclass(frozen=True)
+class StartStep:
+    """Step 5: name, publishing, and the one button."""
+
+    step: gr.Step
+    fields: dict[str, gr.components.Component]
+    token: gr.Textbox
+    back_button: gr.Button
+    start_button: gr.Button
+
+
+def build_what_step(settings: Settings) -> WhatStep:
+    with gr.Step(text("train.what.step"), id=1) as step:
+        _heading("what")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                gallery = gr.HTML(
+                    cards_html(list_cards(settings)), js_on_load=CHOOSE_JS, elem_id="gallery", elem_classes="flush")
+            with gr.Column(scale=1, min_width=240, elem_classes="beside"):
+                gr.HTML(f"<h3>{text('train.what.elsewhere')}</h3>", elem_classes="flush")
+                open_button = gr.UploadButton(text("train.what.open"), file_types=[".yaml", ".yml"], size="md")
+                clone_choice = gr.Dropdown(
+                    [], value=None, label=text("train.what.clone"), info=text("train.what.clone_help"), elem_id="clone")
+        _, next_button = _actions(text("train.what.next"), back=False)
+    return WhatStep(step, gallery, open_button, clone_choice, next_button)
+
+
+def build_data_step() -> DataStep:
+    with gr.Step(text("train.data.step"), id=2) as step:
+        _heading("data")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                upload = gr.File(label=text("train.data.upload"), file_types=UPLOAD_TYPES, height=170, elem_id="upload")
+                fields = build_fields(DATA_GROUPS)
+                with gr.Row():
+                    bundled_button = gr.Button(text("train.data.bundled"), size="md")
+                    look_button = gr.Button(text("train.data.look"), size="md")
+            with gr.Column(scale=3, min_width=320):
+                preview = gr.HTML(empty_html(), elem_id="preview", elem_classes="flush")
+        back_button, next_button = _actions(text("train.data.next"))
+    return DataStep(step, fields, upload, bundled_button, look_button, preview, back_button, next_button)
+
+
+def build_method_step() -> MethodStep:
+    with gr.Step(text("train.method.step"), id=3) as step:
+        _heading("method")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                fields = build_fields(METHOD_GROUPS)
+            with gr.Column(scale=2, min_width=320):
+                yaml = gr.Code(
+                    language="yaml", label=text("train.yaml.title"), interactive=True, lines=YAML_LINES,
+                    max_lines=YAML_LINES, wrap_lines=True, show_line_numbers=False, buttons=["copy", "download"],
+                    elem_id="yaml")
+                status = gr.HTML(elem_id="yaml-status", elem_classes="flush")
+        back_button, next_button = _actions(text("train.method.next"))
+    return MethodStep(step, fields, yaml, status, back_button, next_button)
+
+
+def build_check_step() -> CheckStep:
+    with gr.Step(text("train.check.step"), id=4) as step:
+        _heading("check")
+        findings = gr.HTML(js_on_load=FIX_JS, elem_id="findings", elem_classes="flush")
+        again_button = gr.Button(text("train.check.again"), size="md", elem_classes="narrow")
+        back_button, next_button = _actions(text("train.check.next"))
+    return CheckStep(step, findings, again_button, back_button, next_button)
+
+
+def build_start_step() -> StartStep:
+    with gr.Step(text("train.start.step"), id=5) as step:
+        _heading("start")
+        with gr.Column(elem_classes="narrow-form"):
+            fields: dict[str, gr.components.Component] = {}
+            for group in START_GROUPS:
+                if group:
+                    gr.HTML(f"<h3>{group_title(group)}</h3>", elem_classes="flush")
+                fields |= build_fields([group])
+            token = gr.Textbox(
+                label=text("train.start.token"), info=text("train.start.token_help"), type="password",
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off"))
+        back_button, start_button = _actions(text("train.start.button"))
+    return StartStep(step, fields, token, back_button, start_button)
+
+
+def _heading(step: str) -> None:
+    title, lead = text(f"train.{step}.title"), text(f"train.{step}.lead")
+    gr.HTML(f'<h2>{title}</h2><p class="lead">{lead}</p>', elem_classes="flush")
+
+
+def _actions(next_label: str, back: bool = True) -> tuple[gr.Button | None, gr.Button]:
+    """The row that ends each step: back on the left, the one next action on the right."""
+    with gr.Row(elem_classes="actions"):
+        back_button = gr.Button(text("train.back"), scale=0, min_width=120) if back else None
+        next_button = gr.Button(next_label, variant="primary", scale=0, min_width=220)
+    return back_button, next_button

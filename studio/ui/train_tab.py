@@ -1,0 +1,230 @@
+"""The Train tab: five steps from "what do you want" to a started run. The widgets hold the preset; nothing else does.
+
+Wiring only. What a preset is worth, what is wrong with it and how it looks is worked out in the modules beside.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.data import preview_client, sources
+from studio.errors import PresetError, StudioError
+from studio.preset import files
+from studio.preset.files import override
+from studio.preset.flatten import leaves
+from studio.preset.schema import Preset
+from studio.runs.checks import Finding
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.start import start as start_run
+from studio.ui import train_steps as steps
+from studio.ui.access import hub_token, may_look, require_owner, require_viewer
+from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
+from studio.ui.findings_view import findings_html, outlook_html, status_html
+from studio.ui.form import field_checks
+from studio.ui.gallery import cards_html, find_card, list_cards
+from studio.ui.messages import shown
+from studio.ui.outlooks import Outlooks
+from studio.ui.preview_view import error_html, preview_html
+
+# a fixed secret: the draft is no secret, and a random one would forget it at each restart of the server
+DRAFT_KEY, STEP_KEY, DRAFT_SECRET = "studio.draft", "studio.step", "fine-tune-studio-draft"
+LAST_STEP = 5
+PREVIEW_ROWS = 10
+CLONED = "run:"
+DATASET, PUSH, BUNDLED = "data.dataset_name", "publish.push_to_hub", "bundled:recipes"
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+CLICK = {"concurrency_limit": None, "api_visibility": "private"}
+TO_TOP = "() => window.scrollTo({top: 0})"
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` fills `sheet`."""
+
+    started: gr.Textbox
+    sheet: list[gr.components.Component]
+    clone: Any
+
+
+def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> TrainTab:
+    """Build the five steps into the present tab of `page`."""
+    outlooks = Outlooks(settings)
+    stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
+    step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
+    started = gr.Textbox(visible=False)
+    with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
+        what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
+        check, start = steps.build_check_step(), steps.build_start_step()
+    built = method.fields | data.fields | start.fields
+    fields = {name: built[name] for name, _ in leaves()}
+    sheet = [method.yaml, method.status, stored, *fields.values()]
+
+    def restore(stored_draft: Any, stored_step: Any, profile: gr.OAuthProfile | None) -> list[Any]:
+        cards = list_cards(settings)
+        draft = Draft.read(stored_draft)
+        if draft is None and cards:
+            draft = Draft(files.dumps(cards[0].preset, comments=False), cards[0].id)
+        draft = draft or Draft(files.dumps(Preset(), comments=False))
+        runs = store.list() if may_look(settings, profile) else []
+        choices = [(f"{view.name} ({view.run_id[:8]})", view.run_id) for view in runs]
+        at = stored_step if stored_step in range(1, LAST_STEP + 1) else 1
+        return [cards_html(cards, draft.origin), gr.Dropdown(choices=choices, value=None), gr.Walkthrough(selected=at),
+                *_filled(files.loads(draft.yaml), draft.origin)]
+
+    def choose(event: gr.EventData) -> list[Any]:
+        card = find_card(settings, event.card)
+        return _filled(card.preset, card.id)
+
+    @shown
+    def open_file(path: str) -> list[Any]:
+        return _filled(files.load(path), "")
+
+    @shown
+    def clone(run_id: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        return _filled(store.get(run_id).preset, f"{CLONED}{run_id}")
+
+    def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any]:
+        found = problems(values)
+        if found:
+            return gr.skip(), status_html(problem_list(found)), gr.skip()
+        written = files.dumps(preset_from(values), comments=False)
+        return written, status_html([]), draft | {"yaml": written}
+
+    def from_yaml(written: str, draft: dict[str, Any]) -> list[Any]:
+        try:
+            preset = files.loads(written)
+        except PresetError as error:
+            return [status_html([str(problem) for problem in error.problems]), *[gr.skip()] * (len(sheet) - 2)]
+        return [status_html([]), draft | {"yaml": written}, *widget_values(preset)]
+
+    gr.on([page.load], restore, [stored, step], [what.gallery, what.clone_choice, walkthrough, *sheet], **QUIET)
+    what.gallery.select(choose, None, sheet, **QUIET)
+    what.open_button.upload(open_file, what.open_button, sheet, **CLICK)
+    what.clone_choice.input(clone, what.clone_choice, sheet, **CLICK)
+    gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored],
+          inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
+    method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
+
+    _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
+    _wire_data(settings, data, stored, fields, sheet)
+    _wire_check(settings, outlooks, check, stored, fields, sheet)
+
+    @shown
+    def begin(draft: dict[str, Any], pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+                  **values: Any) -> str:
+        require_owner(settings, profile)
+        preset = preset_from(values)
+        origin, parent = _came_from(settings, store, draft["origin"])
+        hub = hub_token(settings, token, pasted)
+        return start_run(store, preset, outlooks.recent(preset, hub), origin=origin, parent=parent, token=hub)
+
+    start.start_button.click(
+        begin, [stored, start.token], started, inputs_kwargs=fields,
+        validator=lambda draft, pasted, **values: [
+            gr.validate(True, ""), gr.validate(True, ""), *field_checks(values, fields)], **CLICK)
+    return TrainTab(started, sheet, clone)
+
+
+def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict[str, Any], built: list[Any]) -> None:
+    """Back, next, and the step that a reload returns to. Next lets nobody pass a field that is wrong."""
+
+    def go_to(number: int) -> Any:
+        return lambda **values: (gr.Walkthrough(selected=number), number)
+
+    def note(event: gr.SelectData) -> int:
+        return event.index
+
+    walkthrough.select(note, None, step, **QUIET)
+    for number, part in enumerate(built, 1):
+        if number > 1:
+            part.back_button.click(go_to(number - 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
+        if number in (2, 3):
+            part.next_button.click(
+                go_to(number + 1), None, [walkthrough, step], inputs_kwargs=fields,
+                validator=_checks_of(part.fields, fields), show_progress="hidden", **CLICK).then(js=TO_TOP, **QUIET)
+        elif number < LAST_STEP:
+            part.next_button.click(go_to(number + 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
+
+
+def _checks_of(own: dict[str, Any], fields: dict[str, Any]) -> Any:
+    """A validator that speaks of one step's fields only: a message in a step one cannot see would block in silence."""
+
+    def validate(**values: Any) -> list[dict[str, Any]]:
+        checks = zip(fields, field_checks(values, fields), strict=True)
+        return [check if name in own else gr.validate(True, "") for name, check in checks]
+
+    return validate
+
+
+def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState, fields: dict[str, Any],
+               sheet: list[Any]) -> None:
+    """Upload, bundled rows and preview."""
+
+    def look(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> str:
+        try:
+            require_owner(settings, profile)
+            return preview_html(preview_client.preview(
+                preset_from(values), settings, rows=PREVIEW_ROWS, token=hub_token(settings, token)))
+        except StudioError as error:
+            return error_html(error)
+
+    @shown
+    def take_upload(path: str, draft: dict[str, Any], profile: gr.OAuthProfile | None, **values: Any) -> list[Any]:
+        require_owner(settings, profile)
+        name = sources.store_upload(settings, Path(path))
+        return _filled(override(preset_from(values), {DATASET: name}), draft["origin"])
+
+    @shown
+    def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
+        return _filled(override(preset_from(values), {DATASET: BUNDLED}), draft["origin"])
+
+    preview = {"fn": look, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal", **CLICK}
+    data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK).success(**preview)
+    data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK).success(**preview)
+    gr.on([data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
+
+
+def _wire_check(settings: Settings, outlooks: Outlooks, check: steps.CheckStep, stored: gr.BrowserState,
+                fields: dict[str, Any], sheet: list[Any]) -> None:
+    """Findings on entering the step and on request; a finding's button mends the preset and checks again."""
+
+    def look(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> tuple[str, Any]:
+        try:
+            require_owner(settings, profile)
+            # whether to publish, and with which token, is decided in the next step and checked at the start
+            preset = override(preset_from(values), {PUSH: False})
+            outlook = outlooks.look(preset, hub_token(settings, token))
+        except StudioError as error:
+            problems = error.problems if isinstance(error, PresetError) else (error,)
+            return findings_html([Finding.of(problem) for problem in problems]), gr.Button(interactive=False)
+        return outlook_html(outlook), gr.Button(interactive=outlook.may_start)
+
+    @shown
+    def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
+        return _filled(override(preset_from(values), event.fix), draft["origin"])
+
+    checks = {"fn": look, "outputs": [check.findings, check.next_button], "inputs_kwargs": fields, **CLICK}
+    gr.on([check.step.select, check.again_button.click], **checks)
+    check.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
+
+
+def _filled(preset: Preset, origin: str) -> list[Any]:
+    """Updates of the sheet (YAML, its status, the draft, all fields) that show this preset."""
+    written = files.dumps(preset, comments=False)
+    return [written, status_html([]), Draft(written, origin).to_json(), *widget_values(preset)]
+
+
+def _came_from(settings: Settings, store: RunStore, origin: str) -> tuple[Preset | None, str]:
+    """The preset a draft came from, and the run it was cloned from ("" for none)."""
+    try:
+        if origin.startswith(CLONED):
+            parent = store.get(origin.removeprefix(CLONED))
+            return parent.preset, parent.run_id
+        return (find_card(settings, origin).preset, "") if origin else (None, "")
+    except StudioError:
+        # it was deleted since; the run can do without knowing it
+        return None, ""
