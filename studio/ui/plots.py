@@ -1,0 +1,74 @@
+"""The four charts of a run: loss, learning rate, throughput, memory. What they show is worked out in `curves`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from studio.runs.events import RunState
+from studio.ui import curves
+from studio.ui.texts import text
+
+HEIGHT = 270
+ACCENT, FAINT, SECOND = "#0d9488", "#0d948840", "#d97706"
+
+
+@dataclass(frozen=True)
+class _Chart:
+    name: str
+    curve: Callable[[RunState], curves.Curve]
+    y_format: str
+    y_from: float | None
+    series: tuple[str, ...]
+
+
+CHARTS = (
+    _Chart("loss", curves.loss_curve, "~g", None, (curves.EACH_STEP, curves.SMOOTHED, curves.HELD_OUT)),
+    _Chart("learning_rate", curves.learning_rate_curve, "~g", 0, (curves.SMOOTHED,)),
+    _Chart("throughput", curves.throughput_curve, ",~g", 0, (curves.EACH_STEP, curves.SMOOTHED)),
+    _Chart("memory", curves.memory_curve, "~g", 0, (curves.SMOOTHED,)),
+)
+COLOURS = {curves.EACH_STEP: FAINT, curves.SMOOTHED: ACCENT, curves.HELD_OUT: SECOND}
+
+
+def build_plots() -> list[gr.LinePlot]:
+    """Four charts of fixed height, empty, two beside each other where there is room."""
+    plots = []
+    for pair in (CHARTS[:2], CHARTS[2:]):
+        with gr.Row():
+            plots += [_plot(chart) for chart in pair]
+    return plots
+
+
+def drawn_charts(state: RunState) -> list[dict]:
+    """Updates for `build_plots()`'s charts; each label carries the newest value."""
+    updates = []
+    for chart in CHARTS:
+        curve = chart.curve(state)
+        # a chart knows only the series it was first drawn with, so each is named even where it has no point yet
+        rows = [(None, None, text(f"runs.series.{name}")) for name in chart.series] + curve.rows
+        updates.append(gr.update(
+            value={"columns": ["step", "value", "series"], "data": rows, "mark": "line",
+                   "datatypes": {"step": "quantitative", "value": "quantitative", "series": "nominal"}},
+            label=_label(chart, curve.last)))
+    return updates
+
+
+def watermark(state: RunState) -> str:
+    """Changes whenever a chart would look different."""
+    last_step = state.logs[-1][0] if state.logs else 0
+    return f"{len(state.logs)}-{last_step}-{len(state.evals)}"
+
+
+def _plot(chart: _Chart) -> gr.LinePlot:
+    return gr.LinePlot(
+        None, x="step", y="value", color="series", label=_label(chart, ""), height=HEIGHT, min_width=300,
+        x_title=text("runs.axis.step"), y_title=text(f"runs.axis.{chart.name}"), y_axis_format=chart.y_format,
+        y_lim=[chart.y_from, None],
+        color_title="", color_map={text(f"runs.series.{name}"): COLOURS[name] for name in chart.series},
+        colors_in_legend=None if len(chart.series) > 2 else [], tooltip="axis", elem_id=f"runs-plot-{chart.name}")
+
+
+def _label(chart: _Chart, last: str) -> str:
+    title = text(f"runs.chart.{chart.name}")
+    return f"{title}: {last}" if last else title

@@ -1,0 +1,102 @@
+"""What happens on the run page: charts and log that follow a live run, and the buttons that act on it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import RunError
+from studio.runs import launcher
+from studio.runs.events import RunStage
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.ui.access import hub_token, may_look, require_owner
+from studio.ui.log_view import log_delta, log_tail
+from studio.ui.messages import shown
+from studio.ui.plots import drawn_charts, watermark
+from studio.ui.run_page import RunPage
+
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+CLICK: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: gr.Textbox) -> None:
+    """Charts on their own slow timer, the log on a fast one; each ends itself when nothing more can come."""
+
+    def draw_plots(run: str, mark: str, profile: gr.OAuthProfile | None) -> Any:
+        view = store.get(run) if may_look(settings, profile) and _exists(store, run) else None
+        if view is None:
+            return {page.plot_timer: gr.Timer(active=False)}
+        new_mark = f"{run} {watermark(view.state)}"
+        if mark == new_mark:
+            return gr.skip() if view.is_live else {page.plot_timer: gr.Timer(active=False)}
+        return {page.plots_mark: new_mark, **dict(zip(page.plots, drawn_charts(view.state), strict=True))}
+
+    def next_lines(run: str, value: dict[str, Any], is_open: bool, profile: gr.OAuthProfile | None) -> Any:
+        if not is_open or not may_look(settings, profile) or not _exists(store, run):
+            return {page.log_timer: gr.Timer(active=False)}
+        new_value = log_delta(store, run, value)
+        if new_value is None:
+            return gr.skip() if store.get(run).is_live else {page.log_timer: gr.Timer(active=False)}
+        return {page.log: new_value}
+
+    def open_log(run: str, profile: gr.OAuthProfile | None) -> Any:
+        if not may_look(settings, profile) or not _exists(store, run):
+            return gr.skip()
+        return {page.log: log_tail(store, run), page.log_open: True, page.log_timer: gr.Timer(active=True)}
+
+    gr.on([page.plot_timer.tick, run_id.change], draw_plots, [run_id, page.plots_mark],
+          [page.plots_mark, page.plot_timer, *page.plots], **QUIET)
+    log_parts = [page.log, page.log_open, page.log_timer]
+    page.log_timer.tick(next_lines, [run_id, page.log, page.log_open], [page.log, page.log_timer], **QUIET)
+    page.log_fold.expand(open_log, run_id, log_parts, **QUIET)
+    page.log.resync(open_log, run_id, log_parts, **QUIET)
+    page.log_fold.collapse(lambda: False, None, page.log_open, **QUIET)
+
+
+def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.Textbox,
+                 redraw: dict[str, Any]) -> None:
+    """Buttons that change a run. Each asks who presses it, acts, and has the page drawn by `redraw`."""
+
+    def handler(act: Callable[[str, dict[str, str]], None]) -> Callable:
+        @shown
+        def acted(run: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> gr.Timer:
+            require_owner(settings, profile)
+            hub = hub_token(settings, token)
+            act(run, {"HF_TOKEN": hub} if hub else {})
+            return gr.Timer(active=True)
+
+        return acted
+
+    def stop(run: str, environment: dict[str, str]) -> None:
+        # a second stop ends the run at once: that is the other button's
+        if store.get(run).state.stage is not RunStage.STOPPING:
+            launcher.stop(store, run)
+
+    acts: dict[str, Callable[[str, dict[str, str]], None]] = {
+        "stop": stop,
+        "stop_now": lambda run, environment: launcher.stop(store, run),
+        "resume": lambda run, environment: launcher.resume(store, run, environment),
+        "evaluate": lambda run, environment: launcher.run_phases(store, run, ["evaluate"], environment),
+        "merge": lambda run, environment: launcher.run_phases(store, run, ["merge"], environment),
+    }
+    for action, act in acts.items():
+        page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)
+
+    @shown
+    def delete(run: str, profile: gr.OAuthProfile | None) -> str:
+        require_owner(settings, profile)
+        store.delete(run)
+        return ""
+
+    page.buttons["delete"].click(lambda: gr.Group(visible=True), None, page.delete_box, **QUIET)
+    page.delete_keep.click(lambda: gr.Group(visible=False), None, page.delete_box, **QUIET)
+    page.delete_sure.click(delete, run_id, run_id, **CLICK)
+
+
+def _exists(store: RunStore, run: str) -> bool:
+    try:
+        store.run_dir(run)
+    except RunError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""The parts of the Runs tab as HTML. Every value goes through a template that escapes it: names, logs, presets and
+metrics are hostile text."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from studio import words
+from studio.errors import StudioError
+from studio.preset import files
+from studio.runs.events import RunStage
+from studio.runs.store import RunStore, RunView
+from studio.ui import comparison, run_words
+from studio.ui.downloads import FILES
+from studio.ui.texts import text
+
+LIST_LIMIT = 200
+LOG_END_BYTES, LOG_END_LINES = 6000, 15
+SAMPLES_SHOWN = 10
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True, auto_reload=False)
+_templates.globals.update(text=text, words=words)
+
+
+def run_list(views: list[RunView]) -> str:
+    """The list of runs, newest first, or what to do where there is none. Rows are links to `?run=<id>`."""
+    rows = [{"view": view, "badge": stage_badge(view), "bar": progress_bar(view), "eta": run_words.eta_words(view),
+             "loss": words.figure(view.best_eval_loss) if view.best_eval_loss is not None else "",
+             "age": words.age(view.info["created_at"])} for view in views[:LIST_LIMIT]]
+    return _render("run_list.html", rows=rows, total=len(views))
+
+
+def head(store: RunStore, view: RunView) -> str:
+    """Top of the run page: the failure if there is one, name and stage, progress, what to do next."""
+    state, info = view.state, view.info
+    failed = state.stage in (RunStage.FAILED, RunStage.LOST)
+    return _render(
+        "run_head.html", view=view, state=state, badge=stage_badge(view), bar=progress_bar(view),
+        progress=run_words.progress_words(view), message=_message(view), phases=run_words.phase_marks(view),
+        next=run_words.next_step(view).sentence, age=words.age(info["created_at"]), took=_took(view),
+        failure=run_words.failed_where(view) if failed else "", log_end=log_end(store, view.run_id) if failed else "")
+
+
+def problem(error: StudioError) -> str:
+    """The page of a run that cannot be shown."""
+    return _render("run_problem.html", error=error)
+
+
+def private() -> str:
+    """What somebody sees who may not look."""
+    return _render("run_private.html")
+
+
+def stage_badge(view: RunView) -> Markup:
+    """Icon, word and colour of the run's stage."""
+    stage = view.state.stage
+    return Markup(_render("stage_badge.html", icon=run_words.ICONS[stage], tone=run_words.TONES[stage],
+                          word=run_words.stage_word(view)))
+
+
+def progress_bar(view: RunView) -> Markup:
+    """A bar of the present phase; a finished run has none."""
+    if not view.is_live:
+        return Markup("")
+    return Markup(_render("progress_bar.html", share=view.progress))
+
+
+def results(view: RunView) -> str:
+    """Before and after: measures of the report and sample answers."""
+    report, measures, sentence = view.report, [], ""
+    samples = view.state.samples
+    try:
+        if report is not None:
+            measures, sentence = comparison.measures(report), comparison.sentence(report)
+            samples = samples or report["examples"]
+    except (KeyError, TypeError):
+        # a folder of another version of the studio
+        measures = []
+    return _render("run_results.html", measures=measures, sentence=sentence, samples=samples[:SAMPLES_SHOWN],
+                   unknown=report is not None and not measures, skipped=view.preset.evaluation.compare_rows == 0)
+
+
+def file_list(view: RunView) -> str:
+    """The run's files and folders with their sizes; small files are links."""
+    entries = [entry for path in sorted(view.run_dir.iterdir()) if (entry := _entry(path)) is not None]
+    return _render("run_files.html", view=view, entries=entries, total=sum(entry["bytes"] for entry in entries))
+
+
+def preset(view: RunView) -> str:
+    """The preset's YAML and what differs from the preset it came from."""
+    origin = view.origin
+    differences = [
+        {"field": change.field, "before": str(change.before), "after": str(change.after)}
+        for change in files.diff(origin, view.preset)] if origin else []
+    return _render("run_preset.html", origin=origin, differences=differences,
+                   yaml=files.dumps(view.preset, comments=False))
+
+
+def environment(view: RunView) -> str:
+    """Versions, hardware, seed and data fingerprint, as recorded."""
+    facts = [(text(f"runs.environment.{name}"), view.info[name]) for name in
+             ("run_id", "created_at", "studio_version", "git_revision", "parent") if view.info[name]]
+    return _render("run_environment.html", facts=facts, recorded=list(_leaves(view.environment or {})))
+
+
+def log_end(store: RunStore, run_id: str) -> str:
+    """The last lines of the log."""
+    chunk, _ = store.log_chunk(run_id, store.log_size(run_id) - LOG_END_BYTES, LOG_END_BYTES)
+    return "\n".join(chunk.rstrip().splitlines()[-LOG_END_LINES:])
+
+
+def _render(template: str, **values: Any) -> str:
+    return _templates.get_template(template).render(**values)
+
+
+def _message(view: RunView) -> str:
+    """What the phase says it is doing while there is nothing to count."""
+    phase = view.state.phases.get(view.state.phase)
+    return (phase.message if view.is_live and phase else "") or view.state.message
+
+
+def _took(view: RunView) -> str:
+    state = view.state
+    if view.is_live or not state.started_at or not state.ended_at:
+        return ""
+    spent = datetime.fromisoformat(state.ended_at) - datetime.fromisoformat(state.started_at)
+    return words.duration(spent.total_seconds())
+
+
+def _entry(path: Path) -> dict[str, Any] | None:
+    if path.name.startswith(".") or path.is_symlink():
+        return None
+    if path.is_dir():
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        return {"name": f"{path.name}/", "link": False, "bytes": sum(sizes), "count": len(sizes)}
+    return {"name": path.name, "link": path.name in FILES, "bytes": path.stat().st_size, "count": 0}
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)

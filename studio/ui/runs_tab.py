@@ -1,0 +1,97 @@
+"""The Runs tab: the list, the page of one run, the address that leads to it, and the timers that keep both fresh.
+
+The server keeps nothing per viewer: the open run's id, and what the page shows already, live in hidden components.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.ui import run_html
+from studio.ui.access import is_owner, may_look
+from studio.ui.run_events import QUIET, wire_actions, wire_live_parts
+from studio.ui.run_page import build_run_page, changed, draw_page, open_page
+
+IDLE_S = 3
+
+# links with data-run open a run without loading the page anew; a changed click (new tab) stays the browser's
+_ROUTER = """
+const go = (run) => trigger('navigate', {run});
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-run]');
+  if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(link.dataset.run);
+});
+window.addEventListener('popstate', () => go(new URL(location).searchParams.get('run') || ''));
+"""
+_ADDRESS = """(run) => {
+  const url = new URL(location);
+  if ((url.searchParams.get('run') || '') === run) return;
+  if (run) url.searchParams.set('run', run); else url.searchParams.delete('run');
+  history.pushState(history.state, '', url);
+  window.scrollTo(0, 0);
+}"""
+# the list is drawn in place, so after a new run the focus would sit on another row
+_KEEP_FOCUS = """
+let focused = '';
+element.addEventListener('focusin', (event) => { focused = event.target.dataset.run || ''; });
+element.addEventListener('focusout', () => { if (document.hasFocus()) focused = ''; });
+watch('value', () => {
+  const row = focused && element.querySelector(`a[data-run="${focused}"]`);
+  if (row && document.activeElement !== row) row.focus();
+});
+"""
+
+
+@dataclass(frozen=True)
+class RunsTab:
+    """What other tabs need: the open run, and the buttons that lead from it to them (each takes `run_id` as input).
+
+    Writing an id into `run_id` shows that run, "" the list.
+    """
+
+    run_id: gr.Textbox
+    talk_button: gr.Button
+    publish_button: gr.Button
+    clone_button: gr.Button
+
+
+def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
+    """Build list and page into the present tab and wire their events."""
+    run_id = gr.Textbox("", visible="hidden", elem_id="runs-open", label="run")
+    seen = gr.JSON({}, visible=False)
+    router = gr.HTML("", visible="hidden", js_on_load=_ROUTER)
+    with gr.Column(elem_id="runs-list-view") as list_column:
+        board = gr.HTML("", elem_id="runs-board", elem_classes="flush", js_on_load=_KEEP_FOCUS)
+    page = build_run_page()
+    idle_timer = gr.Timer(IDLE_S)
+
+    def draw(run: str, marks: dict[str, str] | None, profile: gr.OAuthProfile | None) -> Any:
+        marks = dict(marks or {})
+        if not may_look(settings, profile):
+            return {board: run_html.private()} if changed(marks, "board", "private") else gr.skip()
+        updates = {}
+        if changed(marks, "run", run):
+            marks = {"run": run}
+            updates = {list_column: gr.Column(visible=not run), **open_page(page, run)}
+        if run:
+            updates |= draw_page(page, store, run, marks, is_owner(settings, profile))
+        elif changed(marks, "board", html := run_html.run_list(store.list())):
+            updates[board] = html
+        return {**updates, seen: marks} if updates else gr.skip()
+
+    shown_now = {"fn": draw, "inputs": [run_id, seen], "outputs": [seen, list_column, board, *page.drawn]}
+    gr.on([idle_timer.tick, page.live_timer.tick, run_id.change], **shown_now, **QUIET)
+    run_id.change(None, run_id, None, js=_ADDRESS)
+    router.navigate(_run_of, None, run_id, **QUIET)
+    wire_live_parts(page, settings, store, run_id)
+    wire_actions(page, settings, store, run_id, shown_now)
+    return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"])
+
+
+def _run_of(event: gr.EventData) -> str:
+    return event.run
