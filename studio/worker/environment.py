@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -62,16 +61,6 @@ def choose_compile(parameters: int, tokens: int) -> bool:
         worthwhile = shutil.which("g++") is not None and expected_s > COMPILE_PAYS_AFTER_S
         os.environ["UNSLOTH_CPU_COMPILE"] = "1" if worthwhile else "0"
     return os.environ["UNSLOTH_CPU_COMPILE"] == "1"
-
-
-def data_fingerprint(*parts: list[dict]) -> str:
-    """sha256 over the normalised rows of each part, one JSON line a row with sorted keys."""
-    digest = sha256()
-    for rows in parts:
-        for row in rows:
-            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
-        digest.update(b"\0")
-    return digest.hexdigest()
 
 
 def record(run_dir: Path, device: Device, facts: dict) -> None:

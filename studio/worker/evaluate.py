@@ -5,7 +5,9 @@ import os
 import time
 from pathlib import Path
 
-import unsloth  # noqa: F401  before transformers
+# isort: off
+import unsloth  # noqa: F401  before anything that imports transformers
+# isort: on
 import torch
 from unsloth import FastLanguageModel
 
@@ -15,7 +17,8 @@ from studio.errors import RunError
 from studio.evaluation import metrics
 from studio.evaluation.report import Answers, RowLosses, compare_answers, compare_perplexity
 from studio.runs.device import probe_device
-from studio.worker import base_model, model as models
+from studio.worker import base_model
+from studio.worker import model as models
 from studio.worker.phase import Phase
 
 SAMPLE_ROWS = 5
@@ -34,20 +37,19 @@ def evaluate(phase: Phase) -> dict:
         base, tuned = _both(phase, lambda model, tokenizer, name: _row_losses(phase, model, tokenizer, rows, name))
         report, predictions = compare_perplexity(base, tuned, phase.preset.training.seed), []
     else:
-        base, tuned = _both(phase, lambda model, tokenizer, name: _answers(phase, model, tokenizer, rows, name))
-        prompts, expected = zip(*[_question(row) for row in rows], strict=True)
+        prompts, expected = map(list, zip(*map(_question, rows), strict=True))
         metric = metrics.choose_metric(phase.preset.evaluation.metric, expected)
-        report, predictions = compare_answers(
-            list(prompts), list(expected), base, tuned, metric, phase.preset.training.seed)
-    _write(phase.run_dir / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions))
+        base, tuned = _both(phase, lambda model, tokenizer, name: _answers(phase, model, tokenizer, rows, name))
+        report, predictions = compare_answers(prompts, expected, base, tuned, metric, phase.preset.training.seed)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predictions]
+    _write(phase.run_dir / "predictions.jsonl", "".join(lines))
     _write(phase.run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     for row in predictions[:SAMPLE_ROWS]:
         phase.journal.sample(row["prompt"], row["expected"], row["base"], row["tuned"])
-    summary = {"metric": report["metric"], "rows": report["rows"],
-               "base": report["base"]["score"], "tuned": report["tuned"]["score"]}
-    print(f"{summary['metric']} on {summary['rows']} held-out rows: base {summary['base']:.3f}, tuned {summary['tuned']:.3f}",
-          flush=True)
-    return summary
+    figures = report["metrics"][report["metric"]]
+    base, tuned = figures["base"]["value"], figures["tuned"]["value"]
+    print(f"{report['metric']} on {report['n']} held-out rows: base {base:.3f}, tuned {tuned:.3f}", flush=True)
+    return {"metric": report["metric"], "rows": report["n"], "base": base, "tuned": tuned}
 
 
 def _heldout_rows(phase: Phase) -> list[dict]:
@@ -97,11 +99,12 @@ def _answers(phase: Phase, model, tokenizer, rows: list[dict], name: str) -> Ans
         _progress(phase, name, start, len(rows))
         batch = order[start:start + size]
         width = max(len(prompts[index]) for index in batch)
-        ids = torch.tensor([[pad_id] * (width - len(prompts[i])) + prompts[i] for i in batch], device=model.device)
-        mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch], device=model.device)
+        pads = [width - len(prompts[index]) for index in batch]
+        ids = torch.tensor([[pad_id] * pad + prompts[i] for i, pad in zip(batch, pads, strict=True)])
+        mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads])
         output = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=preset.evaluation.max_new_tokens, do_sample=False,
-            eos_token_id=stop_ids, pad_token_id=pad_id)
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), do_sample=False,
+            max_new_tokens=preset.evaluation.max_new_tokens, eos_token_id=stop_ids, pad_token_id=pad_id)
         for index, generated in zip(batch, output[:, width:].tolist(), strict=True):
             length = next((i for i, token in enumerate(generated) if token in stop_ids), len(generated))
             cut += length == preset.evaluation.max_new_tokens

@@ -58,8 +58,9 @@ def converted(file: Path, settings: Settings, weights: bool = True) -> Path:
 def _require_room(file: Path, folder: Path) -> None:
     needed, free = file.stat().st_size * 16 // SMALLEST_BITS, shutil.disk_usage(folder).free
     if needed > free:
-        raise ModelError(f"Converting {file.name} needs up to {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free.",
-                         "Delete old runs or the cache.", FIELD)
+        raise ModelError(
+            f"Converting {file.name} needs up to {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free.",
+            "Delete old runs or the cache.", FIELD)
 
 
 def _write_tokenizer(file: Path, folder: Path) -> None:

@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
-import unsloth  # noqa: F401  before transformers
+# isort: off
+import unsloth  # noqa: F401  before anything that imports transformers
+# isort: on
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.errors import ModelError, RunError
 from studio.runs.device import probe_device
-from studio.worker import base_model, model as models
+from studio.worker import base_model
+from studio.worker import model as models
 from studio.worker.phase import Phase
 
 
@@ -48,8 +51,9 @@ def _check(folder: Path) -> int:
 
     Raises `ModelError` for weights that are missing, left over, or no numbers, and for a missing tokenizer.
     """
-    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True, output_loading_info=True)
-    wrong = sorted(report["missing_keys"]) + sorted(report["unexpected_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    model, found = AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", use_safetensors=True, output_loading_info=True)
+    wrong = sorted(str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in found[kind])
     if wrong:
         raise ModelError(f"The merged model is not whole: {wrong[0]} and {len(wrong) - 1} more do not fit.",
                          "Merge again; if it happens again, report it with the log.")

@@ -6,7 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import unsloth  # noqa: F401  before transformers
+# isort: off
+import unsloth  # noqa: F401  before anything that imports transformers
+# isort: on
 import torch
 from transformers.utils import logging
 from unsloth import FastLanguageModel

@@ -4,17 +4,20 @@ import json
 import os
 from pathlib import Path
 
-import unsloth  # noqa: F401  before transformers and trl
+# isort: off
+import unsloth  # noqa: F401  before anything that imports transformers
+# isort: on
 from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from studio.data.render import Rendered, render_rows
-from studio.data.sources import open_split
+from studio.data.sources import fingerprint, open_split
 from studio.errors import DataError
 from studio.preset.schema import Preset
 from studio.runs.device import probe_device
-from studio.worker import arguments, base_model, checkpoints, environment, model as models
+from studio.worker import arguments, base_model, checkpoints, environment
+from studio.worker import model as models
 from studio.worker.callbacks import JournalCallback
 from studio.worker.phase import Phase
 
@@ -70,7 +73,7 @@ def train(phase: Phase) -> dict:
 
     environment.record(run_dir, device, {
         "seed": preset.training.seed,
-        "data_fingerprint": environment.data_fingerprint(train_rows, heldout_rows),
+        "data_fingerprint": fingerprint(train_rows + heldout_rows),
         "rows": {"train": len(train_rows), "heldout": len(heldout_rows)},
         "base_model": {"name": base.name, "note": base.note},
         "settings": {"dtype": str(model.dtype).removeprefix("torch."), "bf16": config.bf16, "fp16": config.fp16,

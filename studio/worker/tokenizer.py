@@ -6,7 +6,8 @@ from studio.errors import ModelError
 from studio.preset.schema import ModelSection
 
 CHATML = (
-    "{%% for message in messages %%}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '%(end)s' + '\\n' }}"
+    "{%% for message in messages %%}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '%(end)s' + '\\n' }}"
     "{%% endfor %%}{%% if add_generation_prompt %%}{{ '<|im_start|>assistant\\n' }}{%% endif %%}"
 )
 
@@ -18,7 +19,8 @@ def load_tokenizer(folder: Path, section: ModelSection):
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"The tokenizer of {section.model_name_or_path} cannot be loaded: {str(error).splitlines()[0]}",
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"The tokenizer of {section.model_name_or_path} cannot be loaded: {reason}",
                          "Choose a model that transformers supports without code of its own.",
                          "model.model_name_or_path") from error
     apply_chat_template_choice(tokenizer, section)

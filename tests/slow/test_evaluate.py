@@ -1,0 +1,77 @@
+"""The evaluation phase: the same rows answered by base and tuned model."""
+
+import json
+import math
+
+import pytest
+from conftest import chats, events, losses, results
+
+
+def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
+    """Every row asks for the same answer, which full fine-tuning of the tiny model learns in a few steps."""
+    run_dir = runs.create(chats(24, '{{"city": 1}}'), method__full_finetuning=True, training__learning_rate=5e-3,
+                          training__max_steps=60, evaluation__compare_rows=5)
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    match = report["metrics"]["json_match"]
+    assert (report["metric"], report["n"]) == ("json_match", 5)
+    assert (match["base"]["value"], match["tuned"]["value"]) == (0.0, 1.0)
+    assert (report["wins"], report["ties"], report["losses"]) == (5, 0, 0)
+    assert next(iter(report["metrics"])) == "json_match" and match["tuned"]["interval"] == [1.0, 1.0]
+    assert report["tuned"]["tokens_per_second"] > 0 and report["base"]["cut_answers"] <= 5
+    predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+    heldout = [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()][:5]
+    assert [row["prompt"] for row in predictions] == [row["messages"][0]["content"] for row in heldout]
+    assert all(row["tuned"] == '{"city": 1}' for row in predictions)
+    assert len(events(run_dir, "sample")) == 5
+    assert results(run_dir)[-1]["tuned"] == 1.0
+    progress = [event.values for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
+    assert (progress[0]["done"], progress[-1]["done"], progress[-1]["total"]) == (0, 10, 10)
+
+
+def test_batching_changes_no_answer(runs):
+    """Rows of different length, answered one by one and in one padded batch, get the same answers."""
+    rows = [{"messages": [{"role": "user", "content": "question " * (i % 5 + 1) + str(i)},
+                          {"role": "assistant", "content": f"city {i}"}]} for i in range(20)]
+    answers = []
+    for name, size in [("alone", 1), ("batch", 8)]:
+        run_dir = runs.create(rows, name, model__dtype="float32", training__max_steps=8, training__learning_rate=2e-2,
+                              evaluation__per_device_eval_batch_size=size, evaluation__eval_strategy="no")
+        runs.train(run_dir)
+        assert runs.work("evaluate", run_dir) == 0
+        predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+        answers.append([(row["base"], row["tuned"]) for row in predictions])
+    assert answers[0] == answers[1]
+    assert any(base != tuned for base, tuned in answers[0])
+
+
+def test_plain_text_is_judged_by_perplexity(runs):
+    rows = [{"text": f"the city {i % 3} of the country {i}"} for i in range(24)]
+    run_dir = runs.create(rows, method__full_finetuning=True, training__learning_rate=3e-3, training__max_steps=30)
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    figures = report["metrics"]["perplexity"]
+    assert report["metric"] == "perplexity" and not figures["higher_is_better"]
+    assert figures["base"]["value"] == pytest.approx(math.exp(losses(run_dir)[1]), rel=0.3)
+    assert figures["tuned"]["value"] < 0.5 * figures["base"]["value"]
+    assert report["wins"] == 6
+    final = events(run_dir, "eval")[-1].values["metrics"]["eval_loss"]
+    assert figures["tuned"]["value"] == pytest.approx(math.exp(final), rel=0.1)
+
+
+@pytest.mark.parametrize("overrides", [dict(evaluation__compare_rows=0), dict(data__test_size=0.0)])
+def test_nothing_to_compare_is_said_and_no_failure(runs, overrides):
+    run_dir = runs.create(chats(8), training__max_steps=1, **overrides)
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 0
+    assert "no held-out rows" in results(run_dir)[-1]["skipped"]
+    assert not (run_dir / "report.json").exists()
+
+
+def test_json_metric_on_other_answers_is_refused(runs):
+    run_dir = runs.create(chats(8), training__max_steps=1, evaluation__metric="json_match")
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 3
+    assert "json_match" in events(run_dir, "error")[0].values["message"]
