@@ -1,0 +1,105 @@
+"""What the layers share: a data folder of its own for each test, a tiny base model, and the real server around both.
+
+`studio` is the real app on a free port with the real launcher and supervisor; only the worker is scripted
+(`tests.fake_worker`).
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs.liveness import read_marks
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.tiny_model import make_tiny_model
+
+# pages of one's own server only: no proxy, no telemetry, no look-up of newer versions
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A served studio."""
+
+    url: str
+    settings: Settings
+    store: RunStore
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """Folder of a random model with a chat template; made once."""
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    """An empty data folder; runs are worked on by the scripted worker."""
+    return Settings.from_environment({
+        "STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker"})
+
+
+@pytest.fixture
+def store(settings) -> Iterator[RunStore]:
+    """The runs of `settings`; whatever still works on them is ended afterwards."""
+    store = RunStore(settings)
+    yield store
+    end_runs(store)
+
+
+@pytest.fixture
+def studio(settings, store, tiny_model) -> Iterator[Studio]:
+    """The studio on a free port, with two presets that need neither network nor GPU."""
+    presets = settings.data_dir.parent / "gallery"
+    presets.mkdir()
+    write_preset(presets / "first.yaml", tiny_model, "Turn text into JSON: a tiny model for trying out")
+    write_preset(presets / "second.yaml", tiny_model, "Answer in my style: the same model, more patience",
+                 {"training.num_train_epochs": 5, "name": "second"})
+    with serve(replace(settings, presets_dir=presets)) as served:
+        yield served
+
+
+class serve:
+    """Serve a studio while the block runs: `with serve(settings) as studio`."""
+
+    def __init__(self, settings: Settings, open_run: str = ""):
+        self._settings = replace(settings, port=free_port())
+        self._open_run = open_run
+
+    def __enter__(self) -> Studio:
+        from studio import app
+
+        self._demo = app.launch(self._settings, self._open_run, prevent_thread_lock=True)
+        return Studio(f"http://127.0.0.1:{self._settings.port}", self._settings, RunStore(self._settings))
+
+    def __exit__(self, *_) -> None:
+        self._demo.close()
+
+
+def write_preset(path: Path, model: Path, header: str, fields: dict | None = None) -> None:
+    """A preset file that trains `model` on the bundled recipes; its first line is the card's title and sentence."""
+    preset = files.override(Preset(), {
+        "name": "first", "description": "step_s=0.02", "model.model_name_or_path": str(model),
+        "training.max_steps": 20, "evaluation.compare_rows": 8} | (fields or {}))
+    path.write_text(f"# {header}\n#\n# Needs: nothing but a CPU\n\n{files.dumps(preset)}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def end_runs(store: RunStore) -> None:
+    """Kill what still works on the runs of a store."""
+    for view in store.list():
+        for mark in read_marks(view.run_dir).values():
+            if mark.is_alive():
+                os.kill(mark.pid, signal.SIGKILL)
