@@ -20,13 +20,9 @@ RUN pip install --no-cache-dir -r requirements.txt
 RUN pip install --no-cache-dir --no-deps -r requirements-unsloth.txt
 COPY . .
 
-# Runs, models and everything compiled are kept on the volume. No token belongs here: pass HF_TOKEN when starting.
+# Runs, downloads and everything compiled are kept below STUDIO_DATA_DIR. No token belongs here: pass HF_TOKEN at the start.
 ENV STUDIO_DATA_DIR=/data \
     STUDIO_HOST=0.0.0.0 \
-    HF_HOME=/data/cache/huggingface \
-    TRITON_CACHE_DIR=/data/cache/triton \
-    TORCHINDUCTOR_CACHE_DIR=/data/cache/inductor \
-    UNSLOTH_COMPILE_LOCATION=/data/cache/unsloth \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PYTHONUNBUFFERED=1
