@@ -7,8 +7,8 @@ from pathlib import Path
 
 from studio.errors import RunError
 from studio.preset.schema import Preset
-from studio.runs.events import RunStage
-from studio.runs.liveness import read_marks
+from studio.runs.events import EventWriter, RunStage
+from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
 from studio.runs.store import RunStore, RunView
 from studio.settings import PROJECT_DIR
@@ -101,9 +101,15 @@ def _spawn(store: RunStore, run_id: str, phases: list[str], environment: dict[st
     child_environment = os.environ | {
         "STUDIO_DATA_DIR": str(settings.data_dir), "STUDIO_WORKER_MODULE": settings.worker_module,
         "PYTHONUNBUFFERED": "1"} | (environment or {})
+    # written here already, so that nobody who looks before the supervisor is up takes an ended run for the answer
+    (run_dir / "process.json").unlink(missing_ok=True)
+    journal = EventWriter(run_dir)
+    journal.stage(RunStage.QUEUED, phases[0])
+    journal.close()
     # a file, never a pipe that somebody must drain: a closed page would freeze the training
     with open(run_dir / "worker.log", "ab") as log:
-        subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-m", "studio.runs.supervisor", str(run_dir), "--phases", ",".join(phases)],
             cwd=PROJECT_DIR, env=child_environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True)
+    first_mark(run_dir, child.pid)

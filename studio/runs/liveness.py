@@ -1,10 +1,13 @@
 """Who watches a run: the supervisor's mark and heartbeat in the run folder, and what it means when both are gone."""
 
+import contextlib
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from studio.runs.events import RunStage
 from studio.runs.processes import ProcessMark, last_beat_age_s
@@ -20,23 +23,31 @@ def write_marks(run_dir: Path, **marks: ProcessMark) -> None:
     os.replace(partial, run_dir / "process.json")
 
 
+def first_mark(run_dir: Path, pid: int) -> None:
+    """Note a supervisor that was just started, unless it has done so itself or is gone already."""
+    with contextlib.suppress(FileExistsError, psutil.NoSuchProcess), open(run_dir / "process.json", "x") as file:
+        file.write(json.dumps({"supervisor": ProcessMark.of(pid).to_json()}))
+
+
 def read_marks(run_dir: Path) -> dict[str, ProcessMark]:
     """The processes that work or worked on the run; empty before the first start."""
     try:
         values: dict[str, Any] = json.loads((run_dir / "process.json").read_text())
-    except FileNotFoundError:
-        return {}
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}  # not started yet, or being written for the first time
     return {name: ProcessMark(**mark) for name, mark in values.items()}
 
 
 def is_watched(run_dir: Path, newcomer_grace_s: float) -> bool:
     """Whether some process still works on the run, here or (by its heartbeat) on another machine.
 
-    A run that was just created has `newcomer_grace_s` seconds for its supervisor to come up.
+    A run that was just queued has `newcomer_grace_s` seconds for its supervisor to come up.
     """
     marks = read_marks(run_dir)
     if not marks:
-        return time.time() - (run_dir / "run.json").stat().st_mtime < newcomer_grace_s
+        journal = run_dir / "events.jsonl"
+        queued = journal if journal.exists() else run_dir / "run.json"
+        return time.time() - queued.stat().st_mtime < newcomer_grace_s
     if any(mark.is_alive() for mark in marks.values()):
         return True
     elsewhere = not marks["supervisor"].same_host()

@@ -45,7 +45,6 @@ class Supervisor:
 
     def run(self, phases: list[str]) -> RunStage:
         """Wait for the device, work through `phases`, and return how the run ended."""
-        self._write(lambda journal: journal.stage(RunStage.QUEUED, phases[0]))
         slot = DeviceSlot(self.settings)
         failed = ""
         try:

@@ -1,0 +1,214 @@
+"""Runs from start to end with the real launcher and supervisor, and a scripted worker in place of the trainer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from studio.errors import RunError
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs import launcher
+from studio.runs.events import TERMINAL_STAGES, RunStage
+from studio.runs.liveness import read_marks
+from studio.runs.store import RunStore
+from studio.settings import Settings
+
+WAIT_S = 30
+
+
+@pytest.fixture
+def store(tmp_path):
+    settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path), "STUDIO_WORKER_MODULE": "tests.fake_worker"})
+    store = RunStore(settings)
+    yield store
+    for view in store.list():
+        for mark in read_marks(view.run_dir).values():
+            if mark.is_alive():
+                os.kill(mark.pid, signal.SIGKILL)
+
+
+def preset(script="", **fields):
+    return files.override(Preset(), {"description": script} | {name.replace("__", "."): value for name, value in fields.items()})
+
+
+def wait(store, run_id, condition=lambda view: view.state.stage in TERMINAL_STAGES):
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        view = store.get(run_id)
+        if condition(view):
+            return view
+        time.sleep(0.05)
+    raise AssertionError(f"still {view.state.stage} {view.state.phase} step {view.state.step}: {view.state.error}")
+
+
+def test_a_run_goes_through_its_phases(store):
+    run_id = launcher.start(store, preset(), name="Straight through")
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.COMPLETED
+    assert list(view.state.phases) == ["train", "evaluate", "merge"]
+    assert view.has_adapter and view.has_merged and view.report["n"] == 8
+    assert len(view.state.logs) == 20 and view.state.step == 20 and view.eta_s is None
+    assert view.info["name"] == "Straight through" and launcher.remaining_phases(view) == []
+    with pytest.raises(RunError, match="is complete"):
+        launcher.resume(store, run_id)
+
+
+def test_a_failed_evaluation_does_not_keep_the_model_from_being_merged(store):
+    view = wait(store, launcher.start(store, preset("fail=evaluate")))
+    assert view.state.stage is RunStage.FAILED and view.state.error == "The scripted failure of evaluate."
+    assert view.has_merged
+    assert launcher.remaining_phases(view) == ["evaluate", "merge"]
+
+
+def test_a_crash_is_told_by_the_last_line_of_its_traceback(store):
+    view = wait(store, launcher.start(store, preset("crash=train")))
+    assert view.state.stage is RunStage.FAILED
+    assert view.state.error == "The worker failed: RuntimeError: the scripted crash."
+
+
+def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store):
+    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=40))
+    wait(store, run_id, lambda view: view.state.step >= 3)
+    launcher.stop(store, run_id)
+    assert store.get(run_id).state.stage is RunStage.STOPPING
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.STOPPED and view.has_adapter and not view.has_merged
+    stopped_at = view.state.step
+    assert view.state.checkpoints[-1][0] == stopped_at < 40
+    assert launcher.resume(store, run_id) == ["train", "evaluate", "merge"]
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.COMPLETED
+    assert [step for step, _ in view.state.logs] == list(range(1, 41))
+
+
+def test_a_second_stop_ends_a_stubborn_worker(store):
+    run_id = launcher.start(store, preset("step_s=0.2 stubborn=1", training__max_steps=500))
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    worker = read_marks(store.run_dir(run_id))["worker"]
+    launcher.stop(store, run_id)
+    time.sleep(0.5)
+    assert worker.is_alive()
+    launcher.stop(store, run_id)
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.STOPPED and not worker.is_alive()
+
+
+def test_a_killed_worker_is_failed_with_its_cause(store):
+    run_id = launcher.start(store, preset("step_s=0.2", training__max_steps=500))
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    os.kill(read_marks(store.run_dir(run_id))["worker"].pid, signal.SIGKILL)
+    killed = time.monotonic()
+    view = wait(store, run_id)
+    assert time.monotonic() - killed < 10
+    assert view.state.stage is RunStage.FAILED and "killed by the system" in view.state.error
+
+
+def test_a_run_whose_processes_all_vanished_is_failed_and_can_be_resumed(store):
+    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=60))
+    wait(store, run_id, lambda view: view.state.step >= 11)
+    for name in ("supervisor", "worker"):
+        os.kill(read_marks(store.run_dir(run_id))[name].pid, signal.SIGKILL)
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.FAILED and "killed" in view.state.error
+    launcher.resume(store, run_id)
+    assert wait(store, run_id, lambda view: view.state.stage is RunStage.COMPLETED).state.step == 60
+
+
+def test_runs_outlive_the_process_that_started_them(store):
+    code = ("from studio.settings import Settings; from studio.runs.store import RunStore; from studio.runs import launcher;"
+            "from studio.preset import files; from studio.preset.schema import Preset; import os, signal;"
+            "s = RunStore(Settings.from_environment()); p = files.override(Preset(), {'description': 'step_s=0.05'});"
+            "print(launcher.start(s, p), flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    environment = os.environ | {"STUDIO_DATA_DIR": str(store.settings.data_dir), "STUDIO_WORKER_MODULE": "tests.fake_worker"}
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert wait(store, child.stdout.strip()).state.stage is RunStage.COMPLETED
+
+
+def test_one_run_at_a_time_in_the_order_of_their_start(store):
+    first = launcher.start(store, preset("step_s=0.1"))
+    wait(store, first, lambda view: view.state.stage is RunStage.RUNNING)
+    second = launcher.start(store, preset())
+    wait(store, second, lambda view: read_marks(view.run_dir))
+    third = launcher.start(store, preset())
+    wait(store, third, lambda view: read_marks(view.run_dir))
+    assert store.get(second).state.stage is RunStage.QUEUED
+    ends = [wait(store, run_id) for run_id in (first, second, third)]
+    assert all(view.state.stage is RunStage.COMPLETED for view in ends)
+    assert ends[0].state.ended_at <= ends[1].state.started_at <= ends[1].state.ended_at <= ends[2].state.started_at
+
+
+def test_a_waiting_run_can_be_stopped(store):
+    first = launcher.start(store, preset("step_s=0.2", training__max_steps=500))
+    wait(store, first, lambda view: view.state.stage is RunStage.RUNNING)
+    second = launcher.start(store, preset())
+    wait(store, second, lambda view: read_marks(view.run_dir))
+    launcher.stop(store, second)
+    view = wait(store, second)
+    assert view.state.stage is RunStage.STOPPED and view.state.step == 0
+
+
+def test_a_live_run_is_neither_deleted_nor_started_twice(store):
+    run_id = launcher.start(store, preset("step_s=0.2", training__max_steps=500))
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    with pytest.raises(RunError, match="Stop it first"):
+        store.delete(run_id)
+    with pytest.raises(RunError, match="still working"):
+        launcher.run_phases(store, run_id, ["merge"])
+    launcher.stop(store, run_id)
+    wait(store, run_id)
+    store.delete(run_id)
+    with pytest.raises(RunError, match="There is no run"):
+        store.get(run_id)
+
+
+def test_a_phase_of_a_finished_run_can_be_done_again(store):
+    run_id = launcher.start(store, preset("fail=merge"))
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.FAILED and view.has_adapter and not view.has_merged
+    assert launcher.remaining_phases(view) == ["merge"]
+    launcher.run_phases(store, run_id, ["evaluate"])
+    assert store.get(run_id).state.stage is RunStage.QUEUED
+    assert wait(store, run_id).state.stage is RunStage.COMPLETED
+
+
+def test_nothing_is_merged_before_it_is_trained(store):
+    run_id = launcher.start(store, preset("crash=train"))
+    wait(store, run_id)
+    with pytest.raises(RunError, match="no trained model"):
+        launcher.run_phases(store, run_id, ["merge"])
+
+
+def test_a_secret_reaches_the_worker_only_by_its_environment(store):
+    secret = "hf_verysecretvalue"
+    run_id = launcher.start(store, preset("step_s=0.1"), environment={"HF_TOKEN": secret})
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    worker = psutil.Process(read_marks(store.run_dir(run_id))["worker"].pid)
+    assert worker.environ()["HF_TOKEN"] == secret
+    assert secret not in " ".join(worker.cmdline() + worker.parent().cmdline())
+    view = wait(store, run_id)
+    for path in view.run_dir.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_a_hostile_run_id_opens_nothing(store, tmp_path):
+    (tmp_path / "secret.json").write_text(json.dumps({}))
+    for run_id in ("..", "../..", "/etc", "x" * 500, "20260101-000000-a-zzzz", ""):
+        with pytest.raises(RunError, match="There is no run"):
+            store.get(run_id)
+
+
+def test_the_log_is_read_in_whole_lines_from_any_offset(store):
+    run_id = store.create(preset())
+    log = store.run_dir(run_id) / "worker.log"
+    log.write_text("first\nsecond\nthird without end")
+    text, offset = store.log_chunk(run_id, 0, limit=9)
+    assert (text, offset) == ("first\n", 6)
+    assert store.log_chunk(run_id, 10_000) == ("", log.stat().st_size)
+    assert store.log_chunk(run_id, -5)[0].startswith("first")

@@ -1,0 +1,85 @@
+"""A scripted stand-in for `studio.worker`, run by the real supervisor: `python -m tests.fake_worker PHASE RUN_DIR`.
+
+The preset's description is its script, words like `step_s=0.05`:
+  step_s=0.02     seconds a training step takes         lines=20        log lines a step writes
+  fail=merge      this phase writes an error event      crash=train     this phase dies with a traceback
+  stubborn=1      training ignores a polite stop        heldout=0       no held-out rows
+Training has `training.max_steps` steps (20 where it is -1).
+"""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+from studio.preset import files
+from studio.runs.events import EventWriter, RunStage
+
+
+def main(phase: str, run_dir: Path) -> int:
+    preset = files.load(run_dir / "preset.yaml")
+    script = dict(word.split("=", 1) for word in preset.description.split() if "=" in word)
+    journal = EventWriter(run_dir)
+    print(f"scripted worker: {phase}", flush=True)
+    if script.get("crash") == phase:
+        raise RuntimeError("the scripted crash")
+    journal.stage(RunStage.RUNNING, phase)
+    if script.get("fail") == phase:
+        journal.error(phase, f"The scripted failure of {phase}.", "Change the script.")
+        return 3
+    journal.done(phase, PHASES[phase](run_dir, preset, script, journal))
+    return 0
+
+
+def train(run_dir, preset, script, journal):
+    steps = preset.training.max_steps if preset.training.max_steps > 0 else 20
+    first = 1 + max((int(path.name.split("-")[1]) for path in (run_dir / "checkpoints").glob("checkpoint-*")), default=0)
+    stopped = False
+    for step in range(first, steps + 1):
+        time.sleep(float(script.get("step_s", "0.02")))
+        loss = 2 * math.exp(-step / steps) + 0.1 * math.sin(step)
+        for line in range(int(script.get("lines", "1"))):
+            print(f"step {step} of {steps} line {line} loss {loss:.4f} <b>not bold</b>", flush=True)
+        journal.log(step, {"loss": loss, "learning_rate": 2e-4 * (1 - step / steps), "grad_norm": 1.0, "epoch": step / steps,
+                           "tokens_per_second": 150.0 + step % 7, "memory_bytes": 1.2e9})
+        journal.progress("train", step, steps, "steps")
+        if step % 5 == 0:
+            journal.eval(step, {"eval_loss": loss + 0.2})
+        stopped = (run_dir / "stop_request").exists() and script.get("stubborn") != "1"
+        if stopped or step % 10 == 0:
+            (run_dir / "checkpoints" / f"checkpoint-{step}").mkdir(parents=True, exist_ok=True)
+            journal.checkpoint(step, f"checkpoints/checkpoint-{step}")
+        if stopped:
+            break
+    folder = run_dir / "adapter"
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"\0" * 2000)
+    return {"stopped": stopped, "steps": step, "seconds": 1.0}
+
+
+def evaluate(run_dir, preset, script, journal):
+    rows = [{"prompt": f"line {i}", "expected": "{}", "base": "no idea", "tuned": "{}"} for i in range(8)]
+    for number, row in enumerate(rows, 1):
+        journal.progress("evaluate", number, len(rows), "rows")
+        if number <= 3:
+            journal.sample(**row)
+    score = {"base": {"value": 0.0, "low": 0.0, "high": 0.1}, "tuned": {"value": 0.9, "low": 0.8, "high": 1.0}}
+    report = {"n": len(rows), "primary": "exact_match", "metrics": {"exact_match": score}}
+    (run_dir / "report.json").write_text(json.dumps(report))
+    return {"rows": len(rows)}
+
+
+def merge(run_dir, preset, script, journal):
+    folder = run_dir / "merged"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"\0" * 5000)
+    return {"size_bytes": 5000}
+
+
+PHASES = {"train": train, "evaluate": evaluate, "merge": merge}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
