@@ -158,13 +158,17 @@ class Playground:
         """
         body = {"model": model, "messages": messages, "temperature": temperature, "top_p": top_p,
                 "max_tokens": max_tokens, "seed": seed, "stream": True}
+        process, whole = self._process, False
         for line in self._post("/v1/chat/completions", body):
             if not line.startswith(b"data: {"):
                 continue
             chunk = json.loads(line[len(b"data: "):])
             _raise_error(chunk)
-            choice = chunk["choices"][0]
+            choice, whole = chunk["choices"][0], chunk["usage"] is not None
             yield Delta(choice["delta"]["content"], chunk["usage"], chunk["timings"], choice["finish_reason"] or "")
+        # http.client takes a stream that breaks off for one that ends
+        if not whole:
+            raise self._hung_up(process)
 
     def prompt_text(self, messages: list[dict[str, str]]) -> str:
         """The exact text the loaded model reads for `messages`. Raises `RunError` where nothing is loaded."""
