@@ -15,6 +15,7 @@ from studio.settings import Settings
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors",
             "huggingface_hub", "unsloth", "unsloth_zoo", "bitsandbytes", "triton", "numpy")
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # training speed of one core of a present server CPU, in FLOP/s, measured with SmolLM2-135M in bfloat16 (Zen 4)
 CORE_FLOPS = 65e9
 # a compiled model starts 20 to 30 s later and trains a fifth faster
@@ -89,7 +90,7 @@ def _version(package: str) -> str:
 def _container_cores() -> int:
     """The container's CPU quota in whole cores (cgroup v2); a hosted container sees all cores of its machine."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = CPU_QUOTA.read_text().split()
         return max(1, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):
         return sys.maxsize

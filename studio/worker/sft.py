@@ -91,7 +91,7 @@ def train(phase: Phase) -> dict:
         models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
     return {
         "stopped": journal_callback.stopped, "steps": state.global_step,
-        "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 1),
+        "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 3),
         "best_eval_loss": state.best_metric, "resumed_from": checkpoint.name if checkpoint else "",
         "output": "merged" if preset.method.full_finetuning else "adapter",
     }
