@@ -10,7 +10,7 @@ from studio.settings import Settings
 from studio.ui.downloads import build_downloads
 from studio.ui.layout import build_layout
 from studio.ui.texts import text
-from studio.ui.theme import STYLE_SHEET, build_theme
+from studio.ui.theme import STYLE_SHEETS, build_theme
 
 MAX_UPLOAD = "2gb"
 CACHE_SWEEP_S, CACHE_LIFE_S = 3600, 86400
@@ -37,7 +37,7 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
     demo = build_app(settings, open_run, store)
     demo.launch(
         server_name=settings.host, server_port=settings.port, prevent_thread_lock=prevent_thread_lock,
-        theme=build_theme(), css_paths=STYLE_SHEET, ssr_mode=False, run_history=False, enable_monitoring=False,
+        theme=build_theme(), css_paths=STYLE_SHEETS, ssr_mode=False, run_history=False, enable_monitoring=False,
         show_error=False, footer_links=[], max_file_size=MAX_UPLOAD, quiet=prevent_thread_lock,
         auth=("owner" if not settings.owners else settings.owners[0], settings.password) if settings.password else None,
         app_kwargs={"lifespan": lifespan, "openapi_url": None})

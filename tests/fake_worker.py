@@ -65,8 +65,10 @@ def evaluate(run_dir, preset, script, journal):
         journal.progress("evaluate", number, len(rows), "rows")
         if number <= 3:
             journal.sample(**row)
-    score = {"base": {"value": 0.0, "low": 0.0, "high": 0.1}, "tuned": {"value": 0.9, "low": 0.8, "high": 1.0}}
-    report = {"n": len(rows), "primary": "exact_match", "metrics": {"exact_match": score}}
+    figures = {"base": {"value": 0.0, "interval": [0.0, 0.1]}, "tuned": {"value": 0.9, "interval": [0.8, 1.0]},
+               "difference": {"value": 0.9, "interval": [0.8, 1.0]}, "higher_is_better": True}
+    report = {"n": len(rows), "metric": "exact_match", "metrics": {"exact_match": figures},
+              "wins": 7, "ties": 1, "losses": 0, "examples": []}
     (run_dir / "report.json").write_text(json.dumps(report))
     return {"rows": len(rows)}
 

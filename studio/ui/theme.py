@@ -7,7 +7,7 @@ from gradio.themes.utils import colors, fonts, sizes
 
 # Gradio 6.31 ships the semi-bold cut with most letters missing
 WEIGHTS = (400, 700)
-STYLE_SHEET = Path(__file__).parent / "style.css"
+STYLE_SHEETS = sorted(Path(__file__).parent.glob("style*.css"))
 
 
 def build_theme() -> gr.themes.Base:
