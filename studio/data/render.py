@@ -55,17 +55,23 @@ def render(tokenizer: Any, row: dict[str, Any], preset: Preset) -> Rendered:
 
 def render_rows(tokenizer: Any, rows: list[dict[str, Any]], preset: Preset) -> list[Rendered]:
     """Render many rows at once, in order; errors name the row, counted from 1. Raises as `render` does."""
-    renderer = _Renderer(tokenizer, preset)
-    rendered: list[Rendered] = []
-    for start in range(0, len(rows), CHUNK_ROWS):
-        layouts = []
-        for number, row in enumerate(rows[start:start + CHUNK_ROWS], start=start + 1):
-            try:
-                layouts.append(renderer.lay_out(row))
-            except DataError as error:
-                raise DataError(f"Row {number}: {error.message}", error.hint, error.field) from None
-        rendered += renderer.tokenise(layouts)
+    rendered = []
+    for number, outcome in enumerate(render_each(tokenizer, rows, preset), start=1):
+        if isinstance(outcome, DataError):
+            raise DataError(f"Row {number:,}: {outcome.message}", outcome.hint, outcome.field)
+        rendered.append(outcome)
     return rendered
+
+
+def render_each(tokenizer: Any, rows: list[dict[str, Any]], preset: Preset) -> list[Rendered | DataError]:
+    """The same with the reason in place of each row that the template refuses. Raises `ModelError` as `render` does."""
+    renderer = _Renderer(tokenizer, preset)
+    outcomes: list[Rendered | DataError] = []
+    for start in range(0, len(rows), CHUNK_ROWS):
+        laid_out = [renderer.lay_out_or_error(row) for row in rows[start:start + CHUNK_ROWS]]
+        rendered = iter(renderer.tokenise([layout for layout in laid_out if isinstance(layout, _Layout)]))
+        outcomes += [next(rendered) if isinstance(layout, _Layout) else layout for layout in laid_out]
+    return outcomes
 
 
 def render_prompt(tokenizer: Any, prompt: str | Messages, preset: Preset) -> tuple[str, list[int]]:
@@ -102,6 +108,13 @@ class _Renderer:
         self.ends_with_special = re.compile(rf"(?:{special})\s*\Z")
         self.starts_with_special = re.compile(rf"\s*(?:{special})")
         self.adds_eos = tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id
+
+    def lay_out_or_error(self, row: dict[str, Any]) -> "_Layout | DataError":
+        """The row's layout, or why the template refuses it."""
+        try:
+            return self.lay_out(row)
+        except DataError as error:
+            return error
 
     def lay_out(self, row: dict[str, Any]) -> _Layout:
         """The row's text and what of it is learned. Raises `DataError`, `ModelError`."""

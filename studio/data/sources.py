@@ -55,17 +55,20 @@ def read_rows(section: DataSection, settings: Settings, token: str | None = None
     return _read(name, split, "data.dataset_name", section, settings, token, limit)
 
 
-def read_heldout_rows(section: DataSection, settings: Settings, token: str | None = None) -> Table | None:
-    """Read the held-out rows the source brings itself; None where a share of the training rows must be held back.
+def read_heldout_rows(
+    section: DataSection, settings: Settings, token: str | None = None, limit: int = 0
+) -> Table | None:
+    """Read the held-out rows the source brings itself, at most `limit` (0: all).
 
     That is the split `dataset_test_split` of a Hub data set, the second file it names beside an uploaded or local
-    file, and the bundled data set's own held-out file. Raises `DataError`.
+    file, and the bundled data set's own held-out file. None where a share of the training rows must be held back.
+    Raises `DataError`.
     """
     name, split = section.dataset_name, section.dataset_test_split
     if split and is_hub(name):
-        return _read(name, split, "data.dataset_test_split", section, settings, token, 0)
+        return _read(name, split, "data.dataset_test_split", section, settings, token, limit)
     if split:
-        return _read(split, split, "data.dataset_test_split", section, settings, token, 0)
+        return _read(split, split, "data.dataset_test_split", section, settings, token, limit)
     if name.startswith(BUNDLED):
         path = _bundled_dir(name, settings) / "heldout.jsonl"
         return Table(rows := read_file(path), f"{name} (held out)", len(rows))

@@ -28,7 +28,7 @@ def converted(file: Path, settings: Settings, weights: bool = True) -> Path:
     whole = settings.cache_dir / "gguf" / f"{file.stem}-{key}"
     tokenizer_only = whole.with_name(f"{whole.name}-tokenizer")
     for folder in [whole] if weights else [whole, tokenizer_only]:
-        if (folder / "config.json").is_file():
+        if folder.is_dir():
             return folder
     target = whole if weights else tokenizer_only
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +41,6 @@ def converted(file: Path, settings: Settings, weights: bool = True) -> Path:
                 _require_room(file, target.parent)
                 print(f"Converting {file.name} once; later runs take it from the cache.", flush=True)
                 _write_model(file, folder)
-            else:
-                _write_config(file, folder)
         except (ValueError, KeyError, NotImplementedError) as error:
             raise ModelError(f"{file.name} cannot be read as a model: {str(error).splitlines()[0]}",
                              "Use a GGUF file of a Llama-like model, or the model's safetensors.", FIELD) from error
@@ -50,7 +48,7 @@ def converted(file: Path, settings: Settings, weights: bool = True) -> Path:
             os.rename(folder, target)
         except OSError:
             # another worker converted the same file meanwhile
-            if not (target / "config.json").is_file():
+            if not target.is_dir():
                 raise
     return target
 
@@ -104,12 +102,6 @@ def _smollm_tokenizer(fields: dict):
         unk_token="<|endoftext|>", model_max_length=8192, clean_up_tokenization_spaces=False)
     tokenizer.chat_template = fields["tokenizer.chat_template"]
     return tokenizer
-
-
-def _write_config(file: Path, folder: Path) -> None:
-    from transformers import AutoConfig
-
-    AutoConfig.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
 
 
 def _write_model(file: Path, folder: Path) -> None:

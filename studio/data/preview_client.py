@@ -1,0 +1,145 @@
+"""Asks a process of its own how a preset's data will be read, and remembers the answer while nothing has changed.
+
+The server imports this; the tokenizer and what it needs stay in the other process.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from studio.data.sources import is_hub, local_path
+from studio.errors import DataError, ModelError, PresetError, StudioError
+from studio.preset.files import dumps
+from studio.preset.schema import Preset
+from studio.settings import PROJECT_DIR, Settings
+
+LEAST_ROWS = 10
+TIME_LIMIT_S = 180
+KEPT_ANSWERS = 64
+HUB_ANSWER_AGE_S = 600
+ERRORS = {error.__name__: error for error in (DataError, ModelError, PresetError)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to know of the data: `level` is error (the run would fail) or warning; `field` the preset's, or ""."""
+
+    level: str
+    message: str
+    hint: str
+    field: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the data set holds and how the model reads it.
+
+    `rows`: the first usable rows as {"number", "segments": [{"text", "trained", "cut"}], "shortened", "tokens",
+    "trained_tokens", "truncated"}, where `number` counts the source's rows from 1. `n_rows` are the usable rows,
+    `train_rows` and `heldout_rows` what they are parted into. `mean_tokens`, `longest_tokens` are per training row,
+    after the cut at max_length, `histogram` before it: {"median", "p95", "longest", "edges", "counts"}; all over
+    `sampled_rows`. `columns` maps parts (prompt, completion, ...) to the names among `all_columns`.
+    """
+
+    rows: list[dict[str, Any]]
+    source: str
+    n_rows: int
+    train_rows: int
+    heldout_rows: int
+    format: str
+    confidence: float
+    reason: str
+    columns: dict[str, str]
+    all_columns: list[str]
+    problems: list[Problem]
+    sampled_rows: int
+    mean_tokens: float
+    longest_tokens: int
+    mean_trained_tokens: float
+    truncated_share: float
+    histogram: dict[str, Any]
+
+
+@dataclass
+class _Answer:
+    """A place in the memory; its lock lets a second asker wait for the first instead of asking again."""
+
+    lock: threading.Lock
+    preview: Preview | None = None
+    asked_at: float = 0
+
+
+_answers: OrderedDict[str, _Answer] = OrderedDict()
+_answers_lock = threading.Lock()
+
+
+def preview(preset: Preset, settings: Settings, rows: int = LEAST_ROWS, token: str | None = None) -> Preview:
+    """Look at the data with the first `rows` rows rendered; about two seconds for a small file, at once when repeated.
+
+    `token` opens private and gated repositories. Raises `DataError`, `ModelError`.
+    """
+    asked_rows = max(rows, LEAST_ROWS)
+    answer = _answer_for(_key(preset, settings, asked_rows, token))
+    with answer.lock:
+        stale = is_hub(preset.data.dataset_name) and time.monotonic() - answer.asked_at > HUB_ANSWER_AGE_S
+        if answer.preview is None or stale:
+            answer.preview, answer.asked_at = _ask(preset, settings, asked_rows, token), time.monotonic()
+        return replace(answer.preview, rows=answer.preview.rows[:rows])
+
+
+def _answer_for(key: str) -> _Answer:
+    with _answers_lock:
+        answer = _answers.setdefault(key, _Answer(threading.Lock()))
+        _answers.move_to_end(key)
+        while len(_answers) > KEPT_ANSWERS:
+            _answers.popitem(last=False)
+        return answer
+
+
+def _key(preset: Preset, settings: Settings, rows: int, token: str | None) -> str:
+    """A hash over all the answer hangs on: the parts of the preset, the files' size and time, the token."""
+    parts = Preset(model=preset.model, data=preset.data, method=preset.method,
+                   training={"max_length": preset.training.max_length})
+    data = local_path(preset.data.dataset_name, settings)
+    stamps = [_stamp(file) for file in (data, preset.data.dataset_test_split, preset.model.model_name_or_path)]
+    text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), rows, token, stamps])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamp(file: Path | str | None) -> list[int]:
+    try:
+        stat = Path(file).expanduser().stat() if file else None
+    except (OSError, ValueError):
+        return []
+    return [stat.st_size, stat.st_mtime_ns] if stat else []
+
+
+def _ask(preset: Preset, settings: Settings, rows: int, token: str | None) -> Preview:
+    request = {"preset": dumps(preset, comments=False), "rows": rows, "data_dir": str(settings.data_dir),
+               "presets_dir": str(settings.presets_dir)}
+    environment = os.environ | ({"HF_TOKEN": token} if token else {})
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "studio.worker", "preview"], input=json.dumps(request), capture_output=True,
+            encoding="utf-8", timeout=TIME_LIMIT_S, env=environment, cwd=PROJECT_DIR)
+    except subprocess.TimeoutExpired:
+        raise DataError(f"Reading the data took longer than {TIME_LIMIT_S // 60} minutes.",
+                        "Set data.max_rows to look at fewer rows, or try again.", "data.max_rows") from None
+    if process.returncode < 0:
+        raise DataError("The look at the data was ended by the system, as when memory runs out.",
+                        "Set data.max_rows to read fewer rows.", "data.max_rows")
+    if process.returncode not in (0, 3):
+        raise RuntimeError(f"the preview process failed with exit code {process.returncode}:\n{process.stderr[-4000:]}")
+    answer = json.loads(process.stdout)
+    if "error" in answer:
+        error = answer["error"]
+        raise ERRORS.get(error["type"], StudioError)(error["message"], error["hint"], error["field"])
+    return Preview(**answer | {"problems": [Problem(**problem) for problem in answer["problems"]]})

@@ -1,0 +1,209 @@
+"""Shows what a preset's data set is and how the model will read it: JSON request on stdin, JSON answer on stdout.
+
+    {"preset": "<YAML>", "rows": 10, "data_dir": "...", "presets_dir": "..."}  ->  fields of preview_client.Preview
+
+A `StudioError` is answered as {"error": {"type", "message", "hint", "field"}} with exit code 3. Only the tokenizer is
+loaded: hiding torch from transformers takes its start from four seconds to one.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from studio.data.formats import Converted, convert, converted_or_error
+from studio.data.sources import Table, is_hub, read_heldout_rows, read_rows
+from studio.errors import DataError, StudioError
+from studio.preset.files import loads
+from studio.preset.schema import Preset
+from studio.settings import Settings
+from studio.worker.environment import prepare
+
+# of a Hub data set only so many rows are downloaded for a look
+HUB_ROWS = 1000
+# so many rows, evenly spaced, are tokenised for the statistics
+SAMPLE_ROWS = 1000
+SHOWN_CHARACTERS = 6000
+HISTOGRAM_BINS = 20
+FEW_ROWS = 10
+UNSURE = 0.7
+
+
+def main() -> int:
+    """Answer one request; 0 done, 3 the person can mend it."""
+    request = json.load(sys.stdin)
+    settings = Settings(data_dir=Path(request["data_dir"]), presets_dir=Path(request["presets_dir"]))
+    prepare(settings)
+    preset = loads(request["preset"])
+    if not preset.model.model_name_or_path.lower().endswith(".gguf"):
+        # transformers reads a tokenizer from a GGUF file with torch only
+        sys.modules["torch"] = None
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    # libraries that print must not get between the answer's bytes
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            answer, code = look(preset, settings, request["rows"]), 0
+        except StudioError as error:
+            answer, code = {"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint,
+                                      "field": error.field}}, 3
+    json.dump(answer, sys.stdout, ensure_ascii=True)
+    return code
+
+
+def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
+    """Read, convert and render; the answer's fields are those of `preview_client.Preview`. Raises `StudioError`."""
+    limit = HUB_ROWS if is_hub(preset.data.dataset_name) else 0
+    table = read_rows(preset.data, settings, limit=limit)
+    converted = convert(table.rows, preset.data)
+    if not converted.rows:
+        converted_or_error(converted)
+    tokenizer = _tokenizer(preset, settings)
+    problems = [_problem("error", problem.message, problem.hint, "data.dataset_name") for problem in converted.problems]
+    total = _total(table, converted, preset)
+    heldout, own_heldout = _heldout(preset, settings, total, problems)
+    stats = _token_stats(tokenizer, converted, preset, problems)
+    _add_remarks(tokenizer, converted, preset, total, problems)
+    return {
+        "rows": _shown_rows(tokenizer, converted, preset, n_rows),
+        "source": table.source, "n_rows": total, "train_rows": total - (0 if own_heldout else heldout),
+        "heldout_rows": heldout, "format": converted.shape.format, "confidence": converted.shape.confidence,
+        "reason": converted.shape.reason, "columns": converted.shape.columns, "all_columns": table.columns,
+        "problems": problems, **stats,
+    }
+
+
+def _tokenizer(preset: Preset, settings: Settings) -> Any:
+    from studio.worker import base_model
+    from studio.worker.tokenizer import load_tokenizer
+
+    return load_tokenizer(base_model.locate(preset.model, settings, weights=False).folder, preset.model)
+
+
+def _total(table: Table, converted: Converted, preset: Preset) -> int:
+    """Rows that can be used: counted where all were read, else what the Hub says the split has."""
+    if table.total is None or table.total <= len(table.rows):
+        return len(converted.rows)
+    return min(table.total, preset.data.max_rows or table.total)
+
+
+def _heldout(preset: Preset, settings: Settings, total: int, problems: list[dict[str, str]]) -> tuple[int, bool]:
+    """How many rows there are to judge by, and whether they come from a part of their own."""
+    section = preset.data
+    if section.test_size == 0 and not section.dataset_test_split:
+        return 0, False
+    limit = HUB_ROWS if is_hub(section.dataset_name) else 0
+    table = read_heldout_rows(section, settings, limit=limit)
+    if table is None:
+        return max(1, round(total * section.test_size)), False
+    converted = convert(table.rows, section)
+    field = "data.dataset_test_split" if section.dataset_test_split else "data.dataset_name"
+    problems += [_problem("error", f"Held-out rows: {problem.message}", problem.hint, field)
+                 for problem in converted.problems]
+    return _total(table, converted, preset) if limit else len(converted.rows), True
+
+
+def _token_stats(
+    tokenizer: Any, converted: Converted, preset: Preset, problems: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Lengths in tokens over a sample of the rows, and what is wrong with rows once they are tokens."""
+    from studio.data.render import Rendered, render_each
+
+    step = max(1, len(converted.rows) // SAMPLE_ROWS)
+    outcomes = render_each(tokenizer, converted.rows[::step], preset)
+    rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendered)]
+    refused = [(converted.numbers[i * step], outcome) for i, outcome in enumerate(outcomes)
+               if isinstance(outcome, DataError)]
+    if refused:
+        row, error = refused[0]
+        share = f"{len(refused):,} of {len(outcomes):,} rows cannot be used (first: row {row:,})"
+        problems.append(_problem("error", f"{share}: {error.message}", error.hint, error.field))
+    lengths = sorted(row.length for row in rendered)
+    cut = sum(row.truncated for row in rendered)
+    empty = sum(row.trained_tokens == 0 for row in rendered)
+    limit = preset.training.max_length
+    if cut:
+        problems.append(_problem(
+            "warning", f"{_share(cut, rendered)} of the rows are longer than {limit:,} tokens and are cut.",
+            f"The longest has {lengths[-1]:,} tokens: raise training.max_length if memory allows.",
+            "training.max_length"))
+    if empty:
+        level = "error" if empty == len(rendered) else "warning"
+        problems.append(_problem(level, f"{_share(empty, rendered)} of the rows have nothing left to learn.",
+                                 "Give them answers, or raise training.max_length.", "data.dataset_name"))
+    return {
+        "sampled_rows": len(rendered), "mean_tokens": mean(min(n, limit) for n in lengths) if lengths else 0,
+        "longest_tokens": min(lengths[-1], limit) if lengths else 0,
+        "mean_trained_tokens": mean(row.trained_tokens for row in rendered) if rendered else 0,
+        "truncated_share": cut / len(rendered) if rendered else 0, "histogram": _histogram(lengths),
+    }
+
+
+def _histogram(lengths: list[int]) -> dict[str, Any]:
+    """Row lengths before the cut: median, 95th percentile, longest, and counts between `edges` (one more edge)."""
+    if not lengths:
+        return {"median": 0, "p95": 0, "longest": 0, "edges": [], "counts": []}
+    width = -(-(lengths[-1] + 1) // HISTOGRAM_BINS)
+    counts = [0] * (lengths[-1] // width + 1)
+    for length in lengths:
+        counts[length // width] += 1
+    middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
+    return {"median": middle, "p95": high, "longest": lengths[-1],
+            "edges": [i * width for i in range(len(counts) + 1)], "counts": counts}
+
+
+def _add_remarks(
+    tokenizer: Any, converted: Converted, preset: Preset, total: int, problems: list[dict[str, str]]
+) -> None:
+    shape = converted.shape
+    if shape.confidence < UNSURE:
+        problems.append(_problem("warning", f"The columns were guessed. {shape.reason}",
+                                 "Name the columns if that is wrong.", "data.format"))
+    if total < FEW_ROWS:
+        problems.append(_problem("warning", f"There are only {total:,} rows.", "Fifty good rows are a sensible least.",
+                                 "data.dataset_name"))
+    plain = shape.format == "text" or (
+        tokenizer.chat_template is None and isinstance(converted.rows[0].get("prompt"), str))
+    if plain and preset.data.system_prompt:
+        problems.append(_problem("warning", "The system prompt is not used: these rows are not read as chats.",
+                                 "Empty data.system_prompt, or choose a model with a chat template.",
+                                 "data.system_prompt"))
+
+
+def _shown_rows(tokenizer: Any, converted: Converted, preset: Preset, n_rows: int) -> list[dict[str, Any]]:
+    from studio.data.render import Rendered, render_each
+
+    outcomes = render_each(tokenizer, converted.rows[:n_rows], preset)
+    return [_shown(number, row) for number, row in zip(converted.numbers[:n_rows], outcomes, strict=True)
+            if isinstance(row, Rendered)]
+
+
+def _shown(number: int, row: Any) -> dict[str, Any]:
+    """A rendered row in pieces: learned, read, and cut off."""
+    borders = sorted({0, len(row.text), row.cut_at, *(border for span in row.trained_spans for border in span)})
+    segments = [
+        {"text": row.text[start:end], "cut": start >= row.cut_at,
+         "trained": start < row.cut_at and any(a <= start < b for a, b in row.trained_spans)}
+        for start, end in zip(borders, borders[1:])]
+    shown, room = [], SHOWN_CHARACTERS
+    for segment in segments:
+        if room > 0:
+            shown.append(segment | {"text": segment["text"][:room]})
+        room -= len(segment["text"])
+    return {"number": number, "segments": shown, "shortened": room < 0, "tokens": row.length,
+            "trained_tokens": row.trained_tokens, "truncated": row.truncated}
+
+
+def _problem(level: str, message: str, hint: str, field: str) -> dict[str, str]:
+    return {"level": level, "message": message, "hint": hint, "field": field}
+
+
+def _share(n: int, rows: list[Any]) -> str:
+    share = 100 * n / len(rows)
+    return f"{share:.0f} %" if share >= 1 else "Less than 1 %"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
