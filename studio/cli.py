@@ -1,6 +1,7 @@
 """`python -m studio ...`: parse, call one function of the core, print. A person's mistake ends with exit code 2."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from studio import start, terminal
 from studio.errors import PresetError, StudioError
 from studio.preset import files
 from studio.preset.schema import Preset
+from studio.publishing.request import PublishRequest
 from studio.runs import launcher
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
@@ -44,10 +46,10 @@ def _serve(store: RunStore, arguments: argparse.Namespace) -> None:
 
 def _run(store: RunStore, arguments: argparse.Namespace) -> int:
     preset, origin = _preset(store.settings, arguments)
-    findings = start.check(preset, store.settings)
-    if not arguments.json:
-        terminal.print_findings(findings)
-    run_id = start.start(store, preset, name=arguments.name, origin=origin, findings=findings)
+    outlook = start.look_ahead(preset, store.settings)
+    if not arguments.json and outlook.may_start:
+        terminal.print_outlook(outlook)
+    run_id = start.start(store, preset, outlook, name=arguments.name, origin=origin)
     if arguments.detach:
         _print(arguments, {"run_id": run_id}, lambda: terminal.print_started(store.get(run_id)))
         return 0
@@ -56,9 +58,9 @@ def _run(store: RunStore, arguments: argparse.Namespace) -> int:
 
 def _check(store: RunStore, arguments: argparse.Namespace) -> int:
     preset, _ = _preset(store.settings, arguments)
-    findings = start.check(preset, store.settings)
-    _print(arguments, [vars(finding) for finding in findings], lambda: terminal.print_findings(findings, say_clear=True))
-    return EXIT_MISTAKE if any(finding.level == "error" for finding in findings) else 0
+    outlook = start.look_ahead(preset, store.settings)
+    _print(arguments, dataclasses.asdict(outlook), lambda: terminal.print_outlook(outlook, say_clear=True))
+    return 0 if outlook.may_start else EXIT_MISTAKE
 
 
 def _runs(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -79,7 +81,8 @@ def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
     view = store.find(arguments.run)
     asked_before = view.state.stage is RunStage.STOPPING
     launcher.stop(store, view.run_id)
-    said = "ends at once" if asked_before else "finishes its step, saves a checkpoint, then stops; stop again to end it at once"
+    polite = "finishes its step, saves a checkpoint, then stops; stop again to end it at once"
+    said = "ends at once" if asked_before else polite
     _print(arguments, {"run_id": view.run_id}, lambda: print(f"{view.name} {said}."))
 
 
@@ -111,7 +114,7 @@ def _again(store: RunStore, arguments: argparse.Namespace, phase: str) -> int:
 
 def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
-    start.publish(store, view.run_id, repo_id=arguments.repo, private=not arguments.public, what=arguments.what)
+    start.publish(store, view.run_id, PublishRequest(arguments.repo, not arguments.public, arguments.what))
     return _followed_or_detached(store, view, arguments)
 
 
@@ -124,7 +127,8 @@ def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
 
 def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     found = {path: files.load(path) for path in files.list_presets(store.settings)}
-    facts = [{"name": path.stem, "path": str(path), "description": preset.description} for path, preset in found.items()]
+    facts = [{"name": path.stem, "path": str(path), "description": preset.description}
+             for path, preset in found.items()]
     _print(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
 
 
@@ -177,7 +181,8 @@ def _print(arguments: argparse.Namespace, facts: Any, in_words: Callable[[], Non
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m studio", description="Fine-tune open language models without code.")
+    parser = argparse.ArgumentParser(
+        prog="python -m studio", description="Fine-tune open language models without code.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: Callable, help: str) -> argparse.ArgumentParser:
@@ -198,8 +203,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def on_preset(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        sub.add_argument("preset", metavar="PRESET", help="a YAML file, or the name of a preset that comes with the studio")
-        sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field, e.g. lora.r=8")
+        sub.add_argument("preset", metavar="PRESET", help="a YAML file, or the name of a preset from `presets`")
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field, e.g. lora.r=8")
         return sub
 
     serve = command("serve", _serve, "serve the studio's page")

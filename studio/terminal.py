@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 from studio import words
-from studio.runs.checks import Finding
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
+from studio.start import Outlook
 
 TICK_S = 0.5
 # without a terminal to redraw, a line now and then is enough
@@ -96,13 +96,23 @@ def print_started(view: RunView) -> None:
     print(f"{view.name} is working: {view.run_id}\nFollow it:  python -m studio follow {view.run_id}")
 
 
-def print_findings(findings: list[Finding], say_clear: bool = False) -> None:
-    """Errors, warnings and notes of the preflight, worst first."""
-    if say_clear and not findings:
+def print_outlook(outlook: Outlook, say_clear: bool = False) -> None:
+    """Errors, warnings and notes of the preflight, worst first, then what the run will need."""
+    if say_clear and not outlook.findings:
         print("Nothing speaks against starting this run.")
-    for finding in findings:
-        change = "  ".join(f"--set {name}={value}" for name, value in finding.fix.items())
-        print(f"{MARKS[finding.level]} {finding.message} {finding.hint}".rstrip() + (f"\n    {change}" if change else ""))
+    for finding in outlook.findings:
+        print(f"{MARKS[finding.level]} {finding.message} {finding.hint}".rstrip())
+        if finding.fix:
+            print("    " + "  ".join(f"--set {name}={value}" for name, value in finding.fix.items()))
+    needs = [outlook.device.name]
+    if outlook.memory:
+        needs.append(f"about {words.size(outlook.memory.total)} of {words.size(outlook.device.memory_bytes)} memory")
+    if outlook.time:
+        low, high = words.rough_duration(outlook.time.low_s), words.rough_duration(outlook.time.high_s)
+        needs.append(f"{words.count(outlook.time.steps)} steps in {low} to {high}")
+    if outlook.money is not None:
+        needs.append(f"about {words.money(outlook.money)}")
+    print(", ".join(needs))
 
 
 def print_table(rows: list[list[str]]) -> None:

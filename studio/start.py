@@ -1,0 +1,113 @@
+"""Everything between "start" and a working run, for every skin alike: the whole preflight, then the launch."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from studio.data.preview_client import preview
+from studio.errors import CheckError, StudioError
+from studio.preset.schema import Preset
+from studio.publishing.hub import check_push, resolve_token
+from studio.publishing.request import PublishRequest, write_request
+from studio.runs import launcher
+from studio.runs.base_model import shape_of
+from studio.runs.checks import Finding, check_device, check_disk, check_memory, check_settings
+from studio.runs.device import Device, probe_device
+from studio.runs.estimates import (
+    MemoryEstimate,
+    RowLengths,
+    TimeEstimate,
+    estimate_memory,
+    estimate_money,
+    estimate_time,
+    price_per_hour,
+)
+from studio.runs.store import RunStore
+from studio.settings import Settings
+
+Answer = TypeVar("Answer")
+
+LEVELS = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known before a run: findings (worst first), device, and estimates where they can be made.
+
+    `money` is in US dollars, None where the machine's price is not known.
+    """
+
+    findings: list[Finding]
+    device: Device
+    memory: MemoryEstimate | None = None
+    time: TimeEstimate | None = None
+    money: float | None = None
+
+    @property
+    def may_start(self) -> bool:
+        return all(finding.level != "error" for finding in self.findings)
+
+
+def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> Outlook:
+    """The whole preflight of a preset here: takes seconds; what a person can mend is a finding, not an exception."""
+    device = probe_device()
+    findings = [*check_device(preset, device), *check_settings(preset)]
+    seen = _try(findings, lambda: preview(preset, settings, rows=1, token=token))
+    shape = _try(findings, lambda: shape_of(preset.model, settings, token))
+    memory = time = money = None
+    if seen is not None:
+        findings += [Finding(problem.level, problem.message, problem.hint, problem.field) for problem in seen.problems]
+    if shape is not None:
+        lengths = RowLengths(seen.train_rows, seen.mean_tokens, seen.longest_tokens) if seen else None
+        memory = estimate_memory(preset, shape, device, lengths)
+        findings += check_memory(preset, memory, device)
+        findings += check_disk(preset, shape, shutil.disk_usage(settings.data_dir).free)
+        if lengths:
+            time = estimate_time(preset, shape, device, lengths)
+    price = price_per_hour(settings)
+    if time is not None and price is not None:
+        money = estimate_money(time.seconds, price)
+    if preset.publish.push_to_hub:
+        _try(findings, lambda: check_push(preset.publish.hub_model_id, resolve_token() if token is None else token,
+                                          private=preset.publish.hub_private_repo))
+    findings.sort(key=lambda finding: LEVELS.index(finding.level))
+    return Outlook(findings, device, memory, time, money)
+
+
+def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
+          parent: str = "", token: str | None = None) -> str:
+    """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found."""
+    errors = [finding for finding in outlook.findings if finding.level == "error"]
+    if errors:
+        more = f" There are {len(errors) - 1} more problems." if len(errors) > 1 else ""
+        raise CheckError(f"{errors[0].message}{more}", errors[0].hint, errors[0].field)
+    return launcher.start(store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
+
+
+def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | None = None) -> None:
+    """Check token and repository, then push a finished run in a process of its own.
+
+    Raises `HubError` (token, rights, name) or `RunError` (live, nothing trained).
+    """
+    token = token or resolve_token()
+    checked = check_push(request.repo_id, token, private=request.private)
+    write_request(store.run_dir(run_id), PublishRequest(checked.repo_id, request.private, request.what))
+    launcher.run_phases(store, run_id, ["publish"], child_environment(token))
+
+
+def child_environment(token: str | None = None) -> dict[str, str]:
+    """The Hub token for a run's processes, where there is one; it travels in no other way."""
+    token = token or resolve_token()
+    return {"HF_TOKEN": token} if token else {}
+
+
+def _try(findings: list[Finding], check: Callable[[], Answer]) -> Answer | None:
+    """The check's answer, or None with its failure among the findings; the same failure is noted once."""
+    try:
+        return check()
+    except StudioError as error:
+        finding = Finding.of(error)
+        if finding not in findings and not any(known.field and known.field == finding.field for known in findings):
+            findings.append(finding)
+        return None

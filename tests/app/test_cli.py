@@ -1,0 +1,103 @@
+"""The command line as a person uses it: real processes, a scripted worker, plain sentences and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def studio(tmp_path):
+    environment = os.environ | {"STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker",
+                                "HF_HUB_OFFLINE": "1"}
+    environment.pop("HF_TOKEN", None)
+
+    def run(*arguments, code=0, cwd=PROJECT):
+        result = subprocess.run([sys.executable, "-m", "studio", *arguments], env=environment | {"PYTHONPATH": str(PROJECT)},
+                                cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+        assert result.returncode == code, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        return result.stdout if code == 0 else result.stdout + result.stderr
+
+    return run
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}) + "\n" for i in range(30)))
+    return path
+
+
+def test_a_run_from_start_to_deletion(studio, rows):
+    out = studio("run", "quickstart", "--name", "first", "--set", "training.max_steps=4",
+                 "--set", "description=step_s=0.01", "--set", f"data.dataset_name={rows}")
+    assert "first  COMPLETED" in out and "base against tuned on 8 held-out rows" in out
+    (facts,) = json.loads(studio("runs", "--json"))
+    assert facts["name"] == "first" and facts["stage"] == "COMPLETED"
+    assert facts["run_id"] in studio("runs")
+    assert json.loads(studio("show", "first", "--json"))["step"] == 4
+    assert "COMPLETED" in studio("merge", "last")
+    assert "is not running" in studio("stop", "first", code=2)
+    assert "is complete" in studio("resume", "first", code=2)
+    studio("delete", "first")
+    assert "No runs yet" in studio("runs")
+
+
+def test_detach_follow_stop_and_resume(studio, rows):
+    out = studio("run", "quickstart", "--detach", "--json", "--set", "description=step_s=0.2",
+                 "--set", "training.max_steps=400", "--set", f"data.dataset_name={rows}")
+    run_id = json.loads(out)["run_id"]
+    assert "is still" in studio("delete", run_id, code=2)
+    studio("stop", run_id)
+    assert "STOPPED" in studio("follow", run_id, code=1)
+    studio("resume", run_id, "--detach")
+    studio("stop", run_id)
+    studio("stop", run_id)
+
+
+def test_the_exit_code_is_zero_only_when_completed(studio, rows):
+    out = studio("run", "quickstart", "--set", "description=crash=train", "--set", f"data.dataset_name={rows}", code=1)
+    assert "the scripted crash" in out
+
+
+def test_data_named_relative_to_the_present_folder_is_found(studio, rows):
+    out = studio("run", "quickstart", "--set", "training.max_steps=2", "--set", f"data.dataset_name={rows.name}",
+                 cwd=rows.parent)
+    assert "COMPLETED" in out
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (["run", "no-such-preset"], "There is no file"),
+    (["run", "quickstart", "--set", "lora.rank=8"], "is not a preset field"),
+    (["run", "quickstart", "--set", "lora.r=many"], "lora.r must be a valid integer"),
+    (["run", "quickstart", "--set", "lora.r"], "is no assignment"),
+    (["run", "quickstart", "--set", "model.load_in_4bit=true"], "needs an NVIDIA GPU"),
+    (["run", "quickstart", "--set", "data.dataset_name=missing.jsonl"], "missing.jsonl"),
+    (["run", "quickstart", "--set", "model.model_name_or_path=nobody/nothing"], "nobody/nothing"),
+    (["run", "quickstart", "--set", "publish.push_to_hub=true"], "needs a repository"),
+    (["run", "quickstart", "--set", "publish.push_to_hub=true", "--set", "publish.hub_model_id=me/x"], "token"),
+    (["show", "nothing"], 'There is no run "nothing"'),
+    (["publish", "nothing", "--repo", "a/b"], 'There is no run "nothing"'),
+])
+def test_a_mistake_is_one_sentence_and_exit_code_2(studio, arguments, expected):
+    assert expected in studio(*arguments, code=2)
+    answer = json.loads(studio(*arguments, "--json", code=2).splitlines()[-1])
+    assert expected in answer["error"] + answer["hint"]
+
+
+def test_check_lists_findings(studio):
+    out = studio("check", "quickstart", "--set", "training.packing=true", "--set", "training.optim=adamw_8bit", code=2)
+    assert "Packing needs an NVIDIA GPU" in out and "--set training.packing=False" in out and "adamw_8bit" in out
+    assert [f for f in json.loads(studio("check", "quickstart", "--json"))["findings"] if f["level"] == "error"] == []
+
+
+def test_presets_and_schema(studio):
+    assert "quickstart" in studio("presets")
+    assert {preset["name"] for preset in json.loads(studio("presets", "--json"))} >= {"quickstart", "domain-text"}
+    assert "lora" in json.loads(studio("schema"))["properties"]
