@@ -13,6 +13,8 @@ GPU_ONLY_OPTIMIZERS = ("adamw_8bit", "paged_adamw_8bit")
 def refuse_impossible(preset: Preset, device: Device) -> None:
     """Raise `CheckError` for what cannot work on this device, naming the field to change."""
     if device.is_gpu:
+        if preset.model.dtype == "bfloat16" and device.capability < 8:
+            raise CheckError(f"{device.name} cannot compute in bfloat16.", "Set model.dtype to auto.", "model.dtype")
         return
     if preset.model.load_in_4bit:
         raise CheckError("4-bit loading needs an NVIDIA GPU, and this machine has none.",

@@ -36,7 +36,7 @@ def prepare(settings: Settings) -> None:
     defaults = dict(
         HF_HUB_ETAG_TIMEOUT="10", HF_HUB_DOWNLOAD_TIMEOUT="30", OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="0",
         OMP_NUM_THREADS=str(threads()), TRITON_CACHE_DIR=str(cache / "triton"),
-        TORCHINDUCTOR_CACHE_DIR=str(cache / "inductor"), PYTORCH_ALLOC_CONF="expandable_segments:True")
+        TORCHINDUCTOR_CACHE_DIR=str(cache / "inductor"))
     # HF_HOME stays: it also holds the token of `hf auth login`
     if "HF_HOME" not in os.environ:
         defaults |= dict(HF_HUB_CACHE=str(cache / "hub"), HF_XET_CACHE=str(cache / "xet"),

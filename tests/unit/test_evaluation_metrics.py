@@ -26,7 +26,8 @@ def test_field_f1_counts_fields_found_and_wanted():
 
 
 @pytest.mark.parametrize("answer, expected, score", [
-    ("Paris", "Paris", 1), (" Paris \n", "Paris", 1), ("the  city", "the city", 1), ("paris", "Paris", 0), ("", "x", 0)])
+    ("Paris", "Paris", 1), (" Paris \n", "Paris", 1), ("the  city", "the city", 1), ("paris", "Paris", 0),
+    ("", "x", 0)])
 def test_exact_match(answer, expected, score):
     assert metrics.exact_match(answer, expected) == score
 

@@ -27,8 +27,8 @@ def test_counts_wins_and_puts_the_deciding_measure_first():
 
 def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():
     def report(rows):
-        texts = ["a" if i % 2 else "x" for i in range(rows)]
-        return compare_answers(["q"] * rows, ["a"] * rows, answers(["x"] * rows), answers(texts), "exact_match", seed=3)[0]
+        base, tuned = answers(["x"] * rows), answers(["a" if i % 2 else "x" for i in range(rows)])
+        return compare_answers(["q"] * rows, ["a"] * rows, base, tuned, "exact_match", seed=3)[0]
 
     small, large = report(20), report(500)
     low, high = small["metrics"]["exact_match"]["tuned"]["interval"]

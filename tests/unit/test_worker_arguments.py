@@ -13,6 +13,7 @@ from studio.worker import arguments
 
 CPU = Device("cpu", "CPU", 16 * 10**9, 0, 2)
 GPU = Device("cuda", "GPU", 16 * 10**9, 0, 8, 8.0)
+OLD_GPU = Device("cuda", "Tesla T4", 16 * 10**9, 0, 8, 7.5)
 # what else reads a field, and where its reading is tested
 READ_ELSEWHERE = {
     "model.model_name_or_path": "base_model", "model.model_revision": "base_model", "model.chat_template": "tokenizer",
@@ -85,3 +86,10 @@ def test_what_needs_a_gpu_is_refused_on_a_cpu(field, value):
     with pytest.raises(CheckError) as error:
         arguments.refuse_impossible(preset, CPU)
     assert error.value.field == field and error.value.hint
+
+
+def test_bfloat16_is_refused_on_a_gpu_without_it():
+    preset = override(Preset(), {"model.dtype": "bfloat16"})
+    arguments.refuse_impossible(preset, GPU)
+    with pytest.raises(CheckError, match="Tesla T4"):
+        arguments.refuse_impossible(preset, OLD_GPU)

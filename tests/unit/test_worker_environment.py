@@ -44,8 +44,9 @@ def test_chosen_thread_count_is_kept(settings):
     assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
-@pytest.mark.parametrize("cores, quota, expected", [(2, None, 2), (4, None, 4), (16, None, 15), (64, "200000 100000", 2),
-                                                    (8, "150000 100000", 2), (1, None, 1), (8, "max 100000", 7)])
+@pytest.mark.parametrize("cores, quota, expected", [
+    (1, None, 1), (2, None, 2), (4, None, 4), (16, None, 15), (64, "200000 100000", 2), (8, "150000 100000", 2),
+    (8, "max 100000", 7)])
 def test_threads_respect_container_quota_and_leave_the_server_a_core(monkeypatch, tmp_path, cores, quota, expected):
     file = tmp_path / "cpu.max"
     if quota:
