@@ -35,13 +35,13 @@ test: $(INSTALLED_DEV) chromium
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .
 
-# The pins are the same everywhere; only the "+cpu" of a local torch build is this machine's own.
+# torch's CUDA packages are left out: torch pins them itself where it needs them, and a CPU build has none.
+UV_COMPILE = $(PY) -m uv pip compile --quiet --upgrade --python-version 3.11 --annotation-style line \
+	--custom-compile-command "make lock"
 lock: $(INSTALLED_DEV)
-	$(PY) -m uv pip compile requirements.in -o requirements.txt --upgrade --quiet \
-		--python-version 3.11 --custom-compile-command "make lock"
-	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
-	$(PY) -m uv pip compile requirements-dev.in -c requirements.txt -o requirements-dev.txt --upgrade --quiet \
-		--python-version 3.11 --custom-compile-command "make lock"
+	$(UV_COMPILE) requirements.in -o requirements.txt
+	sed -i -e '/^\(nvidia-\|cuda-\|triton=\)/d' -e 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+	$(UV_COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
 $(PY):
 	$(if $(PYTHON),,$(error No Python 3.11 or newer found: install one, or name it with PYTHON=/path/to/python))

@@ -22,8 +22,8 @@ REQUIREMENT_FILES = ("requirements.txt", "requirements-unsloth.txt", "requiremen
 
 
 def requirements(name: str) -> list[Requirement]:
-    lines = (PROJECT_DIR / name).read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
+    lines = [line.partition("#")[0].strip() for line in (PROJECT_DIR / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line]
 
 
 def pins(name: str) -> dict[str, str]:
