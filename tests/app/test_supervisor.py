@@ -16,25 +16,13 @@ from studio.preset.schema import Preset
 from studio.runs import launcher
 from studio.runs.events import TERMINAL_STAGES, RunStage
 from studio.runs.liveness import read_marks
-from studio.runs.store import RunStore
-from studio.settings import Settings
 
 WAIT_S = 30
 
 
-@pytest.fixture
-def store(tmp_path):
-    settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path), "STUDIO_WORKER_MODULE": "tests.fake_worker"})
-    store = RunStore(settings)
-    yield store
-    for view in store.list():
-        for mark in read_marks(view.run_dir).values():
-            if mark.is_alive():
-                os.kill(mark.pid, signal.SIGKILL)
-
-
 def preset(script="", **fields):
-    return files.override(Preset(), {"description": script} | {name.replace("__", "."): value for name, value in fields.items()})
+    fields = {name.replace("__", "."): value for name, value in fields.items()}
+    return files.override(Preset(), {"description": script} | fields)
 
 
 def wait(store, run_id, condition=lambda view: view.state.stage in TERMINAL_STAGES):
@@ -121,11 +109,17 @@ def test_a_run_whose_processes_all_vanished_is_failed_and_can_be_resumed(store):
 
 
 def test_runs_outlive_the_process_that_started_them(store):
-    code = ("from studio.settings import Settings; from studio.runs.store import RunStore; from studio.runs import launcher;"
-            "from studio.preset import files; from studio.preset.schema import Preset; import os, signal;"
-            "s = RunStore(Settings.from_environment()); p = files.override(Preset(), {'description': 'step_s=0.05'});"
-            "print(launcher.start(s, p), flush=True); os.kill(os.getpid(), signal.SIGKILL)")
-    environment = os.environ | {"STUDIO_DATA_DIR": str(store.settings.data_dir), "STUDIO_WORKER_MODULE": "tests.fake_worker"}
+    code = """
+import os, signal
+from studio.preset.schema import Preset
+from studio.runs import launcher
+from studio.runs.store import RunStore
+from studio.settings import Settings
+print(launcher.start(RunStore(Settings.from_environment()), Preset(description="step_s=0.05")), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = os.environ | {
+        "STUDIO_DATA_DIR": str(store.settings.data_dir), "STUDIO_WORKER_MODULE": "tests.fake_worker"}
     child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL
     assert wait(store, child.stdout.strip()).state.stage is RunStage.COMPLETED
