@@ -46,6 +46,7 @@ HINTS = {
     "message_unrecognized_key": "The studio trains on text; leave those rows out.",
     "example_missing_assistant_message": "Drop those rows or give them an answer, then check again.",
 }
+ANY = DataSection()
 FIX_ROWS = "Fix those rows or drop them, then check again."
 
 
@@ -88,7 +89,7 @@ class _Refused(Exception):
     """A row cannot be used; the only argument is the name of the problem."""
 
 
-def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSection = DataSection()) -> Shape:
+def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSection = ANY) -> Shape:
     """Find the shape from column names and values; what the preset names goes first.
 
     Raises `DataError` where a named column is missing or no shape can be told.
@@ -116,13 +117,12 @@ def normalise(rows: Sequence[Any], section: DataSection) -> list[dict[str, Any]]
 
 
 def converted_or_error(converted: Converted) -> list[dict[str, Any]]:
-    """The rows of a conversion without problems. Raises `DataError` for the worst problem, or where no row is left."""
+    """The rows of a conversion without problems. Raises `DataError` for the worst problem."""
     if converted.problems:
         worst = converted.problems[0]
-        more = f" There are {len(converted.problems) - 1} more problems." if len(converted.problems) > 1 else ""
+        others = len(converted.problems) - 1
+        more = {0: "", 1: " There is 1 more problem."}.get(others, f" There are {others} more problems.")
         raise DataError(f"{worst.message}{more}", worst.hint, field="data.dataset_name")
-    if not converted.rows:
-        raise DataError("The data set has no rows to learn from.", "Add rows to it.", field="data.dataset_name")
     return converted.rows
 
 
@@ -131,8 +131,10 @@ def convert(rows: Sequence[Any], section: DataSection) -> Converted:
 
     Rows of empty text are left out in silence: text data sets use them as separators. Raises `DataError` as `detect`.
     """
+    if not rows:
+        raise DataError("The data set has no rows.", "Add rows to it.", field="data.dataset_name")
     columns = list(dict.fromkeys(name for row in rows[:100] if isinstance(row, dict) for name in row))
-    if not columns and rows:
+    if not columns:
         raise DataError("The rows are not objects with named columns.", 'Each row must look like {"messages": [...]}.',
                         field="data.dataset_name")
     shape = detect(columns, rows[:100], section)
@@ -197,8 +199,9 @@ def _named_shape(columns: Sequence[str], section: DataSection) -> Shape:
 
 
 def _find_messages(known: dict[str, str], first_rows: Sequence[Any]) -> Shape | None:
-    for name in (*MESSAGES_COLUMNS, *known):
-        if name in known and any(_is_chat(value) for value in _values(first_rows, known[name])):
+    for name in (*MESSAGES_COLUMNS, *(name for name in known if name not in PROMPT_COLUMNS)):
+        accepts = _is_chat if name in MESSAGES_COLUMNS else _is_whole_chat
+        if name in known and any(accepts(value) for value in _values(first_rows, known[name])):
             columns = {"messages": known[name]} | _part(known, "system", SYSTEM_COLUMNS)
             columns |= _part(known, "tools", ("tools",))
             sure = name in MESSAGES_COLUMNS
@@ -250,6 +253,14 @@ def _is_chat(value: Any) -> bool:
     value = _parsed(value)
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and (
         "role" in value[0] or "from" in value[0])
+
+
+def _is_whole_chat(value: Any) -> bool:
+    """A chat that asks and answers; a prompt's or a completion's messages do only one of them."""
+    if not _is_chat(value):
+        return False
+    roles = [ROLES.get(str(turn.get("role", turn.get("from")))) for turn in _parsed(value) if isinstance(turn, dict)]
+    return "user" in roles and roles[-1] == "assistant"
 
 
 def _parsed(value: Any) -> Any:

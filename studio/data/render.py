@@ -170,7 +170,7 @@ class _Renderer:
         has_prompt = prompt is not None and text.startswith(prompt)
         if has_prompt and through is not None and text.startswith(through) and len(through) > len(prompt):
             return len(prompt), len(through)
-        marked = messages[:turn] + [messages[turn] | {"content": MARKER}] + messages[turn + 1:]
+        marked = [*messages[:turn], messages[turn] | {"content": MARKER}, *messages[turn + 1:]]
         marked_text = self._part_text(marked, tools, False)
         if marked_text is not None and marked_text.count(MARKER) == 1:
             head, tail = marked_text.split(MARKER)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -186,7 +187,7 @@ def _shown(number: int, row: Any) -> dict[str, Any]:
     segments = [
         {"text": row.text[start:end], "cut": start >= row.cut_at,
          "trained": start < row.cut_at and any(a <= start < b for a, b in row.trained_spans)}
-        for start, end in zip(borders, borders[1:])]
+        for start, end in pairwise(borders)]
     shown, room = [], SHOWN_CHARACTERS
     for segment in segments:
         if room > 0:

@@ -203,7 +203,7 @@ def test_without_a_template_prompt_and_completion_stay_plain(tokenizer):
     rendered = render(tokenizer, {"prompt": "question: a\n", "completion": "answer"}, preset())
     assert rendered.text == "question: a\nanswer<|im_end|>"
     assert learned(tokenizer, rendered) == "answer<|im_end|>"
-    text, ids = render_prompt(tokenizer, "question: a\n", preset())
+    _, ids = render_prompt(tokenizer, "question: a\n", preset())
     assert rendered.input_ids[:len(ids)] == ids
 
 
@@ -253,7 +253,7 @@ def test_many_rows_give_what_one_gives_in_the_same_order(tokenizer):
 def test_a_refused_chat_names_row_and_reason(tokenizer):
     tokenizer.chat_template, tokenizer.eos_token = MISTRAL, "</s>"
     rows = [{"messages": TWO_TURNS}, {"messages": [TWO_TURNS[0], *TWO_TURNS]}]
-    with pytest.raises(DataError, match="Row 2: .*Roles must alternate"):
+    with pytest.raises(DataError, match=r"Row 2: .*Roles must alternate"):
         render_rows(tokenizer, rows, preset())
     whole, refused = render_each(tokenizer, rows, preset())
     assert whole.trained_tokens > 0

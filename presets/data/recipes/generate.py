@@ -63,7 +63,7 @@ AMOUNTS = {
     "bunch": [(1, ("a", "1", "one")), (0.5, ("half a", "1/2", "½")), (2, ("2", "two"))],
     "sprig": COUNTS, "clove": COUNTS, "slice": COUNTS, "can": COUNTS[:3],
     "jar": [(1, ("1", "a", "one")), (0.5, ("half a", "1/2"))],
-    "": COUNTS + [(1, ("a", "a")), (0.5, ("half a", "1/2", "½"))],
+    "": [*COUNTS, (1, ("a", "a")), (0.5, ("half a", "1/2", "½"))],
 }
 
 
@@ -103,7 +103,7 @@ KINDS = [
          "tarragon|fresh thyme|marjoram|chervil|sorrel"),
     Kind(("tsp", "tsp", "tbsp"), ("toasted", "freshly ground", "crushed", "lightly crushed"), ("ground in a mortar",),
          "cumin seeds|black peppercorns|coriander seeds|cardamom pods", "allspice|caraway|juniper berries"),
-    Kind(("tsp", "tsp", "tbsp", "pinch", "pinch"), (), ("plus more for dusting", "divided"),
+    Kind(("tsp", "tbsp", "pinch", "pinch", "pinch"), (), ("plus more for dusting", "divided"),
          "cinnamon|smoked paprika|turmeric|sea salt|chilli flakes|nutmeg|dried oregano|white pepper",
          "cayenne|garam masala|saffron|sumac"),
     Kind(("g", "g", "cup", "cup", "tbsp", "kg", "oz"), ("sifted",), ("plus extra for dusting", "divided"),
