@@ -1,0 +1,113 @@
+"""Data sets of the Hub, through the real client libraries against a Hub of the test's own."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from studio.settings import PROJECT_DIR
+from tests.hub_server import HubServer
+
+ROWS = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(30)]
+READ = """
+import json, sys
+from studio.data.hub import read_hub
+from studio.errors import DataError
+answers = []
+for case in json.load(sys.stdin):
+    try:
+        answers.append(read_hub(*case))
+    except DataError as error:
+        answers.append([error.message, error.hint, error.field])
+json.dump(answers, sys.stdout)
+"""
+
+
+def parquet(rows):
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def read(home, cases, **environment):
+    """Read each (name, config, split, token, limit) in a fresh process, since the clients read the Hub's address at import."""
+    process = subprocess.run([sys.executable, "-c", READ], input=json.dumps(cases), capture_output=True, text=True,
+                             cwd=PROJECT_DIR, env=os.environ | {"HF_HOME": str(home)} | environment, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    configs = b"---\nconfigs:\n- config_name: small\n  data_files: small.jsonl\n- config_name: big\n  data_files: big.jsonl\n---\n"
+    with HubServer() as hub:
+        token = hub.add_user("ana")
+        hub.add_repo("ana/pairs", kind="datasets", files={
+            "README.md": b"---\nlicense: mit\n---\n", "data/train-00000-of-00001.parquet": parquet(ROWS),
+            "data/test-00000-of-00001.parquet": parquet(ROWS[:4])})
+        hub.add_repo("ana/two", kind="datasets", files={
+            "README.md": configs, "small.jsonl": lines(ROWS[:3]), "big.jsonl": lines(ROWS)})
+        hub.add_repo("ana/gated", kind="datasets", gated=True, files={
+            "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
+        hub.add_repo("ana/secret", kind="datasets", private=True, files={
+            "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
+        hub.add_repo("ana/script", kind="datasets", files={"script.py": b"raise SystemExit('executed')"})
+        cases = {
+            "all": ["ana/pairs", "", "train", None, 0], "some": ["ana/pairs", "", "train", None, 7],
+            "test": ["ana/pairs", "", "test", None, 0], "no split": ["ana/pairs", "", "validation", None, 0],
+            "no split, some": ["ana/pairs", "", "validation", None, 7],
+            "config": ["ana/two", "small", "train", None, 0], "no config": ["ana/two", "", "train", None, 0],
+            "bad config": ["ana/two", "huge", "train", None, 0], "unknown": ["ana/none", "", "train", None, 0],
+            "gated": ["ana/gated", "", "train", None, 0], "private": ["ana/secret", "", "train", None, 0],
+            "private, with token": ["ana/secret", "", "train", token, 5], "script": ["ana/script", "", "train", None, 0],
+        }
+        return dict(zip(cases, read(home, list(cases.values()), **hub.environment(home)), strict=True))
+
+
+def test_a_split_is_read_whole_or_in_part(answers):
+    assert answers["all"] == [ROWS, 30]
+    assert answers["some"][0] == ROWS[:7]
+    assert answers["test"] == [ROWS[:4], 4]
+    assert answers["config"] == [ROWS[:3], 3]
+    assert answers["private, with token"][0] == ROWS[:5]
+
+
+@pytest.mark.parametrize(("case", "message", "field"), [
+    ("no split", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
+    ("no split, some", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
+    ("no config", "ana/two has several configurations.", "data.dataset_config"),
+    ("bad config", 'ana/two has no configuration "huge".', "data.dataset_config"),
+    ("unknown", "There is no data set ana/none on the Hub that you may see.", ""),
+    ("gated", "ana/gated is gated: its owner must let you in.", ""),
+    ("private", "There is no data set ana/secret on the Hub that you may see.", ""),
+])
+def test_what_cannot_be_had_is_said_with_the_next_step(answers, case, message, field):
+    said, hint, at = answers[case]
+    assert (said, at) == (message, field)
+    assert hint
+
+
+def test_the_hints_name_what_there_is(answers):
+    assert "train, test" in answers["no split"][1]
+    assert "small, big" in answers["no config"][1]
+    assert "small, big" in answers["bad config"][1]
+
+
+def test_a_script_is_refused_and_not_run(answers):
+    assert answers["script"][0].startswith("ana/script cannot be read")
+
+
+def test_an_unreachable_hub_is_an_error_with_the_way_out(tmp_path):
+    [[message, hint, _]] = read(tmp_path, [["ana/pairs", "", "train", None, 0]], HF_HUB_OFFLINE="1")
+    assert message.startswith("The Hub did not give ana/pairs")
+    assert "upload" in hint

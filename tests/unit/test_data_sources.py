@@ -1,0 +1,215 @@
+"""Files of every kind, broken in every way, uploads, and the parting into rows to learn from and to judge by."""
+
+import json
+import pickle
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from studio.data.files import read_file
+from studio.data.sources import fingerprint, hold_back, is_hub, local_path, open_split, read_rows, store_upload
+from studio.errors import DataError
+from studio.preset.schema import DataSection, Preset
+from studio.settings import Settings
+
+ROWS = [{"prompt": f"question {i} – é", "completion": f"answer {i}"} for i in range(20)]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")})
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def json_lines(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def preset(**data):
+    return Preset.model_validate({"data": data})
+
+
+CSV = "prompt,completion\n" + "".join(f'{row["prompt"]},"{row["completion"]}"\n' for row in ROWS)
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("rows.jsonl", json_lines(ROWS)),
+    ("rows.JSONL", "\ufeff" + json_lines(ROWS).replace("\n", "\r\n\r\n")),
+    ("rows.ndjson", json_lines(ROWS).rstrip("\n")),
+    ("rows.json", json.dumps(ROWS, indent=1)),
+    ("rows.json", json.dumps({"version": 1, "data": ROWS})),
+    ("rows.json", json_lines(ROWS)),
+    ("rows.csv", CSV),
+    ("rows.csv", "\ufeff" + CSV.replace(",", ";").replace("\n", "\r\n")),
+    ("rows.tsv", CSV.replace(",", "\t")),
+])
+def test_text_files_give_their_rows(tmp_path, name, content):
+    assert read_file(write(tmp_path / name, content)) == ROWS
+    assert read_file(tmp_path / name, limit=3) == ROWS[:3]
+
+
+def test_parquet_gives_its_rows(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    assert read_file(path) == ROWS
+    assert read_file(path, limit=3) == ROWS[:3]
+
+
+def test_a_line_separator_inside_a_string_does_not_end_the_line(tmp_path):
+    rows = [{"text": "one\u2028two\x85three"}, {"text": "four"}]
+    assert read_file(write(tmp_path / "rows.jsonl", json_lines(rows))) == rows
+
+
+def test_csv_cells_may_hold_separators_and_line_ends(tmp_path):
+    path = write(tmp_path / "rows.csv", 'prompt,completion\n"a, b","line one\nline ""two"""\n')
+    assert read_file(path) == [{"prompt": "a, b", "completion": 'line one\nline "two"'}]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("rows.jsonl", b"", "is empty"),
+    ("rows.jsonl", "\n \n", "holds no rows"),
+    ("rows.csv", "prompt,completion\n", "holds no rows"),
+    ("rows.json", "[]", "holds no rows"),
+    ("rows.xlsx", "x", "not a kind of file"),
+    ("rows", "x", "not a kind of file"),
+    ("rows.jsonl", json_lines(ROWS[:16]) + '{"prompt": "a" "b"}\n', "not JSON at line 17: Expecting ',' delimiter at"),
+    ("rows.json", '[\n{"a": 1},\n{"a" 2}]', "not JSON at line 3"),
+    ("rows.json", '{"rows": 3}', "holds no list of rows"),
+    ("rows.json", "[" * 100_000, "nested too deeply"),
+    ("rows.jsonl", "[" * 100_000, "nested too deeply at line 1"),
+    ("rows.jsonl", b'{"a": "fine"}\n{"a": "caf\xe9"}\n', "not UTF-8 text at line 2"),
+    ("rows.csv", "name\nJos\u00e9\n".encode("latin-1"), "not UTF-8 text at line 2"),
+    ("rows.csv", "a,b\n1,2\n1,2,3\n", "has 3 cells at line 3, its header has 2"),
+    ("rows.csv", 'a,b\n1,"2\n', "not readable CSV at line 2"),
+    ("rows.csv", "a,\n1,2\n", "Column 2 of rows.csv has no name"),
+    ("rows.csv", "a,a\n1,2\n", 'two columns called "a"'),
+    ("rows.parquet", "PAR1 nonsense", "not a readable Parquet file"),
+])
+def test_a_broken_file_is_an_error_that_says_where(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message) as caught:
+        read_file(write(tmp_path / name, content))
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_missing_files_and_folders_are_named(tmp_path, settings):
+    with pytest.raises(DataError, match=r"no file .*gone\.jsonl") as caught:
+        read_rows(DataSection(dataset_name=str(tmp_path / "gone.jsonl")), settings)
+    assert caught.value.field == "data.dataset_name"
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        read_file(tmp_path / "folder.jsonl")
+
+
+def test_a_parquet_extension_type_is_read_as_its_storage_and_runs_nothing(tmp_path):
+    trap = tmp_path / "executed"
+
+    class Trap:
+        def __reduce__(self):
+            return open, (str(trap), "w")
+
+    field = pyarrow.field("text", pyarrow.string(), metadata={
+        b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": pickle.dumps(Trap())})
+    table = pyarrow.Table.from_arrays([pyarrow.array(["words"])], schema=pyarrow.schema([field]))
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+    assert read_file(tmp_path / "rows.parquet") == [{"text": "words"}]
+    assert not trap.exists()
+
+
+def test_uploads_are_kept_under_a_safe_name_with_their_hash(tmp_path, settings):
+    path = write(tmp_path / "my rows (final) é.JSONL", json_lines(ROWS))
+    name = store_upload(settings, path)
+    assert name.startswith("upload:my-rows-final-") and name.endswith(".jsonl")
+    path.unlink()
+    assert read_rows(DataSection(dataset_name=name), settings).rows == ROWS
+    assert [file.name for file in settings.uploads_dir.iterdir()] == [name.removeprefix("upload:")]
+    assert store_upload(settings, write(path, json_lines(ROWS))) == name
+    assert store_upload(settings, write(path, json_lines(ROWS[1:]))) != name
+    with pytest.raises(DataError, match="not a kind of file"):
+        store_upload(settings, write(tmp_path / "rows.exe", "x"))
+
+
+@pytest.mark.parametrize("name", ["upload:../secret.jsonl", "upload:/etc/x.jsonl", "upload:.hidden.jsonl", "upload:",
+                                  "upload:gone.jsonl", "bundled:../recipes", "bundled:none", "bundled:"])
+def test_names_cannot_leave_their_folder(settings, name):
+    write(settings.data_dir / "secret.jsonl", json_lines(ROWS))
+    with pytest.raises(DataError):
+        local_path(name, settings)
+
+
+@pytest.mark.parametrize(("name", "hub"), [
+    ("owner/name", True), ("HuggingFaceH4/ultrachat_200k", True), ("upload:x.jsonl", False), ("bundled:recipes", False),
+    ("data/rows.jsonl", False), ("./owner/name", False), ("~/rows", False), ("/rows/x", False), ("json", False),
+    ("a/b/c", False), ("../name", False)])
+def test_hub_names_are_told_from_files(name, hub):
+    assert is_hub(name) is hub
+
+
+def test_a_name_that_is_nothing_says_what_it_could_be(settings):
+    with pytest.raises(DataError, match='"json" is neither a file here nor a data set of the Hub'):
+        read_rows(DataSection(dataset_name="json"), settings)
+
+
+def test_at_most_max_rows_are_taken(tmp_path, settings):
+    section = DataSection(dataset_name=str(write(tmp_path / "rows.jsonl", json_lines(ROWS))), max_rows=5)
+    assert read_rows(section, settings).rows == ROWS[:5]
+    assert read_rows(section, settings, limit=2).rows == ROWS[:2]
+
+
+def test_the_same_seed_holds_back_the_same_rows_in_their_order(tmp_path, settings):
+    path = write(tmp_path / "rows.jsonl", json_lines(ROWS))
+    wanted = preset(dataset_name=str(path), test_size=0.25)
+    train, heldout = open_split(wanted, settings)
+    assert (train, heldout) == tuple(open_split(wanted, settings))
+    assert (len(train), len(heldout)) == (15, 5)
+    assert sorted(train + heldout, key=ROWS.index) == ROWS
+    assert train == sorted(train, key=ROWS.index)
+    other = open_split(Preset.model_validate({"data": wanted.data, "training": {"seed": 1}}), settings)
+    assert other.heldout != heldout
+
+
+def test_equal_rows_stay_on_one_side():
+    rows = [{"text": str(i % 10)} for i in range(100)]
+    for seed in range(10):
+        train, heldout = hold_back(rows, 0.2, seed)
+        assert len(heldout) == 20
+        assert not {row["text"] for row in train} & {row["text"] for row in heldout}
+
+
+def test_rows_that_cannot_be_parted_say_so():
+    for rows in ([{"text": "a"}], [{"text": "a"}] * 8):
+        with pytest.raises(DataError, match="cannot be parted") as caught:
+            hold_back(rows, 0.1, 1)
+        assert caught.value.field == "data.test_size"
+
+
+def test_no_share_holds_back_none(tmp_path, settings):
+    path = write(tmp_path / "rows.jsonl", json_lines(ROWS))
+    assert open_split(preset(dataset_name=str(path), test_size=0), settings) == (ROWS, [])
+    assert open_split(preset(test_size=0), settings).heldout == []
+
+
+def test_a_second_file_serves_as_heldout_rows(tmp_path, settings):
+    path = write(tmp_path / "rows.jsonl", json_lines(ROWS[:15]))
+    second = write(tmp_path / "judge.jsonl", json_lines(ROWS[15:]))
+    split = open_split(preset(dataset_name=str(path), dataset_test_split=str(second)), settings)
+    assert split == (ROWS[:15], ROWS[15:])
+    with pytest.raises(DataError) as caught:
+        open_split(preset(dataset_name=str(path), dataset_test_split=str(tmp_path / "gone.jsonl")), settings)
+    assert caught.value.field == "data.dataset_test_split"
+
+
+def test_the_bundled_set_brings_its_own_heldout_rows(settings):
+    train, heldout = open_split(Preset(), settings)
+    assert (len(train), len(heldout)) == (400, 80)
+    assert len(open_split(preset(max_rows=50), settings).train) == 50
+
+
+def test_the_fingerprint_follows_content_and_order():
+    assert fingerprint(ROWS) == fingerprint([dict(reversed(row.items())) for row in ROWS])
+    assert len({fingerprint(ROWS), fingerprint(ROWS[::-1]), fingerprint(ROWS[1:])}) == 3
