@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # isort: off
@@ -86,28 +88,22 @@ def shard_size(preset: Preset) -> str:
     return f"{round(preset.export.max_shard_size_gb * 1000)}MB"
 
 
-class replaced:
-    """Context: a fresh folder beside `target` that takes its place when the block ends well."""
-
-    def __init__(self, target: Path):
-        self._target = target
-        self._partial = target.with_name(f".{target.name}.partial")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        return self._partial
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            return
-        old = self._target.with_name(f".{self._target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self._target.exists():
-            os.rename(self._target, old)
-        os.rename(self._partial, self._target)
-        shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A fresh folder beside `target` that takes its place when the block ends well, and goes away when it fails."""
+    partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if target.exists():
+        os.rename(target, old)
+    os.rename(partial, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _name_base(adapter: Path, name: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 # isort: off
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
+import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
 from trl import SFTConfig, SFTTrainer, pack_dataset
@@ -39,7 +40,7 @@ def train(phase: Phase) -> dict:
     phase.say("Reading the data")
     train_rows, heldout_rows = _rows(phase, resuming=checkpoint is not None)
 
-    phase.say(f"Finding the base model {preset.model.model_name_or_path}")
+    phase.say(f"Finding the base model {preset.model.model_name_or_path}, or downloading it")
     base = base_model.locate(preset.model, phase.settings)
     if base.note:
         print(base.note, flush=True)
@@ -56,6 +57,9 @@ def train(phase: Phase) -> dict:
     if not preset.method.full_finetuning:
         if not device.is_gpu:
             compiled = environment.choose_compile(model.num_parameters(), _tokens_to_see(train_set, preset))
+        if compiled:
+            # a layer that cannot be compiled is run as it is
+            torch._dynamo.config.suppress_errors = True
         model = models.add_adapter(model, preset)
     if preset.training.packing:
         train_set = pack_dataset(train_set, preset.training.max_length, "bfd")
@@ -151,8 +155,6 @@ def _tokens_to_see(rows: Dataset, preset: Preset) -> int:
 
 def _save_whole(model, tokenizer, preset: Preset, folder: Path) -> None:
     """Write all weights in 16 bit; training is over, so the model itself is converted."""
-    import torch
-
     if model.dtype == torch.float32:
         model = model.to(torch.bfloat16)
     with models.replaced(folder) as partial:
