@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from studio.errors import DataError
+from studio.network import hub_reachable
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9._-]{1,96}")
 
@@ -26,9 +27,13 @@ def read_hub(
                         "Hub data sets are named owner/name; files end in .jsonl, .json, .csv or .parquet.")
     import datasets
     import httpx
+    import huggingface_hub.constants
     from huggingface_hub.errors import HfHubHTTPError
 
     datasets.disable_progress_bars()
+    if not hub_reachable():
+        # both libraries look this up at each call, and would retry for half a minute before they take the cached copy
+        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     try:
         loaded = datasets.load_dataset(name, config or None, split=split, token=token, streaming=bool(limit))
         info = loaded.info.splits
@@ -43,7 +48,10 @@ def read_hub(
                         "Check the name; a private one needs a token.") from None
     except ValueError as error:
         raise _wrong_name(name, config, split, str(error)) from None
-    except (ConnectionError, httpx.HTTPError, HfHubHTTPError, FileNotFoundError) as error:
+    except ConnectionError:
+        raise DataError(f"The Hub cannot be reached, and {name} is not on this machine.",
+                        "Check the network and try again, or upload the rows as a file.") from None
+    except (httpx.HTTPError, HfHubHTTPError, FileNotFoundError) as error:
         raise DataError(f"The Hub did not give {name}: {_first_line(error)}.",
                         "Check the network and try again, or upload the rows as a file.") from None
     except (RuntimeError, datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError) as error:
@@ -53,7 +61,7 @@ def read_hub(
 
 def _wrong_name(name: str, config: str, split: str, reason: str) -> DataError:
     if "Config name is missing" in reason or "BuilderConfig" in reason:
-        known = re.findall(r"'([^']+)'", reason.partition("[")[2])
+        known = re.findall(r"'([^']+)'", reason.partition("[")[2].partition("]")[0])
         hint = f"Choose one of {', '.join(known[:12])}." if known else "Look them up on the data set's page."
         said = f'{name} has no configuration "{config}".' if config else f"{name} has several configurations."
         return DataError(said, hint, field="data.dataset_config")
