@@ -38,14 +38,14 @@ def main() -> int:
     request = json.load(sys.stdin)
     settings = Settings(data_dir=Path(request["data_dir"]), presets_dir=Path(request["presets_dir"]))
     prepare(settings)
-    preset = loads(request["preset"])
-    if not preset.model.model_name_or_path.lower().endswith(".gguf"):
-        # transformers reads a tokenizer from a GGUF file with torch only
-        sys.modules["torch"] = None
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     # libraries that print must not get between the answer's bytes
     with contextlib.redirect_stdout(sys.stderr):
         try:
+            preset = loads(request["preset"])
+            if not preset.model.model_name_or_path.lower().endswith(".gguf"):
+                # transformers reads a tokenizer from a GGUF file with torch only
+                sys.modules["torch"] = None
             answer, code = look(preset, settings, request["rows"]), 0
         except StudioError as error:
             answer, code = {"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint,

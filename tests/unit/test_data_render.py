@@ -3,9 +3,14 @@
 import pytest
 from transformers import AutoTokenizer
 
+from studio.data.formats import split_answer
 from studio.data.render import IGNORED, render, render_each, render_prompt, render_rows
+from studio.data.sources import open_split
 from studio.errors import DataError, ModelError
 from studio.preset.schema import Preset
+from studio.settings import Settings
+from studio.worker.base_model import locate
+from studio.worker.tokenizer import load_tokenizer
 from tests.tiny_model import CHATML, make_tiny_tokenizer
 
 LLAMA3 = (
@@ -266,6 +271,23 @@ def test_a_turn_that_the_template_hides_is_an_error_not_a_guess(tokenizer):
         "{% if add_generation_prompt %}{{ '>>' }}{% endif %}")
     with pytest.raises(DataError, match="rewrites turn 2"):
         render(tokenizer, {"messages": TWO_TURNS}, preset())
+
+
+def test_the_quickstart_model_learns_each_recipe_answer_and_nothing_else(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path_factory.mktemp("studio"))})
+    wanted = Preset()
+    tokenizer = load_tokenizer(locate(wanted.model, settings, weights=False).folder, wanted.model)
+    train, heldout = open_split(wanted, settings)
+    rows = train + heldout
+    rendered = render_rows(tokenizer, rows, wanted)
+    for row, read in zip(rows, rendered, strict=True):
+        question, answer = split_answer(row)
+        _, prompt = render_prompt(tokenizer, question, wanted)
+        assert learned(tokenizer, read) == f"{answer}<|im_end|>"
+        assert read.input_ids[:len(prompt)] == prompt and read.labels[:len(prompt)] == [IGNORED] * len(prompt)
+    assert max(read.length for read in rendered) < 110
+    assert len(tokenizer("2026")["input_ids"]) == 4, "SmolLM2 splits numbers into digits"
 
 
 def test_chats_need_a_template(tokenizer):

@@ -1,0 +1,121 @@
+"""The preview: a real process with a tiny tokenizer, and the client that asks it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from studio.data.preview_client import preview
+from studio.errors import DataError, ModelError
+from studio.preset.files import dumps, override
+from studio.preset.schema import Preset
+from studio.settings import PROJECT_DIR, Settings
+from tests.tiny_model import make_tiny_tokenizer
+
+CHAT = [{"role": "user", "content": "the city"}, {"role": "assistant", "content": "of what"}]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    make_tiny_tokenizer(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "studio")})
+
+
+def preset_for(folder, rows, tokenizer_dir, **assignments):
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return override(Preset(), {"data.dataset_name": str(path), "model.model_name_or_path": str(tokenizer_dir),
+                               **assignments})
+
+
+def test_rows_are_shown_as_read_with_the_learned_part_marked(tmp_path, settings, tokenizer_dir):
+    rows = [{"messages": [CHAT[0], CHAT[1] | {"content": f"answer {i}"}]} for i in range(25)]
+    rows = [{"messages": CHAT}] * 15 + rows
+    seen = preview(preset_for(tmp_path, rows, tokenizer_dir), settings, rows=3)
+    assert [row["number"] for row in seen.rows] == [1, 2, 3]
+    assert [(part["text"], part["trained"]) for part in seen.rows[0]["segments"]] == [
+        ("<|im_start|>user\nthe city<|im_end|>\n<|im_start|>assistant\n", False), ("of what<|im_end|>", True),
+        ("\n", False)]
+    assert (seen.n_rows, seen.train_rows, seen.heldout_rows) == (40, 36, 4)
+    assert (seen.format, seen.columns, seen.all_columns) == ("messages", {"messages": "messages"}, ["messages"])
+    assert seen.source == "rows.jsonl"
+    assert 0 < seen.rows[0]["trained_tokens"] < seen.rows[0]["tokens"]
+    assert sum(seen.histogram["counts"]) == seen.sampled_rows == 40
+    assert seen.mean_tokens <= seen.longest_tokens == seen.histogram["longest"]
+    assert seen.problems == []
+
+
+def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenizer_dir):
+    rows = [{"messages": CHAT}, {"messages": CHAT[:1]},
+            {"messages": [CHAT[0], {"role": "assistant", "content": "a " * 90}]},
+            {"messages": [{"role": "user", "content": "a " * 90}, CHAT[1]]}]
+    seen = preview(preset_for(tmp_path, rows, tokenizer_dir, **{"training.max_length": 60}), settings)
+    assert [(problem.level, problem.field) for problem in seen.problems] == [
+        ("error", "data.dataset_name"), ("warning", "training.max_length"), ("warning", "data.dataset_name"),
+        ("warning", "data.dataset_name")]
+    unanswered, cut, unlearned, few = (problem.message for problem in seen.problems)
+    assert unanswered == "1 of 4 rows have no assistant answer (first: row 2)."
+    assert cut == "67 % of the rows are longer than 60 tokens and are cut."
+    assert unlearned == "33 % of the rows have nothing left to learn."
+    assert few == "There are only 3 rows."
+    assert [row["number"] for row in seen.rows] == [1, 3, 4]
+    assert [row["truncated"] for row in seen.rows] == [False, True, True]
+    assert not any(part["trained"] for part in seen.rows[2]["segments"])
+    assert [part["cut"] for part in seen.rows[1]["segments"]] == [False, False, True, True]
+    assert [part["trained"] for part in seen.rows[1]["segments"]] == [False, True, False, False]
+    assert seen.truncated_share == pytest.approx(2 / 3)
+    assert seen.longest_tokens == 60 < seen.histogram["longest"]
+
+
+def test_errors_of_the_process_are_raised_as_they_are(tmp_path, settings, tokenizer_dir):
+    with pytest.raises(DataError, match="1 of 1 rows have no assistant answer") as caught:
+        preview(preset_for(tmp_path, [{"messages": CHAT[:1]}], tokenizer_dir), settings)
+    assert caught.value.field == "data.dataset_name"
+    with pytest.raises(ModelError) as caught:
+        preview(preset_for(tmp_path, [{"messages": CHAT}], tmp_path / "gone"), settings)
+    assert caught.value.field == "model.model_name_or_path"
+
+
+def test_a_model_without_a_template_cannot_read_chats(tmp_path, settings):
+    make_tiny_tokenizer(tmp_path / "plain", chat_template=None)
+    (tmp_path / "plain" / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelError, match="no chat template"):
+        preview(preset_for(tmp_path, [{"messages": CHAT}], tmp_path / "plain"), settings)
+
+
+def test_the_same_question_is_answered_from_memory_until_the_file_changes(tmp_path, settings, tokenizer_dir):
+    preset = preset_for(tmp_path, [{"messages": CHAT}] * 12, tokenizer_dir)
+    first = preview(preset, settings)
+    began = time.monotonic()
+    assert preview(preset, settings) == first
+    assert len(preview(override(preset, {"name": "other", "training.learning_rate": 1e-5}), settings, rows=2).rows) == 2
+    assert time.monotonic() - began < 0.3
+    assert preview(preset_for(tmp_path, [{"messages": CHAT}] * 13, tokenizer_dir), settings).n_rows == 13
+
+
+def test_the_process_loads_no_torch_and_prints_nothing_but_its_answer(tmp_path, settings, tokenizer_dir):
+    request = {"preset": dumps(override(Preset(), {"model.model_name_or_path": str(tokenizer_dir)})), "rows": 2,
+               "data_dir": str(settings.data_dir), "presets_dir": str(settings.presets_dir)}
+    process = subprocess.run([sys.executable, "-X", "importtime", "-m", "studio.worker", "preview"], cwd=PROJECT_DIR,
+                             input=json.dumps(request), capture_output=True, text=True, env=dict(os.environ))
+    loaded = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines() if "import time:" in line}
+    assert json.loads(process.stdout)["heldout_rows"] == 80
+    assert "transformers" in loaded
+    assert not loaded & {"torch", "datasets", "unsloth", "trl", "pyarrow"}
+
+
+def test_asking_loads_no_tokenizer_library():
+    code = ("import sys, studio.data.preview_client, studio.data.sources\n"
+            "print(sorted({'torch', 'transformers', 'tokenizers', 'datasets', 'pyarrow'} & set(sys.modules)))")
+    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
