@@ -17,9 +17,9 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One chart's content: `rows` are (step, value or None, series name); `last` is the newest value in words."""
+    """One chart's content: `rows` are (step, value, series name); `last` is the newest value in words."""
 
-    rows: list[tuple[float, float | None, str]]
+    rows: list[tuple[float, float, str]]
     last: str
 
 
@@ -52,6 +52,13 @@ def memory_curve(state: RunState) -> Curve:
     points = series(state.logs, "memory_bytes")
     rows = _named(thin([(step, value / 1e9) for step, value in points], MAX_POINTS), SMOOTHED)
     return Curve(rows, words.size(points[-1][1]) if points else "")
+
+
+def axis_end(curve: Curve) -> float:
+    """A round number above all values, so that an axis from zero moves seldom; 1 where there is no value yet."""
+    highest = max((value for _, value, _ in curve.rows), default=0) or 1
+    unit = 10 ** math.floor(math.log10(highest))
+    return next(step * unit for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * unit >= highest)
 
 
 def series(history: list[tuple[int, dict[str, float]]], metric: str) -> Points:
@@ -87,9 +94,9 @@ def thin(points: Points, limit: int) -> Points:
     return [*kept, points[-1]]
 
 
-def _with_smoothed(points: Points, limit: int) -> list[tuple[float, float | None, str]]:
+def _with_smoothed(points: Points, limit: int) -> list[tuple[float, float, str]]:
     return _named(thin(points, limit), EACH_STEP) + _named(thin(smooth(points), limit), SMOOTHED)
 
 
-def _named(points: Points, name: str) -> list[tuple[float, float | None, str]]:
+def _named(points: Points, name: str) -> list[tuple[float, float, str]]:
     return [(step, value, text(f"runs.series.{name}")) for step, value in points]

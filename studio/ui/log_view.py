@@ -72,7 +72,7 @@ def build_log() -> gr.HTML:
     words_on_it = {name: text(f"runs.log.{name}") for name in ("pause", "follow", "download", "region")}
     template = _TEMPLATE.format(**words_on_it)
     script = f"const WORDS = {json.dumps(words_on_it)};" + _SCRIPT
-    return gr.HTML(empty_log(), html_template=template, js_on_load=script, elem_id="runs-log", elem_classes="flush")
+    return gr.HTML(empty_log(), html_template=template, js_on_load=script, elem_id="runs-log")
 
 
 def empty_log() -> dict[str, Any]:
@@ -98,7 +98,7 @@ def log_delta(store: RunStore, run_id: str, value: dict[str, Any]) -> dict[str, 
     """
     offset = value.get("offset")
     size = store.log_size(run_id)
-    if value.get("run") != run_id or not isinstance(offset, int) or not size - CHUNK_BYTES <= offset <= size:
+    if value.get("run") != run_id or not isinstance(offset, int) or not max(0, size - CHUNK_BYTES) <= offset <= size:
         return log_tail(store, run_id)
     chunk, new_offset = store.log_chunk(run_id, offset, CHUNK_BYTES)
     if not chunk:

@@ -10,7 +10,7 @@ from studio.ui import curves
 from studio.ui.texts import text
 
 HEIGHT = 270
-ACCENT, FAINT, SECOND = "#0d9488", "#0d948840", "#d97706"
+ACCENT, FAINT, SECOND = "#0d9488", "#14b8a659", "#d97706"
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class _Chart:
     name: str
     curve: Callable[[RunState], curves.Curve]
     y_format: str
-    y_from: float | None
+    from_zero: bool
     series: tuple[str, ...]
 
 
 CHARTS = (
-    _Chart("loss", curves.loss_curve, "~g", None, (curves.EACH_STEP, curves.SMOOTHED, curves.HELD_OUT)),
-    _Chart("learning_rate", curves.learning_rate_curve, "~g", 0, (curves.SMOOTHED,)),
-    _Chart("throughput", curves.throughput_curve, ",~g", 0, (curves.EACH_STEP, curves.SMOOTHED)),
-    _Chart("memory", curves.memory_curve, "~g", 0, (curves.SMOOTHED,)),
+    _Chart("loss", curves.loss_curve, "f", False, (curves.EACH_STEP, curves.SMOOTHED, curves.HELD_OUT)),
+    _Chart("learning_rate", curves.learning_rate_curve, "~e", True, (curves.SMOOTHED,)),
+    _Chart("throughput", curves.throughput_curve, ",f", True, (curves.EACH_STEP, curves.SMOOTHED)),
+    _Chart("memory", curves.memory_curve, "f", True, (curves.SMOOTHED,)),
 )
 COLOURS = {curves.EACH_STEP: FAINT, curves.SMOOTHED: ACCENT, curves.HELD_OUT: SECOND}
 
@@ -50,7 +50,7 @@ def drawn_charts(state: RunState) -> list[dict]:
         updates.append(gr.update(
             value={"columns": ["step", "value", "series"], "data": rows, "mark": "line",
                    "datatypes": {"step": "quantitative", "value": "quantitative", "series": "nominal"}},
-            label=_label(chart, curve.last)))
+            label=_label(chart, curve.last), y_lim=[0, curves.axis_end(curve)] if chart.from_zero else [None, None]))
     return updates
 
 
@@ -64,7 +64,6 @@ def _plot(chart: _Chart) -> gr.LinePlot:
     return gr.LinePlot(
         None, x="step", y="value", color="series", label=_label(chart, ""), height=HEIGHT, min_width=300,
         x_title=text("runs.axis.step"), y_title=text(f"runs.axis.{chart.name}"), y_axis_format=chart.y_format,
-        y_lim=[chart.y_from, None],
         color_title="", color_map={text(f"runs.series.{name}"): COLOURS[name] for name in chart.series},
         colors_in_legend=None if len(chart.series) > 2 else [], tooltip="axis", elem_id=f"runs-plot-{chart.name}")
 

@@ -19,7 +19,7 @@ from studio.ui.downloads import FILES
 from studio.ui.texts import text
 
 LIST_LIMIT = 200
-LOG_END_BYTES, LOG_END_LINES = 6000, 15
+LOG_END_BYTES, LOG_END_LINES = 6000, 12
 SAMPLES_SHOWN = 10
 
 _templates = Environment(
@@ -79,8 +79,8 @@ def results(view: RunView) -> str:
         if report is not None:
             measures, sentence = comparison.measures(report), comparison.sentence(report)
             samples = samples or report["examples"]
-    except (KeyError, TypeError):
-        # a folder of another version of the studio
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # a folder written by another version of the studio
         measures = []
     return _render("run_results.html", measures=measures, sentence=sentence, samples=samples[:SAMPLES_SHOWN],
                    unknown=report is not None and not measures, skipped=view.preset.evaluation.compare_rows == 0)

@@ -53,27 +53,28 @@ class RunPage:
 def build_run_page() -> RunPage:
     """Build the page, hidden."""
     with gr.Column(visible=False, elem_id="run-page") as column:
-        head = gr.HTML("", elem_id="run-head", elem_classes="flush")
+        head = gr.HTML("", elem_id="run-head")
         with gr.Row(elem_id="run-actions"):
             buttons = {action: _button(action) for action in ACTIONS}
         with gr.Group(visible=False, elem_id="run-delete-box") as delete_box:
             gr.Markdown(text("runs.delete.question"))
             with gr.Row():
-                delete_sure = gr.Button(text("runs.button.delete_sure"), variant="stop", scale=0, min_width=140)
+                delete_sure = gr.Button(text("runs.button.delete_sure"), variant="stop", scale=0, min_width=140,
+                                        elem_id="run-delete-sure")
                 delete_keep = gr.Button(text("runs.button.keep"), scale=0, min_width=140)
         with gr.Column(elem_id="run-body") as body:
             _title("curves")
             plots = build_plots()
             _title("results")
-            results = gr.HTML("", elem_id="run-results", elem_classes="flush")
+            results = gr.HTML("", elem_id="run-results")
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
             with gr.Accordion(text("runs.section.files"), open=False):
-                files = gr.HTML("", elem_id="run-files", elem_classes="flush")
+                files = gr.HTML("", elem_id="run-files")
             with gr.Accordion(text("runs.section.preset"), open=False):
-                preset = gr.HTML("", elem_id="run-preset", elem_classes="flush")
+                preset = gr.HTML("", elem_id="run-preset")
             with gr.Accordion(text("runs.section.environment"), open=False):
-                environment = gr.HTML("", elem_id="run-environment", elem_classes="flush")
+                environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
         results, log_fold, gr.Checkbox(False, visible=False), log, files, preset, environment,
@@ -154,4 +155,4 @@ def _button(action: str) -> gr.Button:
 
 
 def _title(section: str) -> None:
-    gr.HTML(f"<h3>{text(f'runs.section.{section}')}</h3>", elem_classes=["runs-section", "flush"])
+    gr.HTML(f"<h3>{text(f'runs.section.{section}')}</h3>", elem_classes="runs-section")

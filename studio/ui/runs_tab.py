@@ -66,7 +66,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     seen = gr.JSON({}, visible=False)
     router = gr.HTML("", visible="hidden", js_on_load=_ROUTER)
     with gr.Column(elem_id="runs-list-view") as list_column:
-        board = gr.HTML("", elem_id="runs-board", elem_classes="flush", js_on_load=_KEEP_FOCUS)
+        board = gr.HTML("", elem_id="runs-board", js_on_load=_KEEP_FOCUS)
     page = build_run_page()
     idle_timer = gr.Timer(IDLE_S)
 

@@ -1,0 +1,154 @@
+"""The Runs tab behind its address: who may look and act, and what a tick costs. Runs are worked on by the scripted
+worker; requests are sent as a browser, or somebody who is none, would send them."""
+
+import json
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs import launcher
+from studio.runs.events import TERMINAL_STAGES
+from tests.conftest import serve
+from tests.finished_run import finished_run
+
+
+class Page:
+    """One visitor who knows the page's configuration and may send any event with any values."""
+
+    def __init__(self, url: str):
+        self._http = httpx.Client(base_url=url, timeout=30)
+        self._config = self._http.get("/config").raise_for_status().json()
+        self._ids = {part["props"].get("elem_id"): part["id"] for part in self._config["components"]}
+
+    def events(self, elem_id: str, event: str) -> list[dict]:
+        target = [self._ids[elem_id], event]
+        return [entry for entry in self._config["dependencies"] if target in entry["targets"] and entry["backend_fn"]]
+
+    def send(self, dependency: dict, data: list) -> dict:
+        """Send one event; returns what the server says at its end, with `success` and `output`."""
+        session = f"visitor{time.monotonic_ns()}"
+        self._http.post("/gradio_api/queue/join", json={
+            "data": data, "fn_index": dependency["id"], "session_hash": session}).raise_for_status()
+        with self._http.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                if message.get("msg") == "process_completed":
+                    return message
+        raise AssertionError("the event had no end")
+
+    def press(self, elem_id: str, run_id: str) -> dict:
+        return self.send(self.events(elem_id, "click")[0], [run_id])
+
+    def log_tick(self) -> dict:
+        """The event that brings new lines of the log."""
+        log = self._ids["runs-log"]
+        return next(entry for entry in self._config["dependencies"] if log in entry["inputs"])
+
+    def draw(self, run_id: str, marks: dict | None = None) -> str:
+        """What a tick of the page says, as JSON text."""
+        dependency = next(entry for entry in self.events("runs-open", "change") if len(entry["inputs"]) == 2)
+        return json.dumps(self.send(dependency, [run_id, marks or {}]))
+
+
+def run_until_end(store, script="step_s=0", steps=5) -> str:
+    preset = files.override(Preset(), {"description": script, "training.max_steps": steps})
+    run_id = launcher.start(store, preset)
+    deadline = time.monotonic() + 60
+    while store.get(run_id).state.stage not in TERMINAL_STAGES:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return run_id
+
+
+@pytest.fixture
+def live_run(store):
+    preset = files.override(Preset(), {"description": "step_s=0.2", "training.max_steps": 5000})
+    run_id = launcher.start(store, preset)
+    while store.get(run_id).state.step < 1:
+        time.sleep(0.1)
+    return run_id
+
+
+def test_a_stranger_changes_nothing(settings, store, live_run):
+    done = finished_run(store)
+    with serve(replace(settings, owners=("ann",), public_view=True)) as studio:
+        page = Page(studio.url)
+        for button in ("run-stop", "run-stop-now"):
+            answer = page.press(button, live_run)
+            assert answer["success"] is False and "Only the owner" in json.dumps(answer)
+        for button in ("run-resume", "run-evaluate", "run-merge", "run-delete-sure"):
+            assert page.press(button, done)["success"] is False
+    assert store.get(live_run).is_live and not (store.run_dir(live_run) / "stop_request").exists()
+    assert not store.get(done).is_live
+
+
+def test_a_stranger_sees_nothing_of_a_private_studio(settings, store):
+    secret = finished_run(store, name="secret recipes")
+    with serve(replace(settings, owners=("ann",))) as studio:
+        page = Page(studio.url)
+        assert "secret" not in page.draw("") and "secret" not in page.draw(secret)
+        for elem_id in ("runs-open", "run-log-fold"):
+            for event in ("change", "expand"):
+                for dependency in page.events(elem_id, event):
+                    values = [secret, {}, True][:len(dependency["inputs"])]
+                    assert "secret recipes" not in json.dumps(page.send(dependency, values))
+
+
+def test_everyone_may_look_where_the_owner_allows_it(settings, store):
+    run_id = finished_run(store, name="open recipes")
+    with serve(replace(settings, owners=("ann",), public_view=True)) as studio:
+        answer = Page(studio.url).draw(run_id)
+        assert "open recipes" in answer
+
+
+def test_stop_resume_and_delete_through_the_page(settings, store, live_run):
+    with serve(settings) as studio:
+        page = Page(studio.url)
+        assert "still" in json.dumps(page.press("run-delete-sure", live_run))
+        assert page.press("run-stop", live_run)["success"]
+        # pressed twice it is still the polite stop
+        page.press("run-stop", live_run)
+        assert (store.run_dir(live_run) / "stop_request").read_text() == "stop\n"
+        deadline = time.monotonic() + 30
+        while store.get(live_run).is_live:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert page.press("run-resume", live_run)["success"]
+        assert store.get(live_run).is_live
+        done = finished_run(store)
+        assert page.press("run-delete-sure", done)["success"]
+        assert done not in [view.run_id for view in store.list()]
+
+
+def test_a_tick_without_news_says_nothing(settings, store):
+    run_id = run_until_end(store)
+    with serve(settings) as studio:
+        page = Page(studio.url)
+        dependency = next(entry for entry in page.events("runs-open", "change") if len(entry["inputs"]) == 2)
+        first = page.send(dependency, [run_id, {}])["output"]["data"]
+        marks = next(part for part in first if isinstance(part, dict) and part.get("run") == run_id)
+        second = json.dumps(page.send(dependency, [run_id, marks])["output"]["data"])
+        assert len(second) < 2000 and "Recipe" not in second and "<" not in second
+        assert len(json.dumps(first)) > 5000
+
+
+@pytest.mark.parametrize("run", ["../../etc", "x" * 5000, "20260101-000000-gone-0000", "<script>"])
+def test_an_address_that_leads_nowhere_is_answered(settings, run):
+    with serve(settings) as studio:
+        answer = Page(studio.url).draw(run)
+        assert "This run is not here" in answer
+        assert "script" not in run or "&lt;script&gt;" in answer
+
+
+def test_forged_cursors_are_answered_from_the_tail(settings, store):
+    run_id = run_until_end(store)
+    with serve(settings) as studio:
+        page = Page(studio.url)
+        tick = page.log_tick()
+        for offset in (-5, 10**12, "no", None, {"a": 1}):
+            answer = page.send(tick, [run_id, {"run": run_id, "offset": offset}, True])
+            assert answer["success"] and "scripted worker: train" in json.dumps(answer)

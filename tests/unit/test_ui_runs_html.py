@@ -1,0 +1,125 @@
+"""The Runs tab's HTML: nothing a run carries may become markup, and the page says what it should."""
+
+import json
+import re
+
+import pytest
+
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs.events import EventWriter, RunStage
+from studio.runs.store import RunStore
+from studio.ui import comparison, run_html
+from tests.finished_run import REPORT, finished_run
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'`${1+1}{{1+1}}</pre><script>alert(2)</script>"
+
+
+@pytest.fixture
+def store(settings) -> RunStore:
+    return RunStore(settings)
+
+
+@pytest.fixture
+def hostile(store):
+    """A failed run in which every text a run can carry is hostile."""
+    preset = files.override(Preset(), {
+        "name": HOSTILE[:80], "description": HOSTILE, "model.model_name_or_path": HOSTILE,
+        "data.system_prompt": HOSTILE})
+    origin = files.override(preset, {"data.system_prompt": HOSTILE + "2"})
+    run_id = store.create(preset, name=HOSTILE, origin=origin, parent=HOSTILE)
+    run_dir = store.run_dir(run_id)
+    (run_dir / "worker.log").write_text(f"line one\n{HOSTILE}\n")
+    (run_dir / "environment.json").write_text(json.dumps({HOSTILE: {HOSTILE: [HOSTILE]}}))
+    figures = {"base": {"value": 0, "interval": [0, 0]}, "tuned": {"value": 1, "interval": [1, 1]},
+               "difference": {"value": 1, "interval": [1, 1]}, "higher_is_better": True}
+    (run_dir / "report.json").write_text(json.dumps(
+        {"n": 1, "metric": HOSTILE, "metrics": {HOSTILE: figures}, "wins": 1, "ties": 0, "losses": 0, "examples": []}))
+    (run_dir / "name<b>.txt").write_text("")
+    journal = EventWriter(run_dir)
+    journal.stage(RunStage.QUEUED, "train")
+    journal.stage(RunStage.STARTING, "train")
+    journal.progress("train", 0, 0, HOSTILE, HOSTILE)
+    journal.warning(HOSTILE)
+    journal.log(1, {"loss": 1.0})
+    journal.sample(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    journal.error("train", HOSTILE, HOSTILE)
+    journal.stage(RunStage.FAILED, "train", HOSTILE)
+    journal.close()
+    return store.get(run_id)
+
+
+def test_no_text_of_a_run_becomes_markup(store, hostile):
+    pages = [run_html.run_list([hostile]), run_html.head(store, hostile), run_html.results(hostile),
+             run_html.file_list(hostile), run_html.preset(hostile), run_html.environment(hostile)]
+    for page in pages:
+        assert "onerror=" in page or "name&lt;b&gt;" in page, "the hostile text is not there at all"
+        assert not re.search(r"<(img|script|b)\b", page)
+        assert "alert(1)>" not in page
+        # an attribute's value must not end early
+        assert not re.search(r'="[^"]*"\'', page)
+
+
+def test_a_failure_leads_with_cause_hint_and_the_end_of_the_log(store, hostile):
+    page = run_html.head(store, hostile)
+    failure, headline = page.index("runs-failure"), page.index("runs-headline")
+    assert failure < page.index("runs-cause") < page.index("runs-hint") < page.index("line one") < headline
+
+
+def test_the_list_names_stage_loss_and_age_and_links_to_the_run(store):
+    view = store.get(finished_run(store, name="recipes"))
+    page = run_html.run_list([view])
+    assert f'href="?run={view.run_id}"' in page
+    for part in ("recipes", "Done", "just now"):
+        assert part in page
+
+
+def test_an_empty_list_teaches():
+    assert "No runs yet" in run_html.run_list([]) and "recipe assistant" in run_html.run_list([])
+
+
+def test_a_long_list_is_cut_and_says_so(store):
+    view = store.get(finished_run(store))
+    page = run_html.run_list([view] * (run_html.LIST_LIMIT + 50))
+    assert page.count("<li>") == run_html.LIST_LIMIT
+    assert f"{run_html.LIST_LIMIT} of {run_html.LIST_LIMIT + 50} runs" in page
+
+
+def test_the_comparison_names_measures_in_words(store):
+    page = run_html.results(store.get(finished_run(store)))
+    for part in ("Same JSON", "1 % (0 % to 4 %)", "89 % (82 % to 95 %)", "+88 points", "better on 70"):
+        assert part in page
+
+
+def test_a_report_of_another_version_is_no_failure_of_the_page(store):
+    for report in ({"metric": "x"}, {"n": 1, "metrics": {"x": {"base": 1}}}, {"n": 1, "metrics": []}):
+        view = store.get(finished_run(store, report=report))
+        assert "Compare again" in run_html.results(view)
+
+
+def test_a_difference_that_may_be_chance_gets_no_verdict():
+    figures = {**REPORT["metrics"]["json_match"], "difference": {"value": 0.02, "interval": [-0.01, 0.05]}}
+    assert comparison.measures({"metrics": {"json_match": figures}})[0].verdict == ""
+
+
+def test_lower_perplexity_is_better():
+    figures = {"base": {"value": 12.3456, "interval": [12, 13]}, "tuned": {"value": 8.1, "interval": [8, 8.3]},
+               "difference": {"value": -4.25, "interval": [-4.5, -4]}, "higher_is_better": False}
+    measure = comparison.measures({"metrics": {"perplexity": figures}})[0]
+    assert (measure.base, measure.difference, measure.verdict) == ("12.3 (12 to 13)", "−4.25", "runs-better")
+
+
+def test_files_show_sizes_and_offer_the_small_ones(store):
+    view = store.get(finished_run(store, weights={"model.safetensors": 1_500_000}))
+    page = run_html.file_list(view)
+    assert f'href="download/{view.run_id}/preset.yaml"' in page
+    assert "merged/" in page and "1.5 MB" in page
+    assert "process.json" not in re.findall(r'href="[^"]*/([^"/]+)"', page)
+
+
+def test_the_preset_shows_what_differs_from_where_it_came_from(store):
+    changed = files.override(Preset(), {"lora.r": 64})
+    page = run_html.preset(store.get(store.create(changed, origin=Preset())))
+    assert "lora.r" in page and "<td>16</td><td>64</td>" in page
+    assert "written from scratch" in run_html.preset(store.get(store.create(changed)))
+    assert "exactly the preset" in run_html.preset(store.get(store.create(changed, origin=changed)))
