@@ -1,7 +1,7 @@
 """Stands in for the inference process: same arguments, status file, key and protocol, but answers by a script.
 
 `settings.worker_module = "tests.fake_infer"` puts it in place. An answer repeats the prompt and counts words, 100 a
-second; a number in the prompt says how many. Base models of certain names behave badly: see `MODELS`.
+second ("slowly": 5); a number in the prompt says how many. Base models of certain names behave badly: see `MODELS`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-WORD_S = 0.01
+WORD_S, SLOW_WORD_S = 0.01, 0.2
 MODELS = {"fails": "refuses to load with a cause", "dies": "ends without a word", "slow": "needs two seconds to load",
           "deaf": "does not hear SIGTERM"}
 
@@ -90,7 +90,7 @@ def handler(key: str, names: list[str]) -> type[BaseHTTPRequestHandler]:
             try:
                 for i, word in enumerate(said):
                     self._event({"content": word if i == 0 else f" {word}"})
-                    time.sleep(WORD_S)
+                    time.sleep(SLOW_WORD_S if "slowly" in prompt else WORD_S)
                 counts = {"prompt_tokens": 9, "completion_tokens": len(said), "total_tokens": 9 + len(said)}
                 timings = {"first_token_s": WORD_S, "total_s": WORD_S * len(said), "tokens_per_s": 1 / WORD_S}
                 self._event({"content": ""}, "stop", counts, timings)

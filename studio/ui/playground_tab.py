@@ -70,7 +70,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
                              info=text("playground.settings.seed.info"))
     with gr.Accordion(text("playground.exact.title"), open=False) as exact_fold:
         exact = gr.Textbox(label=text("playground.exact.label"), placeholder=text("playground.exact.empty"),
-                           interactive=False, lines=4, max_lines=20, buttons=["copy"])
+                           interactive=False, lines=4, max_lines=20)
     timer = gr.Timer(TICK_S)
     chats, picked = [base, tuned], [weights, system, max_tokens, samples, wanted]
 
@@ -171,7 +171,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     asking = gr.on(
         [send.click, prompt.submit], answer, asked, [state, prompt, exact, *chats], concurrency_id="gpu",
         concurrency_limit=1, show_progress="hidden", api_visibility="private")
-    stop.click(stopped_chats, chats, chats, cancels=[asking], **QUIET)
+    stop.click(None, None, None, cancels=[asking], api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
     return PlaygroundTab(run_id)
 
 

@@ -7,6 +7,7 @@ itself when nobody asks for a while or when the process that started it is gone;
 
 import argparse
 import json
+import math
 import os
 import signal
 import socket
@@ -45,15 +46,14 @@ class Status:
 
 @dataclass
 class Watchdog:
-    """Ends the process when its parent is gone or nobody has asked for `idle_minutes`."""
+    """Ends the process when its parent is gone or nobody has asked for `idle_minutes`; loading may take longer."""
 
     parent: int
     idle_minutes: float
     status: Status
-    last_use: float = 0
+    last_use: float = math.inf
 
     def start(self) -> None:
-        self.touch()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def touch(self) -> None:
