@@ -200,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         wait = sub.add_mutually_exclusive_group()
         wait.add_argument("--follow", dest="detach", action="store_false", help="show progress to the end (default)")
         wait.add_argument("--detach", dest="detach", action="store_true", help="return at once; the run goes on")
+        sub.set_defaults(detach=False)
         return sub
 
     def on_preset(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -1,36 +1,44 @@
-"""The command line as a person uses it: real processes, a scripted worker, plain sentences and exit codes."""
+"""The command line as a person uses it: the real launcher, a scripted worker, plain sentences and exit codes."""
 
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+from studio import cli
+from studio.runs.store import RunStore
+from studio.settings import PROJECT_DIR, Settings
+from tests.conftest import end_runs
 
 
 @pytest.fixture
-def studio(tmp_path):
-    environment = os.environ | {"STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker",
-                                "HF_HUB_OFFLINE": "1"}
-    environment.pop("HF_TOKEN", None)
+def studio(tmp_path, monkeypatch, capsys):
+    """Run a command as `main` does; returns what it printed."""
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
 
-    def run(*arguments, code=0, cwd=PROJECT):
-        result = subprocess.run([sys.executable, "-m", "studio", *arguments], env=environment | {"PYTHONPATH": str(PROJECT)},
-                                cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-        assert result.returncode == code, result.stdout + result.stderr
-        assert "Traceback" not in result.stderr
-        return result.stdout if code == 0 else result.stdout + result.stderr
+    def run(*arguments, code=0):
+        returned = cli.main(list(arguments))
+        printed = capsys.readouterr()
+        assert returned == code, printed.out + printed.err
+        return printed.out if code == 0 else printed.out + printed.err
 
-    return run
+    yield run
+    end_runs(RunStore(Settings.from_environment()))
+
+
+def environment(tmp_path):
+    return {"STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker", "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture
 def rows(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}) + "\n" for i in range(30)))
+    pairs = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(30)]
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     return path
 
 
@@ -58,18 +66,27 @@ def test_detach_follow_stop_and_resume(studio, rows):
     assert "STOPPED" in studio("follow", run_id, code=1)
     studio("resume", run_id, "--detach")
     studio("stop", run_id)
-    studio("stop", run_id)
+    assert "STOPPED" in studio("follow", run_id, code=1)
 
 
 def test_the_exit_code_is_zero_only_when_completed(studio, rows):
-    out = studio("run", "quickstart", "--set", "description=crash=train", "--set", f"data.dataset_name={rows}", code=1)
+    out = studio(
+        "run", "quickstart", "--set", "description=crash=train", "--set", f"data.dataset_name={rows}", code=1)
     assert "the scripted crash" in out
 
 
-def test_data_named_relative_to_the_present_folder_is_found(studio, rows):
-    out = studio("run", "quickstart", "--set", "training.max_steps=2", "--set", f"data.dataset_name={rows.name}",
-                 cwd=rows.parent)
+def test_data_named_relative_to_the_present_folder_is_found(studio, rows, monkeypatch):
+    monkeypatch.chdir(rows.parent)
+    out = studio("run", "quickstart", "--set", "training.max_steps=2", "--set", f"data.dataset_name={rows.name}")
     assert "COMPLETED" in out
+
+
+def test_a_real_process_ends_with_a_sentence_and_no_traceback(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "studio", "show", "nothing"], env=os.environ | environment(tmp_path), cwd=PROJECT_DIR,
+        capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2
+    assert result.stderr == 'There is no run "nothing". `python -m studio runs` lists them.\n'
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [
