@@ -12,6 +12,7 @@ import torch
 from unsloth import FastLanguageModel
 
 from studio.data.formats import split_answer
+from studio.data.jsonl import read_jsonl
 from studio.data.render import IGNORED, render_prompt, render_rows
 from studio.errors import RunError
 from studio.evaluation import metrics
@@ -53,9 +54,7 @@ def evaluate(phase: Phase) -> dict:
 
 
 def _heldout_rows(phase: Phase) -> list[dict]:
-    file = phase.run_dir / "data" / "heldout.jsonl"
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-    return rows[:phase.preset.evaluation.compare_rows]
+    return read_jsonl(phase.run_dir / "data" / "heldout.jsonl")[:phase.preset.evaluation.compare_rows]
 
 
 def _both(phase: Phase, measure):

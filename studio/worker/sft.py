@@ -1,7 +1,5 @@
 """Supervised fine-tuning from top to bottom: rows, model, trainer, train, save."""
 
-import json
-import os
 from pathlib import Path
 
 # isort: off
@@ -12,6 +10,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
+from studio.data.jsonl import read_jsonl, write_jsonl
 from studio.data.render import Rendered, render_rows
 from studio.data.sources import fingerprint, open_split
 from studio.errors import DataError
@@ -105,14 +104,10 @@ def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict]]:
     """Training and held-out rows; a resumed run takes those it began with, whatever became of their source."""
     files = [phase.run_dir / name for name in ROWS_FILES]
     if resuming and all(file.is_file() for file in files):
-        return tuple([json.loads(line) for line in file.read_text().splitlines()] for file in files)
+        return tuple(read_jsonl(file) for file in files)
     parts = open_split(phase.preset, phase.settings)
     for file, rows in zip(files, parts, strict=True):
-        file.parent.mkdir(exist_ok=True)
-        partial = file.with_name(f".{file.name}")
-        with open(partial, "w", encoding="utf-8") as target:
-            target.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        os.replace(partial, file)
+        write_jsonl(file, rows)
     return parts
 
 
