@@ -11,6 +11,8 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .PHONY: help demo studio test lint lock chromium
 .DEFAULT_GOAL := help
+# A Python without pip would count as made otherwise.
+.DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     fine-tune the quickstart model, then open the studio (SERVE=0: end after the run)"
