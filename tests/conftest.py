@@ -17,7 +17,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.liveness import read_marks
 from studio.runs.store import RunStore
-from studio.settings import Settings
+from studio.settings import PROJECT_DIR, Settings
 from tests.tiny_model import make_tiny_model
 
 # pages of one's own server only: no proxy, no telemetry, no look-up of newer versions
@@ -59,6 +59,7 @@ def studio(settings, store, tiny_model) -> Iterator[Studio]:
     """The studio on a free port, with two presets that need neither network nor GPU."""
     presets = settings.data_dir.parent / "gallery"
     presets.mkdir()
+    (presets / "data").symlink_to(PROJECT_DIR / "presets" / "data")
     write_preset(presets / "first.yaml", tiny_model, "Turn text into JSON: a tiny model for trying out")
     write_preset(presets / "second.yaml", tiny_model, "Answer in my style: the same model, more patience",
                  {"training.num_train_epochs": 5, "name": "second"})

@@ -26,6 +26,16 @@ QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 # a reload lands on the tab one was at; only once the page stands, since loading selects tabs too
 READY_JS = "() => { window.studioReady = true }"
+# Gradio 6.31 tells of an edit on key presses only: not of pasting, cutting or deleting
+EVERY_EDIT_JS = """() => {
+  let told = false;
+  document.addEventListener('keypress', event => { told = event.isTrusted }, true);
+  document.addEventListener('input', event => {
+    if (!told && event.target.matches('textarea, input[type=text], input[type=password]'))
+      event.target.dispatchEvent(new Event('keypress'));
+    told = false;
+  });
+}"""
 REMEMBER_TAB_JS = """() => {
   if (!window.studioReady) return;
   const address = new URL(location); address.searchParams.set('tab', '%s'); history.replaceState(null, '', address);
@@ -72,6 +82,7 @@ def build_layout(settings: Settings, store: RunStore, page: gr.Blocks, open_run:
 
     gr.Timer(TICK_S).tick(tick, header, header, **QUIET)
     page.load(arrive, None, [tabs, private, runs.run_id], **QUIET).then(js=READY_JS, **QUIET)
+    page.load(js=EVERY_EDIT_JS, **QUIET)
     header.select(open_in_header, None, [tabs, runs.run_id], **QUIET)
     train.started.change(lead_to("runs"), train.started, [tabs, runs.run_id], **QUIET)
     runs.talk_button.click(lead_to("playground"), runs.run_id, [tabs, playground.run_id], **QUIET)

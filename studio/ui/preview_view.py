@@ -7,23 +7,28 @@ import html
 from typing import Any
 
 from studio import words
+from studio.data.preview_client import Preview, Problem
 from studio.errors import StudioError
 from studio.ui.texts import text
 
+MARKS = {"error": "✕", "warning": "!"}
 
-def preview_html(preview: dict[str, Any]) -> str:
-    """The answer of the preview process, laid out."""
-    legend = f'<p class="legend"><mark class="trained">{_t("learned")}</mark> {_t("legend")}</p>'
-    rows = "".join(_row_html(number, row) for number, row in enumerate(preview["rows"], 1))
-    problems = problems_html(preview["problems"])
-    return (f'<section class="preview" aria-label="{_t("title")}">{_facts_html(preview)}{problems}{legend}'
+
+def preview_html(preview: Preview) -> str:
+    """Facts, problems (worst first) and the first rows."""
+    problems = sorted(preview.problems, key=lambda problem: list(MARKS).index(problem.level))
+    listed = "".join(_problem_html(problem) for problem in problems)
+    cut = any(part["cut"] for row in preview.rows for part in row["segments"])
+    legend = (f'<p class="legend"><mark class="trained">{_t("learned")}</mark> {_t("legend")}'
+              + (f' <s class="cut">{_t("cut")}</s> {_t("cut_legend")}' if cut else "") + "</p>")
+    rows = "".join(_row_html(row) for row in preview.rows)
+    return (f'<section class="preview" aria-label="{_t("title")}">{_facts_html(preview)}{listed}{legend}'
             f'<ol class="rows" tabindex="0" aria-label="{_t("rows_label")}">{rows}</ol></section>')
 
 
 def error_html(error: StudioError) -> str:
     """A data set that cannot be shown: cause and next step."""
-    return (f'<div class="finding error" role="alert"><span class="mark" aria-hidden="true">✕</span><div>'
-            f"<strong>{html.escape(error.message)}</strong> {html.escape(error.hint)}</div></div>")
+    return f'<div role="alert">{_problem_html(Problem("error", error.message, error.hint, error.field))}</div>'
 
 
 def empty_html() -> str:
@@ -31,26 +36,37 @@ def empty_html() -> str:
     return f'<div class="preview empty"><p>{_t("empty")}</p></div>'
 
 
-def problems_html(problems: list[str]) -> str:
-    """The data set's problems, worst first, as a short list; "" where there are none."""
-    if not problems:
-        return ""
-    items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
-    return f'<ul class="problems" aria-label="{_t("problems")}">{items}</ul>'
+def _facts_html(preview: Preview) -> str:
+    train, heldout = words.count(preview.train_rows), words.count(preview.heldout_rows)
+    facts = {
+        "source": preview.source,
+        "rows": text("train.preview.rows_value", train=train, heldout=heldout),
+        "format": text("train.preview.format_value", format=text(f"train.preview.formats.{preview.format}"),
+                       columns=", ".join(preview.columns.values())),
+        "tokens": text("train.preview.tokens_value", mean=words.count(round(preview.mean_tokens)),
+                       longest=words.count(preview.longest_tokens)),
+    }
+    return '<dl class="facts">' + "".join(
+        f"<dt>{_t(f'facts.{key}')}</dt><dd>{html.escape(value)}</dd>" for key, value in facts.items()) + "</dl>"
 
 
-def _facts_html(preview: dict[str, Any]) -> str:
-    facts = [text("train.preview.rows", rows=words.count(preview["n_rows"])),
-             text("train.preview.format", format=preview["format"])]
-    return '<p class="facts">' + "".join(f"<span>{html.escape(fact)}</span>" for fact in facts) + "</p>"
+def _problem_html(problem: Problem) -> str:
+    return (f'<div class="finding {problem.level}"><span class="mark" aria-hidden="true">{MARKS[problem.level]}</span>'
+            f"<div><strong>{html.escape(problem.message)}</strong> {html.escape(problem.hint)}</div></div>")
 
 
-def _row_html(number: int, row: dict[str, Any]) -> str:
-    pieces = "".join(
-        f'<mark class="trained">{html.escape(part["text"])}</mark>' if part["trained"] else html.escape(part["text"])
-        for part in row["segments"])
-    note = text("train.preview.tokens", tokens=words.count(row["tokens"]), trained=words.count(row["trained_tokens"]))
-    return f'<li><pre>{pieces}</pre><small>{html.escape(note)}</small></li>'
+def _row_html(row: dict[str, Any]) -> str:
+    pieces = "".join(_piece_html(part) for part in row["segments"]) + (" …" if row["shortened"] else "")
+    tokens, trained = words.count(row["tokens"]), words.count(row["trained_tokens"])
+    note = text("train.preview.row_tokens", tokens=tokens, trained=trained)
+    return f'<li value="{row["number"]}"><pre>{pieces}</pre><small>{html.escape(note)}</small></li>'
+
+
+def _piece_html(part: dict[str, Any]) -> str:
+    escaped = html.escape(part["text"])
+    if part["cut"]:
+        return f'<s class="cut">{escaped}</s>'
+    return f'<mark class="trained">{escaped}</mark>' if part["trained"] else escaped
 
 
 def _t(key: str) -> str:

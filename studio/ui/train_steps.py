@@ -17,6 +17,12 @@ METHOD_GROUPS = ("model", "method", "lora", "training", "evaluation", "export")
 START_GROUPS = ("", "publish")
 UPLOAD_TYPES = [".jsonl", ".json", ".csv", ".parquet"]
 YAML_LINES = 24
+# the editor would take Tab for indenting and hold a keyboard's user in it for good
+LEAVE_EDITOR_JS = """
+document.addEventListener('keydown', event => {
+  if (event.key === 'Tab' && event.target.closest('#yaml')) event.stopPropagation();
+}, true);
+"""
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,9 @@ def build_method_step() -> MethodStep:
             with gr.Column(scale=2, min_width=320):
                 yaml = gr.Code(
                     language="yaml", label=text("train.yaml.title"), interactive=True, lines=YAML_LINES,
-                    max_lines=YAML_LINES, wrap_lines=True, show_line_numbers=False, buttons=["copy", "download"],
+                    max_lines=YAML_LINES, wrap_lines=True, buttons=["copy", "download"],
                     elem_id="yaml")
-                status = gr.HTML(elem_id="yaml-status", elem_classes="flush")
+                status = gr.HTML(elem_id="yaml-status", elem_classes="flush", js_on_load=LEAVE_EDITOR_JS)
         back_button, next_button = _actions(text("train.method.next"))
     return MethodStep(step, fields, yaml, status, back_button, next_button)
 

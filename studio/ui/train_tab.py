@@ -18,6 +18,7 @@ from studio.preset.schema import Preset
 from studio.runs.checks import Finding
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.start import look_ahead
 from studio.start import start as start_run
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
@@ -26,7 +27,6 @@ from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.form import field_checks
 from studio.ui.gallery import cards_html, find_card, list_cards
 from studio.ui.messages import shown
-from studio.ui.outlooks import Outlooks
 from studio.ui.preview_view import error_html, preview_html
 
 # a fixed secret: the draft is no secret, and a random one would forget it at each restart of the server
@@ -51,7 +51,6 @@ class TrainTab:
 
 def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> TrainTab:
     """Build the five steps into the present tab of `page`."""
-    outlooks = Outlooks(settings)
     stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
     step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
     started = gr.Textbox(visible=False)
@@ -80,7 +79,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     @shown
     def open_file(path: str) -> list[Any]:
-        return _filled(files.load(path), "")
+        return _filled(files.load(Path(path)), "")
 
     @shown
     def clone(run_id: str, profile: gr.OAuthProfile | None) -> list[Any]:
@@ -104,14 +103,14 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     gr.on([page.load], restore, [stored, step], [what.gallery, what.clone_choice, walkthrough, *sheet], **QUIET)
     what.gallery.select(choose, None, sheet, **QUIET)
     what.open_button.upload(open_file, what.open_button, sheet, **CLICK)
-    what.clone_choice.input(clone, what.clone_choice, sheet, **CLICK)
+    what.clone_choice.select(clone, what.clone_choice, sheet, **CLICK)
     gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored],
           inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
     method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
 
     _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
     _wire_data(settings, data, stored, fields, sheet)
-    _wire_check(settings, outlooks, check, stored, fields, sheet)
+    _wire_check(settings, check, stored, fields, sheet)
 
     @shown
     def begin(draft: dict[str, Any], pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
@@ -120,7 +119,8 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         preset = preset_from(values)
         origin, parent = _came_from(settings, store, draft["origin"])
         hub = hub_token(settings, token, pasted)
-        return start_run(store, preset, outlooks.recent(preset, hub), origin=origin, parent=parent, token=hub)
+        outlook = look_ahead(preset, settings, hub)
+        return start_run(store, preset, outlook, origin=origin, parent=parent, token=hub)
 
     start.start_button.click(
         begin, [stored, start.token], started, inputs_kwargs=fields,
@@ -182,14 +182,15 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
         return _filled(override(preset_from(values), {DATASET: BUNDLED}), draft["origin"])
 
-    preview = {"fn": look, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal", **CLICK}
+    preview = {"fn": look, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal",
+               "trigger_mode": "always_last", **CLICK}
     data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK).success(**preview)
     data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK).success(**preview)
     gr.on([data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
 
 
-def _wire_check(settings: Settings, outlooks: Outlooks, check: steps.CheckStep, stored: gr.BrowserState,
-                fields: dict[str, Any], sheet: list[Any]) -> None:
+def _wire_check(settings: Settings, check: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
+                sheet: list[Any]) -> None:
     """Findings on entering the step and on request; a finding's button mends the preset and checks again."""
 
     def look(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> tuple[str, Any]:
@@ -197,7 +198,7 @@ def _wire_check(settings: Settings, outlooks: Outlooks, check: steps.CheckStep, 
             require_owner(settings, profile)
             # whether to publish, and with which token, is decided in the next step and checked at the start
             preset = override(preset_from(values), {PUSH: False})
-            outlook = outlooks.look(preset, hub_token(settings, token))
+            outlook = look_ahead(preset, settings, hub_token(settings, token))
         except StudioError as error:
             problems = error.problems if isinstance(error, PresetError) else (error,)
             return findings_html([Finding.of(problem) for problem in problems]), gr.Button(interactive=False)
@@ -207,7 +208,8 @@ def _wire_check(settings: Settings, outlooks: Outlooks, check: steps.CheckStep, 
     def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
         return _filled(override(preset_from(values), event.fix), draft["origin"])
 
-    checks = {"fn": look, "outputs": [check.findings, check.next_button], "inputs_kwargs": fields, **CLICK}
+    checks = {"fn": look, "outputs": [check.findings, check.next_button], "inputs_kwargs": fields,
+              "trigger_mode": "always_last", **CLICK}
     gr.on([check.step.select, check.again_button.click], **checks)
     check.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
 
