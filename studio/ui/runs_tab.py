@@ -62,9 +62,11 @@ class RunsTab:
 
 def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     """Build list and page into the present tab and wire their events."""
-    run_id = gr.Textbox("", visible="hidden", elem_id="runs-open", label="run")
+    # hidden by the style sheet: what Gradio hides itself it shows again, or leaves out, in a tab opened later
+    with gr.Column(elem_id="runs-unseen"):
+        run_id = gr.Textbox("", elem_id="runs-open", show_label=False)
+        router = gr.HTML("", js_on_load=_ROUTER)
     seen = gr.JSON({}, visible=False)
-    router = gr.HTML("", visible="hidden", js_on_load=_ROUTER)
     with gr.Column(elem_id="runs-list-view") as list_column:
         board = gr.HTML("", elem_id="runs-board", js_on_load=_KEEP_FOCUS)
     page = build_run_page()
