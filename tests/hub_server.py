@@ -119,8 +119,9 @@ class HubServer:
         self.lfs: dict[str, Blob] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", port), _Handler)
+        # with the usual megabytes of buffer a slow upload looks finished to its sender
+        self.server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.server.hub = self
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -230,6 +231,16 @@ def is_lfs(path: str, size: int) -> bool:
     return size > LFS_ABOVE_BYTES or any(fnmatch.fnmatch(name, pattern) for pattern in LFS_PATTERNS)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    hub: HubServer
+
+    def handle_error(self, request, client_address) -> None:
+        """A request that is still under way when the server closes may fail as it likes."""
+        if not self.hub._closed.is_set():
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -246,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests read `requests`, not the terminal."""
 
     def _serve(self) -> None:
-        self._received = 0
+        self._received, self._slow_s = 0, 0.0
         split = urlsplit(self.path)
         self._parts = [unquote(part) for part in split.path.strip("/").split("/")]
         self._query = parse_qs(split.query)
@@ -283,8 +294,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._drain()
             self._send_error(HubError(fault.status, fault.message, **fault.headers))
             return True
-        self._slow_s = fault.slow_s
-        if fault.slow_s and self.command != "PUT":
+        if self.command == "PUT":
+            self._slow_s = fault.slow_s
+        else:
             time.sleep(fault.slow_s)
         return False
 
@@ -651,8 +663,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ConnectionResetError("the client went away")
             size -= len(chunk)
             self._received += len(chunk)
-            if slow_s := getattr(self, "_slow_s", 0):
-                time.sleep(slow_s)
+            time.sleep(self._slow_s)
             yield chunk
 
     def _body(self) -> bytes:

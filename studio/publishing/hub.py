@@ -135,6 +135,8 @@ def model_licence(repo_id: str, token: str | None, *, endpoint: str | None = Non
     doing = f"reading the card of {repo_id}"
     try:
         info = _within(limit_s, doing, lambda: _explained(lambda: api.model_info(repo_id), doing, repo_id))
+    except HFValidationError:
+        return ""  # a folder or file of this machine
     except HubError as error:
         print(f"The licence of {repo_id} is not known. {error.message}")
         return ""

@@ -7,7 +7,12 @@ they come from, never by their class.
 import json
 import re
 
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 
 from studio.errors import HubError
 
@@ -33,8 +38,9 @@ def hub_error(error: Exception, doing: str, repo_id: str = "") -> HubError | Non
     if is_network(error):
         return HubError(f"The connection to the Hub broke while {doing}.", f"Check the network. {AGAIN}", FIELD)
     if isinstance(error, ValueError) and "README.md" in str(error):
-        problem = str(error).split("\n", 1)[-1].lstrip("- ").splitlines()[0]
-        return HubError(f"The Hub does not accept the head of the model card: {problem}.",
+        reasons = [line.strip("- .") for line in str(error).splitlines()[1:] if line.strip("- .")]
+        reason = reasons[0] if reasons else "no reason given"
+        return HubError(f"The Hub does not accept the head of the model card: {reason}.",
                         "Mend the lines between the two --- at the top of the card.")
     if isinstance(error, ValueError) and "LFS batch" in str(error):
         return HubError(f"The Hub refused a file while {doing}: {str(error).rsplit('`', 1)[-1][:200]}.", AGAIN, FIELD)
@@ -59,6 +65,8 @@ def silent(doing: str, limit_s: float, last_words: str = "") -> HubError:
 def status_of(error: Exception) -> int:
     """The HTTP status behind an error, 0 without one. The Xet client names it in its text only."""
     error = _innermost(error)
+    if isinstance(error, RepositoryNotFoundError):
+        return 404  # the Hub answers 401 to those who are not signed in
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code
     if isinstance(error, ConnectionError | RuntimeError) and (found := XET_STATUS.search(str(error))):

@@ -17,18 +17,20 @@ def reported_bytes(on_bytes: Callable[[int], None]) -> Iterator[None]:
     Covers both ways of sending: LFS (by plain HTTP) and Xet.
     """
 
-    class Bar:
-        """Stands in for the tqdm bar of one LFS upload; a repeated upload counts again, hence the limit."""
+    def bar(original: type) -> type:
+        class Bar(original):
+            """The tqdm bar of one LFS upload, unseen; a repeated upload counts again, hence the limit."""
 
-        def __init__(self, *_: object, total: int = 0, **__: object):
-            self.total, self.sent = total, 0
+            def __init__(self, *arguments, **options):
+                self.is_of_bytes, self.sent, self.size = options.get("unit") == "B", 0, options.get("total") or 0
+                super().__init__(*arguments, **options | {"disable": True})
 
-        def update(self, n: int = 1) -> None:
-            self.sent = min(self.sent + n, self.total)
-            on_bytes(self.sent)
+            def update(self, n: float | None = 1) -> None:
+                if self.is_of_bytes:
+                    self.sent = min(self.sent + n, self.size)
+                    on_bytes(self.sent)
 
-        def close(self) -> None:
-            pass
+        return Bar
 
     class Report:
         """Stands in for XetUploadProgressReporter: bytes read, less those still waiting to be sent."""
@@ -49,7 +51,7 @@ def reported_bytes(on_bytes: Callable[[int], None]) -> Iterator[None]:
         def close(self) -> None:
             pass
 
-    with _replaced(*_LFS_BAR, Bar), _replaced(*_XET_REPORT, Report):
+    with _replaced(*_LFS_BAR, bar), _replaced(*_XET_REPORT, lambda _: Report):
         yield
 
 
@@ -63,13 +65,13 @@ def places() -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _replaced(module_name: str, name: str, stand_in: type) -> Iterator[None]:
+def _replaced(module_name: str, name: str, stand_in: Callable[[type], type]) -> Iterator[None]:
     module = _module(module_name)
     if module is None or name not in vars(module):
         yield
         return
     original = vars(module)[name]
-    setattr(module, name, stand_in)
+    setattr(module, name, stand_in(original))
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from studio.ui.texts import text
 
 TICK_S = 1.5
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+PART = "publish-part"
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 
 
@@ -72,6 +73,8 @@ class _Form:
 def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> PublishTab:
     """Build the tab into the present tab of `page` and wire its events."""
     run_id = gr.Textbox(visible=False)
+    # not in the page before the tab is opened, so that a page on another tab asks the Hub nothing
+    opened = gr.HTML("", js_on_load="trigger('select', {})", elem_classes="publish-unseen")
     seen = gr.JSON({}, visible=False)
     form = _build_form()
     timer = gr.Timer(TICK_S)
@@ -91,11 +94,13 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
             return gr.skip()
         opened = store.get(run)
         request, offered = view.proposed(opened), release.available(opened.run_dir)
-        token = hub_token(settings, oauth) if is_owner(settings, profile) else None
+        owner = is_owner(settings, profile)
+        token = hub_token(settings, oauth) if owner else None
         return {
             form.repo: request.repo_id, form.private: request.private,
             form.what: gr.Radio([(text(f"publish.what.{name}"), name) for name in offered], value=request.what),
-            form.token: gr.Textbox(visible=token is None), form.account: view.account_html(token, None),
+            form.token: gr.Textbox(visible=owner and token is None),
+            form.account: view.account_html(token, None) if owner else "",
             **_drawn(form, opened, request, licence), **_stands(form, opened, request, licence), seen: {}}
 
     def ask_hub(run: str | None, repo: str, pasted: str, profile: gr.OAuthProfile | None,
@@ -104,8 +109,8 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
             return gr.skip()
         token = hub_token(settings, oauth, pasted)
         found = view.look_up(store.get(run), token)
-        named = view.proposed(store.get(run), found.account).repo_id if "/" not in repo else repo
-        return {form.account: view.account_html(token, found), form.licence: found.licence, form.repo: named}
+        owned = {} if "/" in repo or not found.account else {form.repo: f"{found.account}/{repo}"}
+        return {form.account: view.account_html(token, found), form.licence: found.licence, **owned}
 
     def redraw(run: str | None, licence: str, repo: str, private: bool, what: str,
                profile: gr.OAuthProfile | None) -> dict:
@@ -154,13 +159,15 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         return _drawn(form, opened, view.request_of(repo, private, what), licence)
 
     drawn = [form.run, form.licence, *form.request]
-    gr.on([page.load, run_id.change, form.run.focus], arrive, [run_id, form.run],
-          [form.run, form.body, form.empty, form.status], **QUIET)
+    asked, answered = [form.run, form.repo, form.token], [form.account, form.licence, form.repo]
+    places = [form.run, form.body, form.empty, form.status]
+    gr.on([run_id.change, form.run.focus], arrive, [run_id, form.run], places, **QUIET)
+    opened.select(arrive, [run_id, form.run], places, **QUIET)
     form.run.change(
         open_run, [form.run, form.licence],
-        [*form.request, form.token, form.account, *form.sheet, form.status, form.publish, form.stop, seen], **QUIET)
-    gr.on([form.run.input, run_id.change, form.token.blur], ask_hub, [form.run, form.repo, form.token],
-          [form.account, form.licence, form.repo], **QUIET)
+        [*form.request, form.token, form.account, *form.sheet, form.status, form.publish, form.stop, seen],
+        **QUIET).then(ask_hub, asked, answered, **QUIET)
+    form.token.blur(ask_hub, asked, answered, **QUIET)
     gr.on([form.what.input, form.private.input, form.repo.blur, form.licence.change, form.repo.change], redraw, drawn,
           form.sheet, trigger_mode="always_last", **QUIET)
     timer.tick(tick, [form.run, seen, form.licence, *form.request], [*form.standing, seen], **QUIET)
@@ -197,34 +204,35 @@ def _stands(form: _Form, opened: RunView, request: Any, licence: str) -> dict[An
 
 def _build_form() -> _Form:
     """All components, left the push, right the card."""
-    gr.HTML(f'<p class="lead">{text("publish.lead")}</p>')
+    gr.HTML(f'<p class="lead">{text("publish.lead")}</p>', elem_classes=PART)
     run = gr.Dropdown(label=text("publish.run.label"), info=text("publish.run.info"), visible=False,
                       elem_id="publish-run")
-    empty = gr.HTML(view.empty_html())
-    status = gr.HTML("", elem_id="publish-status")
-    licence = gr.Textbox(visible=False)
+    empty = gr.HTML(view.empty_html(), elem_classes=PART)
+    status = gr.HTML("", elem_id="publish-status", elem_classes=PART)
+    licence = gr.Textbox("", visible=False)
     with gr.Row(visible=False, elem_id="publish-body") as body:
         with gr.Column(scale=2, min_width=300):
             what = gr.Radio([], label=text("publish.what.label"), info=text("publish.what.info"))
-            repo = gr.Textbox(label=text("publish.repo.label"), info=text("publish.repo.info"), max_lines=1)
+            repo = gr.Textbox("", label=text("publish.repo.label"), info=text("publish.repo.info"), max_lines=1)
             private = gr.Checkbox(True, label=text("publish.private.label"), info=text("publish.private.info"))
-            token = gr.Textbox(label=text("publish.token.label"), info=text("publish.token.info"), type="password",
+            token = gr.Textbox("", label=text("publish.token.label"), info=text("publish.token.info"),
+                               type="password", html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
                                placeholder=text("publish.token.placeholder"), visible=False)
-            account = gr.HTML("")
+            account = gr.HTML("", elem_classes=PART)
             with gr.Row():
                 publish = gr.Button(text("publish.button.publish"), variant="primary")
                 stop = gr.Button(text("publish.button.stop"), visible=False)
-            files = gr.HTML("", elem_id="publish-files")
+            files = gr.HTML("", elem_id="publish-files", elem_classes=PART)
         with gr.Column(scale=3, min_width=300):
-            gr.HTML(f'<h3>{text("publish.card.title")}</h3>')
-            note = gr.HTML("")
+            gr.HTML(f'<h3>{text("publish.card.title")}</h3>', elem_classes=PART)
+            note = gr.HTML("", elem_classes=PART)
             with gr.Tabs():
                 with gr.Tab(text("publish.card.preview")):
-                    head = gr.HTML("")
+                    head = gr.HTML("", elem_classes=PART)
                     preview = gr.Markdown("", elem_id="publish-card", latex_delimiters=[])
                 with gr.Tab(text("publish.card.edit")):
-                    edit = gr.Textbox(label=text("publish.card.text"), info=text("publish.card.text_info"), lines=24,
-                                      max_lines=40, elem_id="publish-card-text")
+                    edit = gr.Textbox("", label=text("publish.card.text"), info=text("publish.card.text_info"),
+                                      lines=24, max_lines=40, elem_id="publish-card-text")
                     anew = gr.Button(text("publish.card.anew"), size="sm")
     return _Form(run, body, empty, what, repo, private, token, account, licence, files, edit, preview, head, note,
                  status, publish, stop, anew)

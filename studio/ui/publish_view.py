@@ -48,13 +48,12 @@ def choices(store: RunStore) -> list[tuple[str, str]]:
             for view in store.list() if view.has_merged or view.has_adapter]
 
 
-def proposed(view: RunView, account: str = "") -> PublishRequest:
+def proposed(view: RunView) -> PublishRequest:
     """What the form starts with: the last request, else the preset's, else a name made from the run's."""
     asked = read_request(view.run_dir, view.preset)
     offered = release.available(view.run_dir)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", view.name).strip("-.") or "my-model"
-    name = asked.repo_id or (f"{account}/{slug}" if account else slug)
-    return PublishRequest(name, asked.private, asked.what if asked.what in offered else offered[0])
+    return PublishRequest(asked.repo_id or slug, asked.private, asked.what if asked.what in offered else offered[0])
 
 
 def standing(view: RunView) -> Standing:
@@ -88,8 +87,9 @@ def files_html(view: RunView, request: PublishRequest, licence: str, card_text: 
     except RunError as error:
         return _render("publish_missing.html", error=error)
     phase = view.state.phases.get("publish", PhaseState())
-    marks = file_marks(files, phase.done) if standing(view) == "pushing" else [""] * len(files)
-    return _render("publish_files.html", rows=list(zip(files, marks, strict=True)), licence=licence,
+    pushing = standing(view) == "pushing"
+    marks = file_marks(files, phase.done if pushing else 0)
+    return _render("publish_files.html", rows=list(zip(files, marks, strict=True)), marked=pushing, licence=licence,
                    total=sum(file.size_bytes for file in files), base=view.preset.model.model_name_or_path)
 
 

@@ -1,0 +1,321 @@
+"""The publish phase as a real process with the real Hub client, against the stand-in Hub: each way it can go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from studio.publishing.request import PublishRequest, write_request
+from studio.runs.events import Event, RunStage, RunState, read_events
+from studio.runs.store import RunStore
+from studio.settings import PROJECT_DIR, Settings
+from tests.finished_run import finished_run
+from tests.hub_server import HubServer
+
+SILENCE_S = 2.0
+WEIGHTS = {f"model-0000{number}-of-00005.safetensors": 1_000_000 + number for number in range(1, 6)}
+
+
+@pytest.fixture
+def hub():
+    with HubServer() as hub:
+        hub.token = hub.add_user("ana")
+        yield hub
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")}))
+
+
+@pytest.fixture
+def run_dir(store):
+    """A trained run that asks for a private push of its merged model to ana/recipes."""
+    run_dir = store.run_dir(finished_run(store))
+    write_request(run_dir, PublishRequest("ana/recipes"))
+    return run_dir
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """How a push ended: exit code, the phase as a reader sees it, what was printed, seconds."""
+
+    code: int
+    state: RunState
+    output: str
+    seconds: float
+
+    @property
+    def result(self) -> dict:
+        assert self.code == 0, self.output
+        return self.state.phases["publish"].result
+
+    @property
+    def error(self) -> tuple[str, str]:
+        assert self.code == 3, self.output
+        phase = self.state.phases["publish"]
+        return phase.error, phase.hint
+
+
+def command(run_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "studio.publishing", str(run_dir)]
+
+
+def environment(
+        run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    client = hub.environment(run_dir.parent.parent / "hf", hub.token if token is None else token)
+    return clean | client | {"STUDIO_PUSH_SILENCE_S": str(silence_s)}
+
+
+def push(run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> Pushed:
+    """Run the publish phase to its end."""
+    seen = len(read_events(run_dir)[0])
+    started = time.monotonic()
+    done = subprocess.run(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub, token, silence_s),
+                          timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    state = RunState()
+    for event in read_events(run_dir)[0][seen:]:
+        state.apply(event)
+    return Pushed(done.returncode, state, done.stdout, time.monotonic() - started)
+
+
+def local_files(run_dir: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run_dir / "merged").iterdir()}
+
+
+def test_a_push_puts_model_card_and_curve_on_the_hub(run_dir, hub):
+    pushed = push(run_dir, hub)
+    there = hub.files("ana/recipes")
+    assert local_files(run_dir).items() <= there.items()
+    assert set(there) - set(local_files(run_dir)) == {"README.md", "loss_curve.png"}
+    assert there["README.md"].startswith(b"---\nbase_model: HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert there["loss_curve.png"].startswith(b"\x89PNG")
+    assert hub.repo("ana/recipes").private
+    assert pushed.result["url"] == f"{hub.endpoint}/ana/recipes"
+    assert pushed.result["commit"] == hub.repo("ana/recipes").head.oid
+    assert pushed.result["total_bytes"] == sum(map(len, there.values()))
+    assert len(hub.repo("ana/recipes").commits) == 2
+
+
+def test_the_journal_tells_stage_files_and_bytes(run_dir, hub):
+    push(run_dir, hub)
+    events = [event for event in read_events(run_dir)[0] if event.values.get("phase") == "publish"]
+    assert events[0].type == "stage" and events[0].values["stage"] == RunStage.RUNNING.value
+    progress = [event.values for event in events if event.type == "progress"]
+    assert [values["done"] for values in progress] == sorted(values["done"] for values in progress)
+    assert all(values["unit"] == "bytes" for values in progress)
+    assert any(values["message"] == "Sending model.safetensors (7 of 7)" for values in progress)
+    assert progress[-1]["done"] == progress[-1]["total"]
+    assert events[-1].type == "done"
+
+
+def test_bytes_of_a_large_file_are_told_while_it_is_sent(store, hub):
+    run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
+    write_request(run_dir, PublishRequest("ana/recipes"))
+    hub.fail("lfs-put", times=9, slow_s=0.006)
+    push(run_dir, hub)
+    during = [event.values["done"] for event in _progress(run_dir) if "Sending model" in event.values["message"]]
+    assert len(set(during)) >= 3
+
+
+def test_pushing_again_sends_nothing_and_adds_no_commit(run_dir, hub):
+    push(run_dir, hub)
+    uploads = hub.count("lfs-put")
+    again = push(run_dir, hub)
+    assert again.result["sent_bytes"] == 0
+    assert hub.count("lfs-put") == uploads
+    assert len(hub.repo("ana/recipes").commits) == 2
+
+
+def test_what_was_pushed_comes_back_byte_for_byte(run_dir, hub, tmp_path):
+    push(run_dir, hub)
+    pull = "import sys, huggingface_hub as h; h.snapshot_download('ana/recipes', local_dir=sys.argv[1])"
+    subprocess.run([sys.executable, "-c", pull, str(tmp_path / "pulled")], env=environment(run_dir, hub), check=True)
+    pulled = {path.name: path.read_bytes() for path in (tmp_path / "pulled").iterdir() if path.is_file()}
+    assert local_files(run_dir).items() <= pulled.items()
+
+
+def test_adapter_and_model_together(run_dir, hub):
+    write_request(run_dir, PublishRequest("ana/recipes", what="both"))
+    push(run_dir, hub)
+    there = hub.files("ana/recipes")
+    assert {"model.safetensors", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(there)
+    assert "adapter/training_args.bin" not in there and "adapter/README.md" not in there
+    # a path of this machine would load nowhere else
+    config = json.loads(there["adapter/adapter_config.json"])
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_weights_of_an_earlier_push_are_removed(run_dir, hub):
+    hub.add_repo("ana/recipes", private=True, files={
+        "model-00001-of-00002.safetensors": b"a", "model.safetensors.index.json": b"{}", "adapter_config.json": b"{}",
+        "notes.md": b"kept", "images/plot.png": b"kept"})
+    push(run_dir, hub)
+    there = set(hub.files("ana/recipes"))
+    assert {"notes.md", "images/plot.png", "model.safetensors"} <= there
+    assert not there & {"model-00001-of-00002.safetensors", "model.safetensors.index.json", "adapter_config.json"}
+
+
+def test_killed_in_the_middle_and_pushed_again_sends_only_unfinished_files(store, hub):
+    run_dir = store.run_dir(finished_run(store, weights=WEIGHTS))
+    write_request(run_dir, PublishRequest("ana/recipes"))
+    hub.fail("lfs-put", hang=True, skip=4)
+    process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(lambda: hub.count("lfs-verify") == 4)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert hub.files("ana/recipes") == {}, "nothing may show before the commit"
+
+    finished = {request.path.split("/")[2].split("?")[0] for request in hub.requests if request.route == "lfs-put"}
+    hub.heal()
+    hub.requests.clear()
+    again = push(run_dir, hub)
+    sent = {request.path.split("/")[2].split("?")[0] for request in hub.requests if request.route == "lfs-put"}
+    assert not sent & finished
+    assert len(sent) == 3
+    assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
+    assert len(hub.repo("ana/recipes").commits) == 2
+    assert again.result["commit"]
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"drop": "request"}, {"drop": "answer"}], ids=["503", "drop", "lost"])
+def test_one_failure_of_every_call_is_overcome(fault, run_dir, hub):
+    for route in ("whoami", "create", "info", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit"):
+        hub.fail(route, times=1, **fault)
+    pushed = push(run_dir, hub, silence_s=30)
+    assert pushed.result["commit"] == hub.repo("ana/recipes").head.oid
+    assert len(hub.repo("ana/recipes").commits) == 2, "neither doubled nor lost"
+    assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
+
+
+@pytest.mark.parametrize(("route", "fault", "cause", "step"), [
+    ("whoami", {"status": 401, "message": "Invalid credentials in Authorization header"},
+     "does not accept the token", "write access"),
+    ("create", {"status": 403, "message": "You don't have the rights"}, "may not create a repository under ana",
+     "token"),
+    ("preupload", {"status": 403, "message": "Forbidden"}, "may not write to ana/recipes", "write access"),
+    ("lfs-batch", {"status": 403, "message": "Private repository storage limit reached"},
+     'no room left for ana: "Private repository storage limit reached"', "Free space"),
+    ("lfs-put", {"status": 403, "message": "Request has expired"}, "may not write", "token"),
+    ("preupload", {"status": 404, "message": "Repository not found", "headers": {"X-Error-Code": "RepoNotFound"}},
+     "no repository ana/recipes", "Check the name"),
+    ("commit", {"status": 403, "message": "Forbidden"}, "may not write to ana/recipes", "write access"),
+    ("commit", {"status": 409, "message": "Conflict"}, "conflict for ana/recipes", "another name"),
+    ("commit", {"status": 412, "message": "A commit has happened since"}, "changed by someone else", "Push again"),
+    ("commit", {"status": 413, "message": "Payload too large"}, "too large", "max_shard_size_gb"),
+    ("commit", {"status": 429, "message": "Too many", "headers": {"Retry-After": "300"}}, "slow down", "Wait 300 s"),
+    ("validate-yaml", {"status": 400, "message": "bad"}, "head of the model card", "Mend the lines"),
+], ids=["401", "403-create", "403-preupload", "403-quota", "403-put", "404", "403-commit", "409", "412", "413", "429",
+        "card"])
+def test_a_refusal_is_one_sentence_with_a_next_step(route, fault, cause, step, run_dir, hub):
+    hub.fail(route, times=99, **fault)
+    message, hint = push(run_dir, hub).error
+    assert cause in message and message.endswith(".")
+    assert step in hint
+    assert "Traceback" not in message and "http://127" not in message
+
+
+@pytest.mark.parametrize("route", ["whoami", "create", "lfs-put", "commit"])
+def test_a_server_that_never_answers_ends_the_push_within_the_silence_limit(route, run_dir, hub):
+    hub.fail(route, times=99, hang=True)
+    pushed = push(run_dir, hub)
+    message, hint = pushed.error
+    assert "has not answered for 2 s" in message
+    assert "Push again" in hint
+    assert pushed.seconds < SILENCE_S + 6
+    hub.heal()
+    assert push(run_dir, hub).result["commit"], "pushing again works after the cause is gone"
+
+
+def test_a_slow_upload_is_not_taken_for_a_dead_one(store, hub):
+    run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
+    write_request(run_dir, PublishRequest("ana/recipes"))
+    hub.fail("lfs-put", times=9, slow_s=0.012)
+    pushed = push(run_dir, hub)
+    assert pushed.result["commit"]
+    assert pushed.seconds > 2 * SILENCE_S
+
+
+def test_somebody_elses_commit_in_between_is_not_overwritten(run_dir, hub):
+    repo = hub.add_repo("ana/recipes", private=True)
+    hub.fail("validate-yaml", slow_s=1)
+    process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub))
+    _wait_for(lambda: hub.count("lfs-verify") == 3)
+    hub._add_commit(repo, "theirs", dict(repo.head.files))
+    assert process.wait(30) == 3
+    assert [commit.title for commit in repo.commits] == ["initial commit", "theirs"]
+    assert push(run_dir, hub).result["commit"]
+
+
+def test_a_private_push_never_goes_to_a_public_repository(run_dir, hub):
+    hub.add_repo("ana/recipes", private=False)
+    message, hint = push(run_dir, hub).error
+    assert "is public" in message and "another name" in hint
+    assert hub.count("lfs-put") == 0
+
+
+def test_a_file_that_changed_on_the_way_is_noticed(run_dir, hub):
+    hub.fail("commit", slow_s=1.0)
+    process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub))
+    _wait_for(lambda: hub.count("lfs-verify") == 3)
+    for oid, blob in list(hub.lfs.items()):
+        hub.lfs[oid] = type(blob)(blob.path, blob.size, blob.oid, "0" * 64, True)
+    assert process.wait(30) == 3
+    assert "differs from the file that was sent" in read_events(run_dir)[0][-1].values["message"]
+
+
+def test_the_token_is_written_nowhere(run_dir, hub, tmp_path):
+    log = run_dir / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub), stdout=output,
+                                   stderr=subprocess.STDOUT)
+        hub.fail("commit", times=1, status=500)
+        _wait_for(lambda: hub.count("whoami") == 1)
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert process.wait(30) == 0
+    assert hub.token.encode() not in arguments
+    written = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert [path for path in written if hub.token.encode() in path.read_bytes()] == []
+    assert all(not request.token for request in hub.requests if request.route == "lfs-put"), "presigned: no token"
+
+
+def test_a_push_without_any_token_says_so(run_dir, hub):
+    message, hint = push(run_dir, hub, token="").error
+    assert message == "No Hub token was found."
+    assert "HF_TOKEN" in hint and hub.requests == []
+
+
+def test_a_card_that_a_person_edited_is_pushed_as_it_is(run_dir, hub):
+    push(run_dir, hub)
+    assert b"edited card" not in hub.files("ana/recipes")["README.md"], "the studio's mark stays at home"
+    (run_dir / "card.md").write_text("---\nlicense: mit\n---\n\n# Mine\n")
+    push(run_dir, hub)
+    assert hub.files("ana/recipes")["README.md"] == b"---\nlicense: mit\n---\n\n# Mine\n"
+
+
+def test_an_edited_card_with_a_broken_head_is_refused_before_anything_is_sent(run_dir, hub):
+    (run_dir / "card.md").write_text("---\nlicense: [mit\n---\n\n# Mine\n")
+    message, hint = push(run_dir, hub).error
+    assert "head of the model card cannot be read" in message and "---" in hint
+    assert hub.count("create") == 0
+
+
+def _progress(run_dir: Path) -> list[Event]:
+    return [event for event in read_events(run_dir)[0]
+            if event.type == "progress" and event.values["phase"] == "publish"]
+
+
+def _wait_for(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)

@@ -1,0 +1,104 @@
+"""The Publish tab in a browser: a real push to the stand-in Hub, by mouse, with a failure in between."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import serve
+from tests.finished_run import finished_run
+from tests.hub_server import HubServer
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub with an account `ana`, for this process (which has imported its client already) and for the push's."""
+    with HubServer() as hub:
+        hub.token = hub.add_user("ana")
+        hub.add_repo("HuggingFaceTB/SmolLM2-135M-Instruct", {"README.md": b"---\nlicense: apache-2.0\n---\n"})
+        for name, value in hub.environment(tmp_path / "hf", hub.token).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        yield hub
+
+
+def open_tab(page: Page, url: str) -> None:
+    page.goto(f"{url}/?tab=publish")
+    expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible()
+
+
+def test_push_fail_and_push_again_by_mouse(page, settings, store, hub):
+    finished_run(store)
+    with serve(settings) as studio:
+        open_tab(page, studio.url)
+        expect(page.get_by_text("Publishes as ana")).to_be_visible()
+        expect(page.get_by_label("Repository")).to_have_value("ana/recipes")
+        expect(page.locator("#publish-files")).to_contain_text("model.safetensors")
+        expect(page.locator("#publish-files")).to_contain_text("has the licence apache-2.0")
+        expect(page.locator("#publish-card")).to_contain_text("JSON equal")
+
+        hub.fail("lfs-batch", status=403, message="Private repository storage limit reached")
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("The Hub has no room left for ana")
+
+        page.get_by_role("button", name="Push again").click()
+        expect(page.locator("#publish-status")).to_contain_text("every file was compared")
+        expect(page.get_by_role("link", name=f"{hub.endpoint}/ana/recipes", exact=True)).to_be_visible()
+        for way in ("Transformers", "Unsloth", "vLLM"):
+            expect(page.locator("#publish-status summary", has_text=way)).to_be_visible()
+        assert "model.safetensors" in hub.files("ana/recipes") and hub.repo("ana/recipes").private
+
+        page.reload()
+        expect(page.locator("#publish-status")).to_contain_text("every file was compared")
+
+
+def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, hub):
+    run_dir = store.run_dir(finished_run(store))
+    with serve(settings) as studio:
+        open_tab(page, studio.url)
+        expect(page.get_by_text("Publishes as ana")).to_be_visible()
+        page.get_by_role("tab", name="Edit").click()
+        box = page.get_by_label("Model card in Markdown")
+        box.fill("---\nlicense: mit\n---\n\n# My own words\n")
+        box.blur()
+        expect(page.get_by_text("You have edited this card")).to_be_visible()
+        assert (run_dir / "card.md").read_text().endswith("# My own words\n")
+
+        box.fill("---\nlicense: [mit\n---\n")
+        box.blur()
+        expect(page.get_by_text("The head of the model card cannot be read")).to_be_visible()
+        assert (run_dir / "card.md").read_text().endswith("# My own words\n")
+
+        page.get_by_role("button", name="Write the card anew").click()
+        expect(page.get_by_text("Written from the run")).to_be_visible()
+        assert not (run_dir / "card.md").exists()
+
+
+def test_a_pasted_token_serves_and_is_kept_nowhere(page, settings, store, hub, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    finished_run(store)
+    with serve(settings) as studio:
+        open_tab(page, studio.url)
+        expect(page.get_by_text("No Hub token is set")).to_be_visible()
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.get_by_text("No Hub token was found.")).to_be_visible()
+
+        box = page.get_by_label("Hub token")
+        expect(box).to_have_attribute("type", "password")
+        box.fill(hub.token)
+        box.blur()
+        expect(page.get_by_text("Publishes as ana")).to_be_visible()
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.locator("#publish-status")).to_contain_text("every file was compared")
+        stored = page.evaluate("JSON.stringify({...localStorage, ...sessionStorage}) + document.cookie")
+        assert hub.token not in stored
+        written = [path for path in settings.data_dir.rglob("*") if path.is_file()]
+        assert [path for path in written if hub.token.encode() in path.read_bytes()] == []
+
+        page.reload()
+        expect(page.get_by_text("No Hub token is set")).to_be_visible()
+
+
+def test_without_a_trained_run_the_tab_says_what_to_do(page, settings, store):
+    with serve(settings) as studio:
+        page.goto(f"{studio.url}/?tab=publish")
+        expect(page.get_by_text("Nothing to publish yet")).to_be_visible()

@@ -1,0 +1,135 @@
+"""The model card: what it says, what it leaves out, and that a person's words are kept."""
+
+import json
+
+import pytest
+import yaml
+from PIL import Image
+
+from studio.errors import RunError
+from studio.preset.files import validate
+from studio.publishing import card
+from studio.publishing.loss_curve import draw_loss_curve
+from studio.publishing.request import PublishRequest, read_request, write_request
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.finished_run import finished_run
+
+REQUEST = PublishRequest("ana/recipes")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
+
+
+@pytest.fixture
+def run_dir(store):
+    return store.run_dir(finished_run(store))
+
+
+def head(text: str) -> dict:
+    return yaml.safe_load(text.split("---")[1])
+
+
+def test_the_head_names_base_relation_licence_and_figures(run_dir):
+    said = head(card.current(run_dir, REQUEST, "apache-2.0"))
+    assert said["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert said["base_model_relation"] == "finetune"
+    assert said["license"] == "apache-2.0"
+    assert said["pipeline_tag"] == "text-generation"
+    result = said["model-index"][0]["results"][0]
+    assert {"type": "json_match", "value": 0.8875, "name": "JSON equal"} in result["metrics"]
+
+
+def test_an_adapter_alone_is_said_to_be_one(run_dir):
+    text = card.current(run_dir, PublishRequest("ana/recipes", what="adapter"))
+    assert head(text)["base_model_relation"] == "adapter" and head(text)["library_name"] == "peft"
+    assert 'PeftModel.from_pretrained(model, "ana/recipes")' in text
+
+
+def test_with_both_the_adapter_is_in_its_folder(run_dir):
+    text = card.current(run_dir, PublishRequest("ana/recipes", what="both"))
+    assert 'PeftModel.from_pretrained(model, "ana/recipes", subfolder="adapter")' in text
+    assert 'pipeline("text-generation", model="ana/recipes")' in text
+
+
+def test_what_is_not_known_is_left_out(store):
+    run_dir = store.run_dir(finished_run(store, report=None))
+    text = card.current(run_dir, REQUEST)
+    assert "license" not in head(text) and "model-index" not in head(text)
+    assert "was not compared with its base model" in text
+    assert "Nobody has measured" in text
+
+
+def test_the_card_holds_the_whole_preset_and_it_can_be_read_back(run_dir, store):
+    text = card.current(run_dir, REQUEST)
+    written = text.split("```yaml\n")[1].split("```")[0]
+    assert validate(yaml.safe_load(written)) == store.get(run_dir.name).preset
+
+
+def test_folders_of_this_machine_are_not_published(store, tmp_path):
+    preset = validate({"model": {"model_name_or_path": str(tmp_path / "secret-folder" / "base")},
+                       "data": {"dataset_name": str(tmp_path / "secret-folder" / "rows.jsonl")}})
+    run_dir = store.run_dir(finished_run(store, preset=preset))
+    text = card.current(run_dir, REQUEST)
+    assert "secret-folder" not in text
+    assert "rows.jsonl" in text and "base_model" not in head(text)
+
+
+def test_a_data_set_of_the_hub_is_named_in_the_head(store):
+    run_dir = store.run_dir(finished_run(store, preset=validate({"data": {"dataset_name": "ana/rows"}})))
+    assert head(card.current(run_dir, REQUEST))["datasets"] == ["ana/rows"]
+
+
+def test_losses_that_are_no_numbers_do_not_break_the_card(run_dir):
+    with (run_dir / "events.jsonl").open("a") as journal:
+        journal.write('{"seq": 999, "time": "2026-01-01T00:00:00+00:00", "type": "log", "step": 51, '
+                      '"metrics": {"loss": NaN}}\n')
+    assert "nan" not in card.current(run_dir, REQUEST).lower()
+
+
+def test_an_untouched_card_follows_the_run_and_an_edited_one_stays(run_dir):
+    first = card.write(run_dir, REQUEST, "apache-2.0")
+    assert card.edited(run_dir) == ""
+    (run_dir / "report.json").unlink()
+    second = card.write(run_dir, REQUEST, "apache-2.0")
+    assert first != second and "was not compared" in second
+
+    card.save_edited(run_dir, "---\nlicense: mit\n---\n\n# Mine\n")
+    assert card.write(run_dir, REQUEST, "apache-2.0") == card.current(run_dir, REQUEST) == card.edited(run_dir)
+    assert card.current(run_dir, REQUEST).endswith("# Mine\n")
+
+    card.discard_edited(run_dir)
+    assert "# recipes" in card.current(run_dir, REQUEST)
+
+
+def test_a_card_edited_outside_the_studio_is_kept_without_the_mark(run_dir):
+    card.write(run_dir, REQUEST, "")
+    path = run_dir / "card.md"
+    path.write_text(path.read_text().replace("# recipes", "# Better name"))
+    assert "# Better name" in card.edited(run_dir)
+    assert "written by the studio" not in card.edited(run_dir)
+
+
+def test_a_card_whose_head_is_broken_is_refused_and_the_old_one_stays(run_dir):
+    with pytest.raises(RunError, match="head of the model card cannot be read"):
+        card.save_edited(run_dir, "---\nlicense: [mit\n---\n")
+    assert not (run_dir / "card.md").exists()
+
+
+def test_the_curve_is_a_picture_and_needs_two_points(tmp_path):
+    (tmp_path / "curve.png").write_bytes(draw_loss_curve([(1, 2.0), (2, 1.0)], [(2, 1.1)]))
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.format == "PNG" and picture.width > picture.height > 200
+        assert len(picture.getcolors(1 << 20)) > 10
+    assert draw_loss_curve([(1, 2.0)], []) is None
+    assert draw_loss_curve([(1, 0.0), (2, 0.0)], []) is not None
+
+
+def test_a_request_is_read_back_and_the_presets_serves_without_one(run_dir, store):
+    preset = validate({"publish": {"hub_model_id": "ana/from-preset", "what": "adapter", "hub_private_repo": False}})
+    assert read_request(run_dir, preset) == PublishRequest("ana/from-preset", False, "adapter")
+    write_request(run_dir, PublishRequest("ana/asked"))
+    assert read_request(run_dir, preset) == PublishRequest("ana/asked", True, "merged")
+    assert set(json.loads((run_dir / "publish.json").read_text())) == {"repo_id", "private", "what"}

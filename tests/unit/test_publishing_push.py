@@ -1,0 +1,144 @@
+"""The parts of a push that need no Hub: which files, whose bytes, when silence is too long, and how errors read."""
+
+import importlib
+import json
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from studio.errors import HubError, RunError
+from studio.preset.schema import Preset
+from studio.publishing import hub_errors, release
+from studio.publishing.push import Watchdog
+from studio.publishing.upload_progress import places, reported_bytes
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from studio.ui.publish_view import file_marks
+from tests.finished_run import finished_run
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
+
+
+def names(files: list[release.ReleaseFile]) -> list[str]:
+    return [file.path_in_repo for file in files]
+
+
+def test_only_files_that_a_reader_needs_are_published(store):
+    run_dir = store.run_dir(finished_run(store))
+    (run_dir / "merged" / ".cache").mkdir()
+    (run_dir / "merged" / ".cache" / "x.json").write_text("{}")
+    (run_dir / "merged" / "optimizer.pt").write_bytes(b"pickle")
+    (run_dir / "merged" / "README.md").write_text("from another tool")
+    found = names(release.model_files(run_dir, "merged"))
+    assert set(found) == {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+                          "model.safetensors"}
+    assert found[-1] == "model.safetensors", "small files first: a refusal costs no upload"
+
+
+def test_what_a_run_offers(store):
+    assert release.available(store.run_dir(finished_run(store))) == ["merged", "adapter", "both"]
+    assert release.available(store.run_dir(finished_run(store, merged=False))) == ["adapter"]
+    only_merged = store.run_dir(finished_run(store, adapter=False))
+    assert release.available(only_merged) == ["merged"]
+    with pytest.raises(RunError, match="no adapter"):
+        release.model_files(only_merged, "both")
+
+
+def test_a_bases_hub_name_in_an_adapter_stays_as_it_is(store):
+    run_dir = store.run_dir(finished_run(store))
+    config = run_dir / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps({"base_model_name_or_path": "unsloth/some-4bit"}))
+    staged = {file.path_in_repo: file.path for file in release.stage(run_dir, "adapter", Preset(), "# card")}
+    assert staged["adapter_config.json"] == config
+
+
+def test_files_are_marked_one_after_the_other():
+    files = [release.ReleaseFile(None, name, size) for name, size in (("a", 10), ("b", 20), ("c", 30))]
+    assert file_marks(files, 0) == ["sending", "waiting", "waiting"]
+    assert file_marks(files, 15) == ["sent", "sending", "waiting"]
+    assert file_marks(files, 60) == ["sent", "sent", "sent"]
+
+
+@pytest.mark.parametrize(("module", "name"), places())
+def test_the_clients_names_that_progress_needs_are_there(module, name):
+    importlib.import_module(module)
+    assert name in vars(sys.modules[module]), "uploads would show their progress file by file only"
+
+
+def test_bytes_of_an_lfs_upload_are_reported_and_a_repeat_does_not_pass_the_total(tmp_path):
+    from huggingface_hub.utils import tqdm_stream_file
+
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    seen = []
+    with reported_bytes(seen.append), tqdm_stream_file(tmp_path / "file") as stream:
+        stream.read(400)
+        stream.read(600)
+        stream.seek(0)
+        stream.read(500)
+    assert seen == [400, 1000, 1000]
+
+
+def test_bytes_of_a_xet_upload_leave_out_what_waits_to_be_sent():
+    seen = []
+    with reported_bytes(seen.append):
+        from huggingface_hub.utils._xet_progress_reporting import XetUploadProgressReporter
+
+        report = XetUploadProgressReporter(total_files=1)
+        for read, sent, queued in ((100, 0, 100), (100, 0, 100), (200, 150, 200), (200, 200, 200)):
+            report.update_progress(SimpleNamespace(
+                total_bytes_completed=read, total_transfer_bytes_completed=sent, total_transfer_bytes=queued), {})
+        report.close()
+    assert seen == [0, 150, 200], "a report that repeats the last one is no sign of life"
+
+
+def test_the_clients_own_names_are_back_afterwards():
+    before = [vars(importlib.import_module(module) and sys.modules[module])[name] for module, name in places()]
+    with reported_bytes(print):
+        pass
+    assert [vars(sys.modules[module])[name] for module, name in places()] == before
+
+
+def test_the_watchdog_bites_after_silence_and_not_before():
+    said, bitten = [], threading.Event()
+
+    def bite(error: HubError) -> None:
+        said.append(error)
+        bitten.set()
+
+    watchdog = Watchdog(0.4, bite)
+    watchdog.start()
+    for _ in range(8):
+        watchdog.alive("sending model.safetensors")
+        assert not bitten.wait(0.1)
+    assert bitten.wait(2)
+    assert "while sending model.safetensors" in said[0].message
+
+
+def test_the_watchdog_names_a_rate_limit():
+    error = hub_errors.silent("sending a", 120, "Rate limited. Waiting 301.0s before retry [Retry 1/5].")
+    assert "slow down" in error.message and "Wait some minutes" in error.hint
+
+
+def test_errors_of_the_xet_client_are_read_from_their_text():
+    text = "Data processing error: HTTP status client error (403 Forbidden), domain: https://hub/api/xet-write-token"
+    assert hub_errors.status_of(ConnectionError(text)) == 403
+    error = hub_errors.hub_error(ConnectionError(text), "sending a", "ana/x")
+    assert "may not write to ana/x" in error.message and "https://hub" not in error.message
+
+
+def test_errors_of_either_http_library_are_network_errors():
+    for package in ("httpx", "httpx2"):
+        broken = type("RemoteProtocolError", (Exception,), {"__module__": f"{package}._exceptions"})("gone")
+        assert hub_errors.is_passing(broken)
+        wrapped = RuntimeError("Error while uploading 'a' to the Hub.")
+        wrapped.__cause__ = broken
+        assert "connection to the Hub broke" in hub_errors.hub_error(wrapped, "sending a", "ana/x").message
+
+
+def test_an_unknown_error_is_not_explained_away():
+    assert hub_errors.hub_error(KeyError("x"), "sending a", "ana/x") is None
