@@ -63,6 +63,7 @@ _STYLE = """
 .facts { min-height: 2.25rem; margin: 0; padding: 0.4rem 0.75rem; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; color: var(--body-text-color-subdued);
   border-top: 1px solid var(--border-color-primary); }
+@media (max-width: 640px) { .turns { height: 15rem; } }
 """
 
 
