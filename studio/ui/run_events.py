@@ -1,6 +1,7 @@
 """What happens on the run page: charts and log that follow a live run, and the buttons that act on it."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -30,7 +31,8 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
         new_mark = f"{run} {watermark(view.state)}"
         if mark == new_mark:
             return gr.skip() if view.is_live else {page.plot_timer: gr.Timer(active=False)}
-        return {page.plots_mark: new_mark, **dict(zip(page.plots, drawn_charts(view.state), strict=True))}
+        charts = _charts(store, run, watermark(view.state))
+        return {page.plots_mark: new_mark, **dict(zip(page.plots, charts, strict=True))}
 
     def next_lines(run: str, value: dict[str, Any], is_open: bool, profile: gr.OAuthProfile | None) -> Any:
         if not is_open or not may_look(settings, profile) or not _exists(store, run):
@@ -92,6 +94,12 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
     page.buttons["delete"].click(lambda: gr.Group(visible=True), None, page.delete_box, **QUIET)
     page.delete_keep.click(lambda: gr.Group(visible=False), None, page.delete_box, **QUIET)
     page.delete_sure.click(delete, run_id, run_id, **CLICK)
+
+
+@lru_cache(maxsize=16)
+def _charts(store: RunStore, run: str, mark: str) -> list[dict]:
+    """The charts of a run at one moment are the same for everybody who looks at it."""
+    return drawn_charts(store.get(run).state)
 
 
 def _exists(store: RunStore, run: str) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from studio import words
 from studio.errors import StudioError
@@ -18,7 +17,7 @@ from studio.ui import comparison, run_words
 from studio.ui.downloads import FILES
 from studio.ui.texts import text
 
-LIST_LIMIT = 200
+LIST_LIMIT = 100
 LOG_END_BYTES, LOG_END_LINES = 6000, 12
 SAMPLES_SHOWN = 10
 
@@ -30,7 +29,7 @@ _templates.globals.update(text=text, words=words)
 
 def run_list(views: list[RunView]) -> str:
     """The list of runs, newest first, or what to do where there is none. Rows are links to `?run=<id>`."""
-    rows = [{"view": view, "badge": stage_badge(view), "bar": progress_bar(view), "eta": run_words.eta_words(view),
+    rows = [{"view": view, "stage": run_words.stage_look(view), "eta": run_words.eta_words(view),
              "loss": words.figure(view.best_eval_loss) if view.best_eval_loss is not None else "",
              "age": words.age(view.info["created_at"])} for view in views[:LIST_LIMIT]]
     return _render("run_list.html", rows=rows, total=len(views))
@@ -41,7 +40,7 @@ def head(store: RunStore, view: RunView) -> str:
     state, info = view.state, view.info
     failed = state.stage in (RunStage.FAILED, RunStage.LOST)
     return _render(
-        "run_head.html", view=view, state=state, badge=stage_badge(view), bar=progress_bar(view),
+        "run_head.html", view=view, state=state, stage=run_words.stage_look(view),
         progress=run_words.progress_words(view), message=_message(view), phases=run_words.phase_marks(view),
         next=run_words.next_step(view).sentence, age=words.age(info["created_at"]), took=_took(view),
         failure=run_words.failed_where(view) if failed else "", log_end=log_end(store, view.run_id) if failed else "")
@@ -55,20 +54,6 @@ def problem(error: StudioError) -> str:
 def private() -> str:
     """What somebody sees who may not look."""
     return _render("run_private.html")
-
-
-def stage_badge(view: RunView) -> Markup:
-    """Icon, word and colour of the run's stage."""
-    stage = view.state.stage
-    return Markup(_render("stage_badge.html", icon=run_words.ICONS[stage], tone=run_words.TONES[stage],
-                          word=run_words.stage_word(view)))
-
-
-def progress_bar(view: RunView) -> Markup:
-    """A bar of the present phase; a finished run has none."""
-    if not view.is_live:
-        return Markup("")
-    return Markup(_render("progress_bar.html", share=view.progress))
 
 
 def results(view: RunView) -> str:

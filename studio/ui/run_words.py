@@ -48,6 +48,21 @@ class PhaseMark:
     status: str
 
 
+@dataclass(frozen=True)
+class StageLook:
+    """How a stage is shown: outline of its icon, colour class, word."""
+
+    icon: str
+    tone: str
+    word: str
+
+
+def stage_look(view: RunView) -> StageLook:
+    """Icon, colour class and word of the run's stage."""
+    stage = view.state.stage
+    return StageLook(ICONS[stage], TONES[stage], stage_word(view))
+
+
 def stage_word(view: RunView) -> str:
     """One or two words for the stage; while a phase works, the phase's own."""
     state = view.state

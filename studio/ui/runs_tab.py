@@ -4,6 +4,8 @@ The server keeps nothing per viewer: the open run's id, and what the page shows 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 import gradio as gr
@@ -82,7 +84,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
             updates = {list_column: gr.Column(visible=not run), **open_page(page, run)}
         if run:
             updates |= draw_page(page, store, run, marks, is_owner(settings, profile))
-        elif changed(marks, "board", html := run_html.run_list(store.list())):
+        elif changed(marks, "board", html := _list_html(store, int(monotonic()))):
             updates[board] = html
         return {**updates, seen: marks} if updates else gr.skip()
 
@@ -93,6 +95,12 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     wire_live_parts(page, settings, store, run_id)
     wire_actions(page, settings, store, run_id, shown_now)
     return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"])
+
+
+@lru_cache(maxsize=1)
+def _list_html(store: RunStore, second: int) -> str:
+    """The list is the same for everybody: twenty pages that look at it have it built once a second."""
+    return run_html.run_list(store.list())
 
 
 def _run_of(event: gr.EventData) -> str:
