@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.errors import StudioError
+from studio.errors import CheckError, StudioError
 from studio.preset.schema import Preset
 from studio.runs.device import Device
 from studio.runs.estimates import GIB, MemoryEstimate, Verdict, disk_bytes
@@ -38,6 +38,12 @@ class Finding:
 def check_device(preset: Preset, device: Device) -> list[Finding]:
     """What the preset asks for and this device cannot do. It is refused, never quietly replaced."""
     return _check_cpu(preset) if not device.is_gpu else _check_gpu(preset, device)
+
+
+def require_device(preset: Preset, device: Device) -> None:
+    """Raise `CheckError` for the first thing that cannot work on this device."""
+    for finding in check_device(preset, device):
+        raise CheckError(finding.message, finding.hint, finding.field)
 
 
 def _check_cpu(preset: Preset) -> list[Finding]:

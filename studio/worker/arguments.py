@@ -7,27 +7,6 @@ from studio.errors import CheckError
 from studio.preset.schema import Preset
 from studio.runs.device import Device
 
-GPU_ONLY_OPTIMIZERS = ("adamw_8bit", "paged_adamw_8bit")
-
-
-def refuse_impossible(preset: Preset, device: Device) -> None:
-    """Raise `CheckError` for what cannot work on this device, naming the field to change."""
-    if device.is_gpu:
-        if preset.model.dtype == "bfloat16" and device.capability < 8:
-            raise CheckError(f"{device.name} cannot compute in bfloat16.", "Set model.dtype to auto.", "model.dtype")
-        return
-    if preset.model.load_in_4bit:
-        raise CheckError("4-bit loading needs an NVIDIA GPU, and this machine has none.",
-                         "Set model.load_in_4bit to false.", "model.load_in_4bit")
-    if preset.model.dtype == "float16":
-        raise CheckError("A CPU cannot train in float16.", "Set model.dtype to auto.", "model.dtype")
-    if preset.training.packing:
-        raise CheckError("Packing needs an NVIDIA GPU: on a CPU the packed rows would see each other.",
-                         "Set training.packing to false.", "training.packing")
-    if preset.training.optim in GPU_ONLY_OPTIMIZERS:
-        raise CheckError(f"The optimizer {preset.training.optim} needs an NVIDIA GPU.",
-                         "Set training.optim to adamw_torch_fused.", "training.optim")
-
 
 def load_arguments(preset: Preset, folder: Path, device: Device, training: bool = True) -> dict[str, Any]:
     """Arguments of `FastLanguageModel.from_pretrained` for the model in `folder`, to train it or only to use it.

@@ -17,6 +17,7 @@ from unsloth import FastLanguageModel
 
 from studio.errors import ModelError
 from studio.preset.schema import Preset
+from studio.runs.checks import require_device
 from studio.runs.device import Device
 from studio.settings import Settings
 from studio.worker import arguments
@@ -32,7 +33,7 @@ def load_base(preset: Preset, base: BaseModel, device: Device):
 
     Raises `ModelError` where transformers cannot read the model or it would need code of its own.
     """
-    arguments.refuse_impossible(preset, device)
+    require_device(preset, device)
     model = _from_pretrained(arguments.load_arguments(preset, base.folder, device), base)[0]
     tokenizer = load_tokenizer(base.folder, preset.model)
     if tokenizer.pad_token is None:
@@ -67,7 +68,8 @@ def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, s
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.cache_dir, prefix=".adapter-") as work:
         copy = Path(work) / "adapter"
-        shutil.copytree(adapter, copy)
+        # a checkpoint also holds the optimizer, which nobody needs to answer
+        shutil.copytree(adapter, copy, ignore=shutil.ignore_patterns("optimizer.pt", "scheduler.pt", "rng_state*"))
         _name_base(copy, str(base.folder))
         model = _from_pretrained(arguments.load_arguments(preset, copy, device, training=False) | overrides, base)[0]
     return model, load_tokenizer(adapter, preset.model)

@@ -15,6 +15,7 @@ from studio.data.render import Rendered, render_rows
 from studio.data.sources import fingerprint, open_split
 from studio.errors import DataError
 from studio.preset.schema import Preset
+from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker import arguments, base_model, checkpoints, environment
 from studio.worker import model as models
@@ -31,7 +32,7 @@ def train(phase: Phase) -> dict:
     """
     preset, run_dir, device = phase.preset, phase.run_dir, probe_device()
     disable_progress_bars()
-    arguments.refuse_impossible(preset, device)
+    require_device(preset, device)
     checkpoint = checkpoints.newest(run_dir / "checkpoints")
     if checkpoint:
         phase.say(f"Resuming from {checkpoint.name}")

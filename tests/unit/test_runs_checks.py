@@ -2,6 +2,7 @@
 
 import pytest
 
+from studio.errors import CheckError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs import checks
@@ -31,6 +32,10 @@ def test_what_needs_a_gpu_is_refused_on_a_cpu_and_its_fix_settles_it(fields):
     assert finding.level == "error" and finding.field == next(iter(fields)).replace("__", ".")
     assert checks.check_device(files.override(asked, finding.fix), CPU) == []
     assert checks.check_device(asked, A100) == []
+    with pytest.raises(CheckError) as refused:
+        checks.require_device(asked, CPU)
+    assert refused.value.field == finding.field
+    checks.require_device(asked, A100)
 
 
 def test_bfloat16_is_refused_on_a_card_without_it():

@@ -75,21 +75,3 @@ def test_whole_models_train_in_float32_on_a_cpu_only():
     assert arguments.load_arguments(preset, Path("base"), CPU, training=False)["dtype"] is None
     on_gpu = arguments.load_arguments(preset, Path("base"), GPU)
     assert on_gpu["dtype"] is None and on_gpu["load_in_4bit"] is False
-
-
-@pytest.mark.parametrize("field, value", [
-    ("model.load_in_4bit", True), ("model.dtype", "float16"), ("training.packing", True),
-    ("training.optim", "adamw_8bit"), ("training.optim", "paged_adamw_8bit")])
-def test_what_needs_a_gpu_is_refused_on_a_cpu(field, value):
-    preset = override(Preset(), {field: value})
-    arguments.refuse_impossible(preset, GPU)
-    with pytest.raises(CheckError) as error:
-        arguments.refuse_impossible(preset, CPU)
-    assert error.value.field == field and error.value.hint
-
-
-def test_bfloat16_is_refused_on_a_gpu_without_it():
-    preset = override(Preset(), {"model.dtype": "bfloat16"})
-    arguments.refuse_impossible(preset, GPU)
-    with pytest.raises(CheckError, match="Tesla T4"):
-        arguments.refuse_impossible(preset, OLD_GPU)
