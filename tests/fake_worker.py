@@ -34,14 +34,16 @@ def main(phase: str, run_dir: Path) -> int:
 
 def train(run_dir, preset, script, journal):
     steps = preset.training.max_steps if preset.training.max_steps > 0 else 20
-    first = 1 + max((int(path.name.split("-")[1]) for path in (run_dir / "checkpoints").glob("checkpoint-*")), default=0)
+    first = 1 + max((int(path.name.split("-")[1]) for path in (run_dir / "checkpoints").glob("checkpoint-*")),
+                    default=0)
     stopped = False
     for step in range(first, steps + 1):
         time.sleep(float(script.get("step_s", "0.02")))
         loss = 2 * math.exp(-step / steps) + 0.1 * math.sin(step)
         for line in range(int(script.get("lines", "1"))):
             print(f"step {step} of {steps} line {line} loss {loss:.4f} <b>not bold</b>", flush=True)
-        journal.log(step, {"loss": loss, "learning_rate": 2e-4 * (1 - step / steps), "grad_norm": 1.0, "epoch": step / steps,
+        journal.log(step, {"loss": loss, "learning_rate": 2e-4 * (1 - step / steps),
+                           "grad_norm": 1.0, "epoch": step / steps,
                            "tokens_per_second": 150.0 + step % 7, "memory_bytes": 1.2e9})
         journal.progress("train", step, steps, "steps")
         if step % 5 == 0:

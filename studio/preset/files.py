@@ -58,7 +58,8 @@ def load(path: Path) -> Preset:
             raise PresetError(f"{path.name} is larger than a preset can be (256 kB).", "Choose the preset's YAML file.")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise PresetError(f"There is no file {path}.", "Check the name; `presets` lists those that come with the studio.") from None
+        raise PresetError(f"There is no file {path}.",
+                          "Check the name; `presets` lists those that come with the studio.") from None
     except UnicodeDecodeError:
         raise PresetError(f"{path.name} is not UTF-8 text.", "Save the preset as UTF-8.") from None
     except OSError as error:
@@ -180,7 +181,8 @@ def _note_lines(node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> N
     for key, value in node.value:
         name = f"{prefix}{key.value}"
         if name in lines:
-            raise PresetError(f"Line {key.start_mark.line + 1} sets {name} a second time.", "Keep one of the two.", field=name)
+            raise PresetError(f"Line {key.start_mark.line + 1} sets {name} a second time.", "Keep one of the two.",
+                              field=name)
         lines[name] = key.start_mark.line + 1
         _note_lines(value, f"{name}.", lines)
 
@@ -197,7 +199,8 @@ def _problem(item: dict[str, Any], lines: dict[str, int]) -> PresetError:
     if isinstance(item["input"], float) and not math.isfinite(item["input"]):
         return PresetError(f"{where}{name} must be an ordinary number.", field=name)
     reason = item["msg"][0].lower() + item["msg"][1:]
-    reason = reason.replace("input should be", "must be").replace("a valid dictionary or instance of", "a section with fields of")
+    reason = reason.replace("input should be", "must be")
+    reason = reason.replace("a valid dictionary or instance of", "a section with fields of")
     given = str(item["input"])
     return PresetError(f"{where}{name} {reason}; it is {given[:60]!r}.", field=name)
 

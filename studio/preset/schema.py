@@ -60,12 +60,15 @@ class DataSection(Section):
         "bundled:recipes", "Data set",
         "An uploaded file, a data set on the Hub (owner/name), or bundled:recipes that comes with the studio.",
         BASIC, min_length=1)
-    dataset_config: str = parameter("", "Configuration", "Name of the Hub data set's configuration; empty for its default.")
-    dataset_train_split: str = parameter("train", "Training split", "Split of the data set to learn from.", min_length=1)
+    dataset_config: str = parameter(
+        "", "Configuration", "Name of the Hub data set's configuration; empty for its default.")
+    dataset_train_split: str = parameter(
+        "train", "Training split", "Split of the data set to learn from.", min_length=1)
     dataset_test_split: str = parameter(
         "", "Held-out split", "Split to judge by; empty holds back a share of the training split instead.")
     test_size: float = parameter(
-        0.1, "Held-out share", "Share of the rows never trained on, to judge by. 0 holds back none.", BASIC, ge=0, le=0.9)
+        0.1, "Held-out share", "Share of the rows never trained on, to judge by. 0 holds back none.",
+        BASIC, ge=0, le=0.9)
     format: Literal["auto", "messages", "prompt_completion", "text"] = parameter(
         "auto", "Shape of the rows",
         "messages: chats; prompt_completion: question and answer; text: documents. auto looks at the columns.")
@@ -102,16 +105,19 @@ class LoraSection(Section):
         LORA_MODULES, "LoRA layers", "Linear layers that get an adapter.", min_length=1)
     modules_to_save: Words = parameter(
         [], "Layers trained whole", "For new vocabulary: embed_tokens lm_head. Costs much memory.")
-    use_rslora: bool = parameter(False, "Rank-stabilised LoRA", "Scales by the root of the rank; steadier at high ranks.")
+    use_rslora: bool = parameter(
+        False, "Rank-stabilised LoRA", "Scales by the root of the rank; steadier at high ranks.")
 
 
 class TrainingSection(Section):
     """Training"""
 
     max_length: int = parameter(
-        1024, "Longest row (tokens)", "Longer rows are cut at the end. Memory grows with it.", BASIC, ge=16, le=1_048_576)
+        1024, "Longest row (tokens)", "Longer rows are cut at the end. Memory grows with it.",
+        BASIC, ge=16, le=1_048_576)
     num_train_epochs: float = parameter(3, "Epochs", "How often the model sees each row.", BASIC, gt=0, le=1000)
-    max_steps: int = parameter(-1, "Steps at most", "Ends the run after this many steps; -1 leaves it to the epochs.", ge=-1)
+    max_steps: int = parameter(
+        -1, "Steps at most", "Ends the run after this many steps; -1 leaves it to the epochs.", ge=-1)
     per_device_train_batch_size: int = parameter(
         2, "Batch size", "Rows the device works on at once.", BASIC, ge=1, le=4096)
     gradient_accumulation_steps: int = parameter(
@@ -123,8 +129,10 @@ class TrainingSection(Section):
         "linear", "Learning rate schedule", "How the learning rate falls over the run.")
     warmup_ratio: float = parameter(
         0.05, "Warm-up share", "Share of the steps over which the learning rate rises from zero.", ge=0, le=0.5)
-    weight_decay: float = parameter(0.001, "Weight decay", "Pulls weights towards zero; a guard against overfitting.", ge=0, le=1)
-    max_grad_norm: float = parameter(1.0, "Gradient limit", "Clips corrections larger than this; 0 clips none.", ge=0, le=100)
+    weight_decay: float = parameter(
+        0.001, "Weight decay", "Pulls weights towards zero; a guard against overfitting.", ge=0, le=1)
+    max_grad_norm: float = parameter(
+        1.0, "Gradient limit", "Clips corrections larger than this; 0 clips none.", ge=0, le=100)
     optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = parameter(
         "adamw_torch_fused", "Optimizer", "adamw_8bit saves memory on an NVIDIA GPU.")
     packing: bool = parameter(
@@ -147,12 +155,15 @@ class EvaluationSection(Section):
     eval_steps: int = parameter(50, "Measure every (steps)", "Used when measuring by steps.", ge=1)
     per_device_eval_batch_size: int = parameter(8, "Held-out batch size", "Rows measured at once.", ge=1, le=4096)
     early_stopping_patience: int = parameter(
-        0, "Early stopping patience", "Stops after this many measurements without gain, and keeps the best weights; 0 is off.",
+        0, "Early stopping patience",
+        "Stops after this many measurements without gain, and keeps the best weights; 0 is off.",
         ge=0, le=1000)
     compare_rows: int = parameter(
-        80, "Rows compared", "Held-out rows answered by base and tuned model after training; 0 skips it.", BASIC, ge=0, le=10_000)
+        80, "Rows compared", "Held-out rows answered by base and tuned model after training; 0 skips it.",
+        BASIC, ge=0, le=10_000)
     metric: Literal["auto", "exact_match", "json_match", "token_f1"] = parameter(
-        "auto", "Metric", "How an answer is judged; auto takes json_match where all answers are JSON, else exact_match.")
+        "auto", "Metric",
+        "How an answer is judged; auto takes json_match where all answers are JSON, else exact_match.")
     max_new_tokens: int = parameter(
         256, "Longest answer (tokens)", "Answers are cut after this many tokens.", ge=1, le=32_768)
 
@@ -162,13 +173,15 @@ class ExportSection(Section):
 
     save_merged: bool = parameter(
         True, "Merge at the end", "Joins adapter and base model into one model that runs anywhere.", BASIC)
-    max_shard_size_gb: float = parameter(4, "File size at most (GB)", "Larger models are saved as several files.", gt=0, le=50)
+    max_shard_size_gb: float = parameter(
+        4, "File size at most (GB)", "Larger models are saved as several files.", gt=0, le=50)
 
 
 class PublishSection(Section):
     """Publish"""
 
-    push_to_hub: bool = parameter(False, "Publish at the end", "Uploads the model to the Hub when the run is done.", BASIC)
+    push_to_hub: bool = parameter(
+        False, "Publish at the end", "Uploads the model to the Hub when the run is done.", BASIC)
     hub_model_id: str = parameter("", "Repository", "Where to publish: owner/name on the Hub.", BASIC)
     hub_private_repo: bool = parameter(True, "Private", "Only you and people you invite can see it.", BASIC)
     what: Literal["merged", "adapter", "both"] = parameter(

@@ -60,7 +60,8 @@ def _hub_config(section: ModelSection, settings: Settings, token: str | None) ->
             local_files_only=not hub_reachable())
     except GatedRepoError:
         raise ModelError(f"The model {name} is gated.",
-                         "Accept its terms on its Hub page, then sign in or set a token that may read it.", FIELD) from None
+                         "Accept its terms on its Hub page, then sign in or set a token that may read it.",
+                         FIELD) from None
     except RevisionNotFoundError:
         raise ModelError(f'{name} has no revision "{revision}".', "Use main, or a branch, tag or commit it has.",
                          "model.model_revision") from None
@@ -96,7 +97,8 @@ def _gguf_config(path: Path) -> dict[str, Any]:
                 for name, field in reader.fields.items() if name.startswith(f"{kind}.")}
         tensors = {tensor.name for tensor in reader.tensors}
         return {
-            "model_type": kind, "hidden_size": read["embedding_length"], "intermediate_size": read["feed_forward_length"],
+            "model_type": kind, "hidden_size": read["embedding_length"],
+            "intermediate_size": read["feed_forward_length"],
             "num_hidden_layers": read["block_count"], "num_attention_heads": read["attention.head_count"],
             "num_key_value_heads": read["attention.head_count_kv"], "max_position_embeddings": read["context_length"],
             "vocab_size": len(reader.fields["tokenizer.ggml.tokens"].data),

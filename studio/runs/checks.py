@@ -72,7 +72,8 @@ def _check_gpu(preset: Preset, device: Device) -> list[Finding]:
     found = []
     if preset.model.dtype == "bfloat16" and device.capability < BFLOAT16_CAPABILITY:
         found.append(Finding(
-            "error", f"{device.name} does not compute bfloat16.", "Set the number format to auto; it takes float16 here.",
+            "error", f"{device.name} does not compute bfloat16.",
+            "Set the number format to auto; it takes float16 here.",
             "model.dtype", {"model.dtype": "auto"}))
     if preset.model.load_in_4bit and preset.method.full_finetuning:
         found.append(Finding(

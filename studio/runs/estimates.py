@@ -88,7 +88,8 @@ class RowLengths:
     longest: int
 
 
-def estimate_memory(preset: Preset, shape: ModelShape, device: Device, lengths: RowLengths | None = None) -> MemoryEstimate:
+def estimate_memory(preset: Preset, shape: ModelShape, device: Device,
+                    lengths: RowLengths | None = None) -> MemoryEstimate:
     """Peak memory of training. Without `lengths` every row counts as long as `max_length`: an upper bound."""
     training = preset.training
     longest = training.max_length if training.packing or lengths is None else min(lengths.longest, training.max_length)

@@ -34,14 +34,16 @@ def stop(store: RunStore, run_id: str) -> None:
     """
     view = store.get(run_id)
     if not view.is_live:
-        raise RunError(f"{view.name} is not running; it is {view.state.stage.value.lower()}.", "There is nothing to stop.")
+        raise RunError(f"{view.name} is not running; it is {view.state.stage.value.lower()}.",
+                       "There is nothing to stop.")
     request = view.run_dir / "stop_request"
     if not request.exists():
         request.write_text("stop\n")
         return
     request.write_text("kill\n")
     marks = read_marks(view.run_dir)
-    if "supervisor" in marks and not marks["supervisor"].is_alive() and "worker" in marks and marks["worker"].is_alive():
+    orphaned = "supervisor" in marks and not marks["supervisor"].is_alive()
+    if orphaned and "worker" in marks and marks["worker"].is_alive():
         terminate_group(marks["worker"].pid, KILL_GRACE_S)
 
 
@@ -62,7 +64,8 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
     """Run some phases of a finished run again (evaluate, merge, publish). Raises `RunError` if it is live."""
     view = store.get(run_id)
     if view.is_live:
-        raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).", "Wait for it, or stop it first.")
+        raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).",
+                       "Wait for it, or stop it first.")
     if "train" not in phases and not (view.has_adapter or view.has_merged):
         raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
     (view.run_dir / "stop_request").unlink(missing_ok=True)

@@ -129,7 +129,8 @@ class RunStore:
             os.rename(building, run_dir)
         except OSError as error:
             shutil.rmtree(building, ignore_errors=True)
-            raise RunError(f"The run folder cannot be written: {error.strerror}.", "Free disk space, then start again.") from None
+            raise RunError(f"The run folder cannot be written: {error.strerror}.",
+                           "Free disk space, then start again.") from None
         return run_id
 
     def list(self) -> list[RunView]:
@@ -164,14 +165,16 @@ class RunStore:
         if not matches:
             raise RunError(f'There is no run "{text}".', "`python -m studio runs` lists them.")
         if len(matches) > 1:
-            raise RunError(f'"{text}" fits {len(matches)} runs.', f"Name one: {', '.join(v.run_id for v in matches[:5])}.")
+            some = ", ".join(view.run_id for view in matches[:5])
+            raise RunError(f'"{text}" fits {len(matches)} runs.', f"Name one: {some}.")
         return matches[0]
 
     def run_dir(self, run_id: str) -> Path:
         """The folder of a run. Raises `RunError` on an id that is unknown or not an id at all."""
         path = self.settings.runs_dir / run_id
         if not RUN_ID.fullmatch(run_id) or not path.is_dir():
-            raise RunError(f'There is no run "{run_id[:80]}".', "It may have been deleted; the list shows those that exist.")
+            raise RunError(f'There is no run "{run_id[:80]}".',
+                           "It may have been deleted; the list shows those that exist.")
         return path
 
     def delete(self, run_id: str) -> None:
@@ -244,7 +247,8 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 def _git_revision() -> str:
     """The studio's own commit, "" outside a checkout."""
     try:
-        result = subprocess.run(["git", "-C", PROJECT_DIR, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+        result = subprocess.run(
+            ["git", "-C", PROJECT_DIR, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip()

@@ -100,8 +100,8 @@ class Supervisor:
     def _explain(self, phase: str, returncode: int) -> None:
         """Write the cause of a failure, unless the worker has done so itself."""
         events, _ = read_events(self.run_dir)
-        started = max(i for i, event in enumerate(events) if event.type == "stage" and event.values["stage"] == "STARTING")
-        if any(event.type == "error" for event in events[started:]):
+        stages = [i for i, event in enumerate(events) if event.type == "stage" and event.values["stage"] == "STARTING"]
+        if any(event.type == "error" for event in events[stages[-1]:]):
             return
         message, hint = _cause(returncode, self.run_dir / "worker.log")
         self._write(lambda journal: journal.error(phase, message, hint))

@@ -31,7 +31,8 @@ def studio(tmp_path, monkeypatch, capsys):
 
 
 def environment(tmp_path):
-    return {"STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker", "HF_HUB_OFFLINE": "1"}
+    return {"STUDIO_DATA_DIR": str(tmp_path / "data"), "STUDIO_WORKER_MODULE": "tests.fake_worker",
+            "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture

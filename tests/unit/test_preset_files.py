@@ -14,7 +14,8 @@ def changed(**fields):
 
 @pytest.mark.parametrize("preset", [
     Preset(),
-    changed(name="ünïcode: # [x]", description="yes", data__system_prompt="line one\n\n  line two\ttab: 'quoted' \"d\"\n"),
+    changed(name="ünïcode: # [x]", description="yes"),
+    changed(data__system_prompt="line one\n\n  line two\ttab: 'quoted' \"d\"\n"),
     changed(name="1e-4", description="null", model__model_name_or_path="~", data__text_column="- a"),
     changed(training__learning_rate=1e-4, training__max_steps=7, lora__target_modules=["q_proj", "v_proj"],
             lora__modules_to_save=["lm_head"], training__num_train_epochs=0.5),
@@ -88,12 +89,13 @@ def test_a_hostile_file_is_refused(tmp_path, content, expected):
 def test_override_names_the_nearest_field():
     with pytest.raises(PresetError, match=r'"lora.rank" is not a preset field'):
         files.override(Preset(), {"lora.rank": 8})
-    assert files.override(Preset(), {"lora.target_modules": "q_proj v_proj"}).lora.target_modules == ["q_proj", "v_proj"]
+    assert changed(lora__target_modules="q_proj v_proj").lora.target_modules == ["q_proj", "v_proj"]
 
 
 def test_diff_lists_what_differs_in_schema_order():
     after = changed(training__seed=1, lora__r=8)
-    assert [(d.field, d.before, d.after) for d in files.diff(Preset(), after)] == [("lora.r", 16, 8), ("training.seed", 3407, 1)]
+    assert files.diff(Preset(), after) == [
+        files.Difference("lora.r", 16, 8), files.Difference("training.seed", 3407, 1)]
 
 
 def test_every_leaf_has_title_help_and_level():

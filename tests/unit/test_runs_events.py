@@ -77,7 +77,8 @@ def test_a_resumed_run_writes_over_the_steps_behind_its_checkpoint(tmp_path):
         writer.log(step, {"loss": float(step)})
     for step in (3, 4, 5):
         writer.log(step, {"loss": 10.0 + step})
-    assert fold(tmp_path).logs == [(1, {"loss": 1.0}), (2, {"loss": 2.0}), (3, {"loss": 13.0}), (4, {"loss": 14.0}), (5, {"loss": 15.0})]
+    assert fold(tmp_path).logs == [(1, {"loss": 1.0}), (2, {"loss": 2.0}), (3, {"loss": 13.0}), (4, {"loss": 14.0}),
+                                   (5, {"loss": 15.0})]
 
 
 def test_a_line_is_json_and_keeps_text_on_one_line(tmp_path):

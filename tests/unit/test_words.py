@@ -15,7 +15,8 @@ def test_durations(seconds, expected):
     assert words.duration(seconds) == expected
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(0, "1 s"), (40, "40 s"), (100, "2 min"), (6000, "2 h"), (80, "80 s")])
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "1 s"), (40, "40 s"), (100, "2 min"), (6000, "2 h"),
+                                                   (80, "80 s")])
 def test_rough_durations(seconds, expected):
     assert words.rough_duration(seconds) == expected
 
