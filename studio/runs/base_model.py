@@ -40,6 +40,15 @@ def shape_of(section: ModelSection, settings: Settings, token: str | None) -> Mo
     return ModelShape.from_config(_hub_config(section, settings, token))
 
 
+def known_shape(section: ModelSection) -> ModelShape | None:
+    """The shape as far as it is known without asking anybody: of a folder here or of a model in our presets."""
+    folder = Path(section.model_name_or_path).expanduser()
+    if folder.is_dir():
+        return ModelShape.from_config(_folder_config(folder))
+    config = KNOWN_CONFIGS.get(section.model_name_or_path)
+    return ModelShape.from_config(config) if config else None
+
+
 def _folder_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():

@@ -5,12 +5,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio import words
 from studio.errors import PresetError
 from studio.preset import files
 from studio.preset.schema import Preset
+from studio.runs.base_model import known_shape
+from studio.runs.checks import check_device
+from studio.runs.device import Device, probe_device
+from studio.runs.estimates import RowLengths, estimate_memory, estimate_time
 from studio.settings import Settings
 from studio.ui.texts import text
 
+# what the time on a card is for
+USUAL_ROWS, USUAL_ROW_TOKENS = 1000, 100
 HEADER_KEY = re.compile(r"^([A-Z][a-z]+): (.*)")
 # a card is a label around a radio button; a change of the radio is told to the server by its value
 CHOOSE_JS = """
@@ -20,7 +27,10 @@ element.addEventListener('change', event => trigger('select', {card: event.targe
 
 @dataclass(frozen=True)
 class Card:
-    """One preset of the gallery; `id` is its file name, the texts come from the file's header."""
+    """One preset of the gallery; `id` is its file name, the texts come from the file's header.
+
+    `fit` says whether it runs on this machine: fits, tight, too_big, or "" where that is not known; `here` in words.
+    """
 
     id: str
     path: Path
@@ -28,6 +38,8 @@ class Card:
     title: str
     sentence: str
     needs: str
+    fit: str
+    here: str
 
 
 def list_cards(settings: Settings) -> list[Card]:
@@ -35,10 +47,10 @@ def list_cards(settings: Settings) -> list[Card]:
 
     Those that need no GPU come first: anyone can try them at once.
     """
-    cards = []
+    cards, device = [], probe_device()
     for path in sorted(settings.presets_dir.glob("*.yaml")) + sorted(settings.user_presets_dir.glob("*.yaml")):
         try:
-            cards.append(_card(path))
+            cards.append(_card(path, device))
         except PresetError:
             continue
     return sorted(cards, key=lambda card: card.preset.model.load_in_4bit or card.preset.training.packing)
@@ -61,8 +73,9 @@ def cards_html(cards: list[Card], chosen: str = "") -> str:
 
 
 def _card_html(card: Card, chosen: bool) -> str:
-    facts = {"model": card.preset.model.model_name_or_path, "needs": card.needs}
-    rows = "".join(f"<dt>{html.escape(text(f'train.what.{key}'))}</dt><dd>{html.escape(value)}</dd>"
+    facts = {"model": card.preset.model.model_name_or_path, "needs": card.needs, "here": card.here}
+    rows = "".join(f'<dt>{html.escape(text(f"train.what.{key}"))}</dt>'
+                   f'<dd class="{card.fit if key == "here" else ""}">{html.escape(value)}</dd>'
                    for key, value in facts.items() if value)
     return (
         f'<label class="card"><input type="radio" name="preset-card" value="{html.escape(card.id)}"'
@@ -70,7 +83,7 @@ def _card_html(card: Card, chosen: bool) -> str:
         f'<span class="card-text">{html.escape(card.sentence)}</span><dl>{rows}</dl></label>')
 
 
-def _card(path: Path) -> Card:
+def _card(path: Path, device: Device) -> Card:
     """Read a preset file. Its header opens with "Title: what it makes" and goes on in lines "Needs: ..."."""
     preset = files.load(path)
     first, *rest = files.header(path).splitlines() or [""]
@@ -78,7 +91,23 @@ def _card(path: Path) -> Card:
     if not sentence:
         title, sentence = preset.name.replace("-", " ").capitalize(), preset.description
     return Card(path.name, path, preset, title, _capital(sentence.rstrip(".")) + ".",
-                _first_clause(_entries(rest).get("Needs", "")))
+                _first_clause(_entries(rest).get("Needs", "")), *_here(preset, device))
+
+
+def _here(preset: Preset, device: Device) -> tuple[str, str]:
+    """Whether the preset runs on this device, as a mark and in words with the time for a thousand usual rows."""
+    if check_device(preset, device):
+        return "too_big", text("train.what.not_here")
+    shape = known_shape(preset.model)
+    if shape is None:
+        return "", ""
+    tokens = min(USUAL_ROW_TOKENS, preset.training.max_length)
+    lengths = RowLengths(USUAL_ROWS, tokens, tokens)
+    fit = estimate_memory(preset, shape, device, lengths).verdict(device).name.lower()
+    verdict = text(f"train.what.{fit}")
+    time = estimate_time(preset, shape, device, lengths)
+    return fit, verdict if time is None else text(
+        "train.what.with_time", fit=verdict, time=words.rough_duration(time.seconds), rows=words.count(USUAL_ROWS))
 
 
 def _entries(lines: list[str]) -> dict[str, str]:
