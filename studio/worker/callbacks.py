@@ -49,6 +49,12 @@ class JournalCallback(TrainerCallback):
         if self._stop_request.exists():
             self.stopped = True
             control.should_training_stop = control.should_save = True
+            control.should_evaluate = False
+
+    def on_epoch_end(self, args, state, control, **_):
+        # the trainer ends the epoch, and would measure, when it is stopped in the middle of one
+        if self.stopped:
+            control.should_evaluate = False
 
     def on_log(self, args, state, control, logs, **_):
         if "loss" not in logs:

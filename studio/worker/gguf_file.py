@@ -107,7 +107,9 @@ def _smollm_tokenizer(fields: dict):
 def _write_model(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     # what is saved is dequantised, so nothing may say otherwise
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):

@@ -25,6 +25,15 @@ from studio.worker.phase import Phase
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
 
 
+class Trainer(SFTTrainer):
+    """TRL's trainer, whose measurements draw no random numbers from the training: a run that is stopped, measured less
+    and resumed learns just what an unbroken one does."""
+
+    def evaluate(self, *args, **kwargs):
+        with torch.random.fork_rng():
+            return super().evaluate(*args, **kwargs)
+
+
 def train(phase: Phase) -> dict:
     """Train the run's preset and save adapter/ (LoRA) or merged/ (all weights); resumes from the newest checkpoint.
 
@@ -69,7 +78,7 @@ def train(phase: Phase) -> dict:
     callbacks = [journal_callback]
     if preset.evaluation.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(preset.evaluation.early_stopping_patience))
-    trainer = SFTTrainer(
+    trainer = Trainer(
         model=model, processing_class=tokenizer, train_dataset=train_set, eval_dataset=heldout_set, args=config,
         callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)

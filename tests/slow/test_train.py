@@ -85,8 +85,9 @@ def test_rows_without_a_learned_token_are_left_out_and_counted(runs):
 
 
 def test_stopped_run_resumes_with_the_losses_of_an_unbroken_one(runs):
+    """With dropout, and with measurements in the unbroken run that the stopped one leaves out."""
     settings = dict(training__max_steps=14, lora__lora_dropout=0.2, training__learning_rate=5e-3,
-                    evaluation__eval_strategy="steps", evaluation__eval_steps=3)
+                    evaluation__eval_strategy="epoch")
     unbroken = runs.create(chats(16), "unbroken", **settings)
     runs.train(unbroken)
 
@@ -113,6 +114,16 @@ def test_stopped_run_resumes_with_the_losses_of_an_unbroken_one(runs):
     assert losses(broken) == losses(unbroken)
     ours, theirs = (load_file(run / "adapter" / "adapter_model.safetensors") for run in (broken, unbroken))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_a_stopped_run_measures_nothing_more(runs):
+    """Measuring many held-out rows would keep the person waiting for the stop."""
+    run_dir = runs.create(chats(16), evaluation__eval_strategy="epoch")
+    (run_dir / "stop_request").write_text("stop")
+    result = runs.train(run_dir)
+    assert (result["stopped"], result["steps"]) == (True, 1)
+    assert events(run_dir, "eval") == []
+    assert (run_dir / "adapter" / "adapter_config.json").is_file()
 
 
 def test_same_seed_gives_the_same_losses_and_another_seed_others(runs):
@@ -174,7 +185,7 @@ BAD = {
     "no such folder": (dict(model__model_name_or_path="./nowhere"), "./nowhere"),
     "no such gguf": (dict(model__model_name_or_path="./nowhere.gguf"), "nowhere.gguf"),
     "unreachable": (dict(model__model_name_or_path="owner/unknown"), "owner/unknown is not on this machine"),
-    "4-bit on a CPU": (dict(model__load_in_4bit=True), "4-bit"),
+    "4-bit on a CPU": (dict(model__load_in_4bit=True), "4 bit"),
     "packing on a CPU": (dict(training__packing=True), "Packing"),
     "8-bit optimizer on a CPU": (dict(training__optim="adamw_8bit"), "adamw_8bit"),
     "no such layer": (dict(lora__target_modules=["query"]), "query"),
