@@ -21,9 +21,9 @@ _TEMPLATE = """<div class="runs-log"><div class="runs-log-bar">
 <a class="runs-log-download" download>{download}</a></div>
 <pre tabindex="0" role="log" aria-live="off" aria-label="{region}"></pre></div>"""
 
-# text goes in as text nodes; a block per chunk keeps laying out cheap, and the oldest blocks are dropped
+# text goes in as text nodes; blocks of some hundred lines keep laying out cheap, and the oldest are dropped
 _SCRIPT = """
-const KEPT = 200000, KEPT_PAUSED = 2000000;
+const KEPT = 200000, KEPT_PAUSED = 2000000, BLOCK = 8000;
 const pre = element.querySelector('pre'), button = element.querySelector('button'), link = element.querySelector('a');
 let follow = true, length = 0, at = -1;
 const show = () => {
@@ -40,15 +40,16 @@ const draw = () => {
   at = value.offset;
   link.href = 'download/' + value.run + '/worker.log';
   link.hidden = !value.run;
-  if (value.text) {
+  for (let from = 0, to; from < value.text.length; from = to) {
+    to = value.text.indexOf('\\n', from + BLOCK) + 1 || value.text.length;
     const last = pre.lastElementChild;
     const block = last && !last.textContent.endsWith('\\n') ? last : pre.appendChild(document.createElement('div'));
-    block.append(value.text);
-    length += value.text.length;
-    while (length > (follow ? KEPT : KEPT_PAUSED) && pre.childElementCount > 1) {
-      length -= pre.firstElementChild.textContent.length;
-      pre.firstElementChild.remove();
-    }
+    block.append(value.text.slice(from, to));
+    length += to - from;
+  }
+  while (length > (follow ? KEPT : KEPT_PAUSED) && pre.childElementCount > 1) {
+    length -= pre.firstElementChild.textContent.length;
+    pre.firstElementChild.remove();
   }
   show();
 };

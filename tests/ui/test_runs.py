@@ -159,6 +159,19 @@ def test_the_log_loses_and_doubles_no_line_at_a_thousand_a_second(page, studio):
     assert "<b>not bold</b>" in lines[-5]
 
 
+def test_many_lines_at_once_do_not_push_each_other_out(page, studio):
+    """A chunk larger than what the page keeps, followed by a small one, once left only the small one."""
+    run_id = start(studio, "step_s=1 lines=5")
+    open_run(page, studio, run_id)
+    open_log(page)
+    expect(page.locator(".runs-log pre")).to_contain_text("step 2 of")
+    with open(studio.store.run_dir(run_id) / "worker.log", "a") as log:
+        log.write("".join(f"burst {number} {'x' * 60}\n" for number in range(6000)))
+    expect(page.locator(".runs-log pre")).to_contain_text("burst 5999")
+    until(lambda: log_lines(page)[-1].startswith("step"))
+    assert len([line for line in log_lines(page) if line.startswith("burst")]) > 2000
+
+
 def test_the_log_can_be_held_and_followed_again(page, studio):
     run_id = start(studio, "step_s=0.1 lines=20")
     open_run(page, studio, run_id)
