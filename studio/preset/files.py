@@ -134,10 +134,15 @@ def list_presets(settings: Settings) -> list[Path]:
 
 
 def header(path: Path) -> str:
-    """The comment block that opens a preset file: what it needs and how to start it."""
+    """The comment block that opens a preset file and ends at an empty line: what it needs and how to start it.
+
+    "" where the file opens with a key, or with the comment of one, as presets that the studio saved do.
+    """
     block = []
     for line in path.read_text(encoding="utf-8-sig").splitlines():
-        if not line.startswith("#"):
+        if line.strip() and not line.startswith("#"):
+            return ""
+        if not line.strip():
             break
         block.append(line.lstrip("# ").rstrip())
     return "\n".join(block)

@@ -137,7 +137,7 @@ def build_check_step() -> CheckStep:
         _heading("check")
         findings = gr.HTML(js_on_load=FIX_JS, elem_id="findings", elem_classes="flush")
         again_button = gr.Button(text("train.check.again"), size="md", elem_classes="narrow")
-        back_button, next_button = _actions(text("train.check.next"))
+        back_button, next_button = _actions(text("train.check.next"), ready=False)
     return CheckStep(step, findings, again_button, back_button, next_button)
 
 
@@ -162,9 +162,9 @@ def _heading(step: str) -> None:
     gr.HTML(f'<h2>{title}</h2><p class="lead">{lead}</p>', elem_classes="flush")
 
 
-def _actions(next_label: str, back: bool = True) -> tuple[gr.Button | None, gr.Button]:
+def _actions(next_label: str, back: bool = True, ready: bool = True) -> tuple[gr.Button | None, gr.Button]:
     """The row that ends each step: back on the left, the one next action on the right."""
     with gr.Row(elem_classes="actions"):
         back_button = gr.Button(text("train.back"), scale=0, min_width=120) if back else None
-        next_button = gr.Button(next_label, variant="primary", scale=0, min_width=220)
+        next_button = gr.Button(next_label, variant="primary", scale=0, min_width=220, interactive=ready)
     return back_button, next_button

@@ -128,6 +128,7 @@ def test_a_wrong_value_is_named_inside_its_own_field(page, studio):
     field(page, "lora.r").fill("0")
     field(page, "training.learning_rate").fill("")
     expect(page.locator("#yaml-status")).to_contain_text("LoRA rank: Must be greater than or equal to 1")
+    expect(page.locator("#yaml-status")).to_contain_text("Learning rate: Enter a value.")
     page.get_by_role("button", name="Next:").click()
     expect(page.locator(f"#{widget_id('lora.r')}")).to_contain_text("Must be greater than or equal to 1")
     expect(page.locator(f"#{widget_id('training.learning_rate')}")).to_contain_text("Enter a value.")
@@ -256,6 +257,8 @@ def test_a_phone_needs_no_sideways_scroll_and_labels_are_labels(browser, studio,
             expect(page.locator("#preview mark.trained").nth(1)).to_be_visible()
         if number == 4:
             expect(page.get_by_role("button", name="Next:")).to_be_enabled()
+            expect(page.locator("#findings .finding").first).to_be_visible()
+        page.wait_for_timeout(600)  # what fades in is pale until it stands
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, STEPS[number - 1]
         found = Axe().run(page, options=AXE).response["violations"]
         serious = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found
