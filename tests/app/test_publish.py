@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.publishing.request import PublishRequest, write_request
+from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
@@ -186,6 +187,23 @@ def test_killed_in_the_middle_and_pushed_again_sends_only_unfinished_files(store
     assert again.result["commit"]
 
 
+def test_a_push_is_stopped_and_pushed_again_through_the_launcher(store, run_dir, hub, monkeypatch):
+    for name, value in environment(run_dir, hub, token="", silence_s=60).items():
+        monkeypatch.setenv(name, value)
+    hub.fail("lfs-put", hang=True)
+    launcher.run_phases(store, run_dir.name, ["publish"], {"HF_TOKEN": hub.token})
+    _wait_for(lambda: hub.count("lfs-batch") == 1)
+    launcher.stop(store, run_dir.name)
+    _wait_for(lambda: not store.get(run_dir.name).is_live)
+    assert store.get(run_dir.name).state.stage is RunStage.STOPPED
+
+    launcher.run_phases(store, run_dir.name, ["publish"], {"HF_TOKEN": hub.token})
+    _wait_for(lambda: not store.get(run_dir.name).is_live)
+    assert store.get(run_dir.name).state.stage is RunStage.COMPLETED
+    assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
+    assert hub.token not in (run_dir / "worker.log").read_text()
+
+
 @pytest.mark.parametrize(
     "fault", [{"status": 503}, {"drop": "request"}, {"drop": "answer"}], ids=["503", "drop", "lost"])
 def test_one_failure_of_every_call_is_overcome(fault, run_dir, hub):
@@ -250,7 +268,7 @@ def test_somebody_elses_commit_in_between_is_not_overwritten(run_dir, hub):
     hub.fail("validate-yaml", slow_s=1)
     process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub))
     _wait_for(lambda: hub.count("lfs-verify") == 3)
-    hub._add_commit(repo, "theirs", dict(repo.head.files))
+    hub.add_commit(repo, "theirs", dict(repo.head.files))
     assert process.wait(30) == 3
     assert [commit.title for commit in repo.commits] == ["initial commit", "theirs"]
     assert push(run_dir, hub).result["commit"]

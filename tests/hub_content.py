@@ -1,0 +1,105 @@
+"""What the stand-in Hub holds: accounts, repositories, commits, files, faults to come, and the requests that came."""
+
+import fnmatch
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LFS_PATTERNS = ("*.safetensors", "*.bin", "*.gguf", "*.parquet", "*.png", "*.model", "tokenizer.json")
+LFS_ABOVE_BYTES = 10_000_000
+KINDS = ("models", "datasets", "spaces")
+ROUTES = ("whoami", "create", "delete", "validate-yaml", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit",
+          "info", "tree", "paths-info", "resolve", "refs", "auth-check")
+
+
+@dataclass(frozen=True)
+class User:
+    """An account and its one token; `scoped` holds a fine-grained token's permissions."""
+
+    name: str
+    token: str
+    role: str
+    orgs: dict[str, str]
+    scoped: list[dict]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One file's content on the server's disk."""
+
+    path: Path
+    size: int
+    oid: str
+    sha256: str
+    lfs: bool
+
+
+@dataclass(frozen=True)
+class Commit:
+    oid: str
+    title: str
+    files: dict[str, Blob]
+
+
+@dataclass
+class Repo:
+    kind: str
+    id: str
+    private: bool
+    gated: bool
+    allowed: set[str] = field(default_factory=set)
+    commits: list[Commit] = field(default_factory=list)
+
+    @property
+    def head(self) -> Commit:
+        return self.commits[-1]
+
+
+@dataclass
+class Fault:
+    """What befalls the next calls of a route, after `skip` calls have passed."""
+
+    route: str
+    times: int
+    skip: int
+    status: int
+    message: str
+    headers: dict[str, str]
+    drop: str
+    hang: bool
+    slow_s: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it arrived; `received` counts the body's bytes."""
+
+    route: str
+    method: str
+    path: str
+    received: int
+    token: str
+
+
+class HubError(Exception):
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, message: str, code: str = "", **headers: str):
+        super().__init__(message)
+        self.status, self.message, self.code, self.headers = status, message, code, headers
+
+
+def git_sha1(content: bytes) -> str:
+    """The id that git gives a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """What git itself holds in place of an LFS file."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+
+
+def is_lfs(path: str, size: int) -> bool:
+    """Whether the Hub keeps a file of this name and size (bytes) in LFS."""
+    name = path.rsplit("/", 1)[-1]
+    return size > LFS_ABOVE_BYTES or any(fnmatch.fnmatch(name, pattern) for pattern in LFS_PATTERNS)
