@@ -13,7 +13,9 @@ from studio.worker import environment
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     saved = dict(os.environ)
-    for name in ("HF_HOME", "HF_HUB_CACHE", "OMP_NUM_THREADS", "UNSLOTH_CPU_COMPILE", "UNSLOTH_AUTO_INSTALL"):
+    # torch sets its cache folder by itself when another test has made it compile
+    for name in ("HF_HOME", "HF_HUB_CACHE", "OMP_NUM_THREADS", "UNSLOTH_CPU_COMPILE", "UNSLOTH_AUTO_INSTALL",
+                 "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     yield Settings(data_dir=tmp_path)
     os.environ.clear()
