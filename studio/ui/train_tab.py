@@ -164,7 +164,7 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
                sheet: list[Any]) -> None:
     """Upload, bundled rows and preview."""
 
-    def look(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> str:
+    def show_rows(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> str:
         try:
             require_owner(settings, profile)
             return preview_html(preview_client.preview(
@@ -182,18 +182,18 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
         return _filled(override(preset_from(values), {DATASET: BUNDLED}), draft["origin"])
 
-    preview = {"fn": look, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal",
+    preview = {"fn": show_rows, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal",
                "trigger_mode": "always_last", **CLICK}
     data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK).success(**preview)
     data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK).success(**preview)
     gr.on([data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
 
 
-def _wire_check(settings: Settings, check: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
+def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
                 sheet: list[Any]) -> None:
     """Findings on entering the step and on request; a finding's button mends the preset and checks again."""
 
-    def look(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> tuple[str, Any]:
+    def check(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> tuple[str, Any]:
         try:
             require_owner(settings, profile)
             # whether to publish, and with which token, is decided in the next step and checked at the start
@@ -208,10 +208,10 @@ def _wire_check(settings: Settings, check: steps.CheckStep, stored: gr.BrowserSt
     def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
         return _filled(override(preset_from(values), event.fix), draft["origin"])
 
-    checks = {"fn": look, "outputs": [check.findings, check.next_button], "inputs_kwargs": fields,
+    checks = {"fn": check, "outputs": [part.findings, part.next_button], "inputs_kwargs": fields,
               "trigger_mode": "always_last", **CLICK}
-    gr.on([check.step.select, check.again_button.click], **checks)
-    check.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
+    gr.on([part.step.select, part.again_button.click], **checks)
+    part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
 
 
 def _filled(preset: Preset, origin: str) -> list[Any]:

@@ -1,0 +1,130 @@
+"""The Train tab's handlers as any HTTP client can call them, page or not: hiding a button protects nothing."""
+
+import json
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from studio.preset import files
+from studio.preset.flatten import leaves
+from studio.preset.schema import Preset
+from studio.ui.draft import Draft, widget_values
+from tests.conftest import end_runs, serve, write_preset
+
+SESSION = "testsession"
+
+
+class Caller:
+    """Calls a handler by its name, over the routes that the page uses."""
+
+    def __init__(self, url: str):
+        self._client = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
+        self._functions = self._client.get(f"{url}/config").json()["dependencies"]
+
+    def quiet(self, name: str, data: list) -> list:
+        """Call a handler that does not use the queue; returns its answer."""
+        answer = self._client.post("/run/predict", json={
+            "data": data, "fn_index": self._index(name), "session_hash": SESSION})
+        return answer.json()["data"]
+
+    def queued(self, name: str, data: list, event: dict | None = None) -> dict:
+        """Call a handler of the queue; returns its last message, or the refusal of its validator."""
+        joined = self._client.post("/queue/join", json={
+            "data": data, "fn_index": self._index(name), "session_hash": SESSION, "event_data": event})
+        if joined.status_code != 200:
+            return {"refused": joined.json()}
+        with self._client.stream("GET", "/queue/data", params={"session_hash": SESSION}) as lines:
+            for line in lines.iter_lines():
+                message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                if message.get("msg") == "process_completed":
+                    return message
+        raise AssertionError("the stream ended without an answer")
+
+    def _index(self, name: str) -> int:
+        return next(function["id"] for function in self._functions if function["api_name"] == name)
+
+
+@pytest.fixture
+def preset(tmp_path, tiny_model):
+    write_preset(tmp_path / "tiny.yaml", tiny_model, "Tiny: for tests")
+    return files.load(tmp_path / "tiny.yaml")
+
+
+def draft(preset):
+    return Draft(files.dumps(preset, comments=False)).to_json()
+
+
+def start(caller, preset):
+    return caller.queued("begin", [draft(preset), "", *widget_values(preset)])
+
+
+def test_a_run_is_started(studio, preset):
+    answer = start(Caller(studio.url), preset)
+    assert answer["success"], answer
+    run_id, = answer["output"]["data"]
+    assert studio.store.get(run_id).preset == preset
+
+
+def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
+    run_id = store.create(preset, name="secret run")
+    with serve(replace(settings, owners=("someone",))) as studio:
+        caller = Caller(studio.url)
+        answer = start(caller, preset)
+        assert not answer["success"] and "Only the owner" in answer["output"]["error"]
+        answer = caller.queued("clone_1", [run_id])
+        assert not answer["success"] and "private" in answer["output"]["error"]
+        values = widget_values(preset)
+        assert "Only the owner" in caller.queued("show_rows", values)["output"]["data"][0]
+        assert "Only the owner" in caller.queued("check", values)["output"]["data"][0]
+        assert "secret run" not in json.dumps(caller.quiet("restore", [None, None]))
+        assert "secret run" not in json.dumps(caller.quiet("tick", [""]))
+    assert len(store.list()) == 1
+
+
+def test_a_preset_that_stops_is_not_started(studio, preset):
+    """The findings count at the start too, not only in the step that shows them."""
+    broken = files.override(preset, {"model.load_in_4bit": True})
+    answer = start(Caller(studio.url), broken)
+    assert not answer["success"] and "needs an NVIDIA GPU" in answer["output"]["error"]
+    assert studio.store.list() == []
+
+
+def test_a_wrong_value_is_refused_before_anything_runs(studio, preset):
+    values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True)) | {"lora.r": -1}
+    answer = Caller(studio.url).queued("begin", [draft(preset), "", *values.values()])
+    assert "greater than or equal to 1" in json.dumps(answer["refused"])
+    assert studio.store.list() == []
+
+
+def test_a_fix_may_only_set_fields_of_the_preset(studio, preset):
+    """What a finding's button sends comes from the browser; it is checked like any other input."""
+    answer = Caller(studio.url).queued("mend", [draft(preset), *widget_values(preset)], {"fix": {"os.system": "x"}})
+    assert not answer["success"] and "is not a preset field" in answer["output"]["error"]
+
+
+def test_a_broken_draft_in_the_browser_is_replaced_by_the_first_card(studio):
+    answer = Caller(studio.url).quiet("restore", [{"yaml": "lora: {rank: 1}", "origin": "x"}, 99])
+    assert any(isinstance(part, str) and part.startswith("version: 1\nname: first") for part in answer)
+
+
+def test_a_password_never_reaches_the_page(settings, tmp_path):
+    with serve(replace(settings, password="let me in")) as studio:
+        assert "let me in" not in httpx.get(studio.url).text
+
+
+def test_the_draft_of_a_deleted_run_still_starts(studio, preset):
+    run_id = studio.store.create(preset)
+    copy = files.dumps(preset, comments=False)
+    end_runs(studio.store)
+    (studio.settings.runs_dir / run_id).rename(studio.settings.data_dir / "gone")
+    answer = Caller(studio.url).queued(
+        "begin", [Draft(copy, f"run:{run_id}").to_json(), "", *widget_values(preset)])
+    assert answer["success"] and studio.store.get(answer["output"]["data"][0]).info["parent"] == ""
+
+
+def test_a_preset_without_a_card_shows_the_schema_s_defaults(settings, tmp_path):
+    (tmp_path / "none").mkdir()
+    with serve(replace(settings, presets_dir=tmp_path / "none")) as studio:
+        answer = Caller(studio.url).quiet("restore", [None, None])
+    assert files.dumps(Preset(), comments=False).strip() in answer
