@@ -13,7 +13,8 @@ CORPUS = [
 ] * 4
 
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
@@ -38,7 +39,7 @@ def make_tiny_tokenizer(folder: Path, chat_template: str | None = CHATML):
 
 
 def make_tiny_model(folder: Path, chat_template: str | None = CHATML, seed: int = 0) -> Path:
-    """Write model (safetensors, float32) and tokenizer to `folder` and return it; `chat_template=None` leaves it out."""
+    """Write model (safetensors, float32) and tokenizer to `folder`, return it; `chat_template=None` leaves it out."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

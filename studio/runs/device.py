@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 from studio.runs.events import RunStage, read_events
 from studio.runs.liveness import is_watched
 from studio.settings import Settings
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,12 @@ class Device:
 
 def probe_device() -> Device:
     """The first visible NVIDIA GPU, else the CPU with the memory this process may use."""
-    return _first_gpu() or Device(
-        "cpu", f"CPU, {_cores()} cores", _memory_limit_bytes(), psutil.virtual_memory().used, _cores())
+    cores = usable_cores()
+    return _first_gpu(cores) or Device(
+        "cpu", f"CPU, {cores} cores", _memory_limit_bytes(), psutil.virtual_memory().used, cores)
 
 
-def _first_gpu() -> Device | None:
+def _first_gpu(cores: int) -> Device | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     if shutil.which("nvidia-smi") is None or visible in ("", "-1") or os.environ.get("UNSLOTH_FORCE_CPU") == "1":
         return None
@@ -53,12 +57,20 @@ def _first_gpu() -> Device | None:
         return None
     name, total, used, capability = (part.strip() for part in result.stdout.splitlines()[0].split(","))
     mebibyte = 1024**2
-    return Device("cuda", name, int(total) * mebibyte, int(used) * mebibyte, _cores(), float(capability))
+    return Device("cuda", name, int(total) * mebibyte, int(used) * mebibyte, cores, float(capability))
 
 
-@lru_cache
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, or the container's quota (cgroup v2) where that is less.
+
+    A hosted container sees all cores of its machine.
+    """
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
 
 
 @lru_cache

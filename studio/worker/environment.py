@@ -1,21 +1,18 @@
 """What a worker sets before torch, the Hub client and Unsloth are imported, and what it records of the machine."""
 
 import json
-import math
 import os
 import platform
 import shutil
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from studio import __version__
-from studio.runs.device import Device
+from studio.runs.device import Device, usable_cores
 from studio.settings import Settings
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors",
             "huggingface_hub", "unsloth", "unsloth_zoo", "bitsandbytes", "triton", "numpy")
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # training speed of one core of a present server CPU, in FLOP/s, measured with SmolLM2-135M in bfloat16 (Zen 4)
 CORE_FLOPS = 65e9
 # a compiled model starts 20 to 30 s later and trains a fifth faster
@@ -47,7 +44,7 @@ def prepare(settings: Settings) -> None:
 
 def threads() -> int:
     """Threads to train with: every core this process may use on small machines, else all but one for the server."""
-    cores = min(len(os.sched_getaffinity(0)), _container_cores())
+    cores = usable_cores()
     return cores if cores <= 4 else cores - 1
 
 
@@ -85,12 +82,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _container_cores() -> int:
-    """The container's CPU quota in whole cores (cgroup v2); a hosted container sees all cores of its machine."""
-    try:
-        quota, period = CPU_QUOTA.read_text().split()
-        return max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        return sys.maxsize

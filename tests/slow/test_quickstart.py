@@ -14,7 +14,7 @@ from studio.runs.events import RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 
-PROMPT = [{"role": "system", "content": "Turn the ingredient line into JSON."},
+PROMPT = [{"role": "system", "content": "Turn the ingredient line into JSON with quantity, unit, name, preparation."},
           {"role": "user", "content": "2 cups plain flour, sifted"}]
 
 

@@ -68,6 +68,15 @@ def test_a_broken_preset_is_explained(text, expected):
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("written", ["no", '"no"'])
+def test_no_is_a_word_and_switches_stay_switches(written):
+    preset = files.loads(
+        f"evaluation: {{eval_strategy: {written}}}\nmodel: {{load_in_4bit: yes}}\ntraining: {{packing: off}}")
+    assert preset.evaluation.eval_strategy == "no"
+    assert preset.model.load_in_4bit is True and preset.training.packing is False
+    assert files.loads(files.dumps(preset)) == preset
+
+
 def test_each_wrong_field_is_a_problem_of_its_own():
     with pytest.raises(PresetError) as caught:
         files.loads("lora: {r: 0}\ntraining: {seed: x, maxlength: 3}")

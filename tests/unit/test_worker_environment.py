@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from studio.runs import device
 from studio.runs.device import Device
 from studio.settings import Settings
 from studio.worker import environment
@@ -53,7 +54,7 @@ def test_threads_respect_container_quota_and_leave_the_server_a_core(monkeypatch
     file = tmp_path / "cpu.max"
     if quota:
         file.write_text(quota)
-    monkeypatch.setattr(environment, "CPU_QUOTA", file)
+    monkeypatch.setattr(device, "CPU_QUOTA", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert environment.threads() == expected
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 SEED = 20261122
 TRAIN_ROWS, HELDOUT_ROWS = 400, 80
-SYSTEM_PROMPT = "Turn the ingredient line into JSON."
+SYSTEM_PROMPT = "Turn the ingredient line into JSON with quantity, unit, name, preparation."
 
 # A unit as one, as many, and its abbreviations.
 UNITS = {
