@@ -13,6 +13,19 @@ HEIGHT = 270
 ACCENT, FAINT, SECOND = "#0d9488", "#14b8a659", "#d97706"
 
 
+# Vega marks every point as an image without a name; what a chart says stands in its label, for a screen reader too
+HIDE_MARKS_JS = """
+const hide = () => {
+  const charts = document.querySelectorAll('[id^="runs-plot-"] .vega-embed');
+  charts.forEach((chart) => chart.setAttribute('aria-hidden', 'true'));
+  if (charts.length === 4) observer.disconnect();
+};
+const observer = new MutationObserver(hide);
+observer.observe(document.querySelector('#run-body'),
+                 {childList: true, subtree: true, attributes: true, attributeFilter: ['class']});
+"""
+
+
 @dataclass(frozen=True)
 class _Chart:
     name: str
@@ -45,11 +58,8 @@ def drawn_charts(state: RunState) -> list[dict]:
     updates = []
     for chart in CHARTS:
         curve = chart.curve(state)
-        # a chart knows only the series it was first drawn with, so each is named even where it has no point yet
-        rows = [(None, None, text(f"runs.series.{name}")) for name in chart.series] + curve.rows
         updates.append(gr.update(
-            value={"columns": ["step", "value", "series"], "data": rows, "mark": "line",
-                   "datatypes": {"step": "quantitative", "value": "quantitative", "series": "nominal"}},
+            value=_value(chart, curve),
             label=_label(chart, curve.last), y_lim=[0, curves.axis_end(curve)] if chart.from_zero else [None, None]))
     return updates
 
@@ -62,10 +72,18 @@ def watermark(state: RunState) -> str:
 
 def _plot(chart: _Chart) -> gr.LinePlot:
     return gr.LinePlot(
-        None, x="step", y="value", color="series", label=_label(chart, ""), height=HEIGHT, min_width=300,
+        _value(chart, curves.Curve([], "")), x="step", y="value", color="series", label=_label(chart, ""),
+        height=HEIGHT, min_width=300,
         x_title=text("runs.axis.step"), y_title=text(f"runs.axis.{chart.name}"), y_axis_format=chart.y_format,
         color_title="", color_map={text(f"runs.series.{name}"): COLOURS[name] for name in chart.series},
         colors_in_legend=None if len(chart.series) > 2 else [], tooltip="axis", elem_id=f"runs-plot-{chart.name}")
+
+
+def _value(chart: _Chart, curve: curves.Curve) -> dict:
+    # a chart knows only the series it was first drawn with, so each is named even where it has no point yet
+    rows = [(None, None, text(f"runs.series.{name}")) for name in chart.series] + curve.rows
+    return {"columns": ["step", "value", "series"], "data": rows, "mark": "line",
+            "datatypes": {"step": "quantitative", "value": "quantitative", "series": "nominal"}}
 
 
 def _label(chart: _Chart, last: str) -> str:

@@ -10,7 +10,7 @@ from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.ui import run_html, run_words
 from studio.ui.log_view import build_log, empty_log, log_tail
-from studio.ui.plots import build_plots
+from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.texts import text
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "merge", "clone", "delete")
@@ -63,7 +63,7 @@ def build_run_page() -> RunPage:
                                         elem_id="run-delete-sure")
                 delete_keep = gr.Button(text("runs.button.keep"), scale=0, min_width=140)
         with gr.Column(elem_id="run-body") as body:
-            _title("curves")
+            _title("curves", HIDE_MARKS_JS)
             plots = build_plots()
             _title("results")
             results = gr.HTML("", elem_id="run-results")
@@ -134,9 +134,9 @@ def _draw_actions(page: RunPage, view: RunView, may_act: bool) -> Updates:
 
 def _draw_stage(page: RunPage, store: RunStore, view: RunView) -> Updates:
     """Timers for a run that lives; the log opens by itself when a run failed."""
-    updates: Updates = {page.live_timer: gr.Timer(active=view.is_live)}
-    if view.is_live:
-        updates |= {page.plot_timer: gr.Timer(active=True), page.log_timer: gr.Timer(active=True)}
+    # these two end themselves when nothing more can come
+    updates: Updates = {page.live_timer: gr.Timer(active=view.is_live), page.plot_timer: gr.Timer(active=True),
+                        page.log_timer: gr.Timer(active=True)}
     if view.state.stage is RunStage.FAILED:
         updates |= {page.log_fold: gr.Accordion(open=True), page.log_open: True, page.log: log_tail(store, view.run_id)}
     return updates
@@ -154,5 +154,5 @@ def _button(action: str) -> gr.Button:
                      elem_id=f"run-{action.replace('_', '-')}")
 
 
-def _title(section: str) -> None:
-    gr.HTML(f"<h3>{text(f'runs.section.{section}')}</h3>", elem_classes="runs-section")
+def _title(section: str, script: str | None = None) -> None:
+    gr.HTML(f"<h3>{text(f'runs.section.{section}')}</h3>", elem_classes="runs-section", js_on_load=script)

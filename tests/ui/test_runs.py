@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from studio.preset import files
@@ -37,7 +38,7 @@ def until(condition, timeout_s: float = 30) -> None:
 
 def open_run(page: Page, studio: Studio, run_id: str) -> None:
     page.goto(f"{studio.url}/?run={run_id}")
-    expect(page.locator("#run-head h2")).to_be_visible()
+    expect(page.locator(".runs-headline h2")).to_be_visible()
 
 
 def open_log(page: Page) -> None:
@@ -68,13 +69,13 @@ def test_a_run_started_elsewhere_shows_up_in_the_list_and_opens_by_keyboard(page
     expect(row.get_by_role("progressbar")).to_be_visible()
     row.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#run-head h2")).to_have_text("watched")
+    expect(page.locator(".runs-headline h2")).to_have_text("watched")
     expect(page).to_have_url(re.compile(f"run={run_id}"))
     page.get_by_role("link", name="All runs").click()
     expect(row).to_be_visible()
     expect(page).not_to_have_url(re.compile("run=2"))
     page.go_back()
-    expect(page.locator("#run-head h2")).to_be_visible()
+    expect(page.locator(".runs-headline h2")).to_be_visible()
 
 
 def test_a_reload_and_a_second_tab_show_the_same_run_going_on(page, studio):
@@ -82,7 +83,7 @@ def test_a_reload_and_a_second_tab_show_the_same_run_going_on(page, studio):
     open_run(page, studio, run_id)
     before = step_shown(page)
     page.reload()
-    expect(page.locator("#run-head h2")).to_have_text("watched")
+    expect(page.locator(".runs-headline h2")).to_have_text("watched")
     assert step_shown(page) >= before
     second = page.context.new_page()
     open_run(second, studio, run_id)
@@ -126,8 +127,8 @@ def test_a_failure_leads_with_its_cause_and_opens_the_log(page, studio):
     expect(failure).to_contain_text("The scripted failure of train.")
     expect(failure).to_contain_text("Change the script.")
     expect(failure).to_contain_text("scripted worker: train")
-    assert failure.bounding_box()["y"] < page.locator("#run-head h2").bounding_box()["y"]
-    expect(page.locator("#run-head h2")).to_have_text("<img src=x onerror=alert(1)>")
+    assert failure.bounding_box()["y"] < page.locator(".runs-headline h2").bounding_box()["y"]
+    expect(page.locator(".runs-headline h2")).to_have_text("<img src=x onerror=alert(1)>")
     expect(page.locator(".runs-log pre")).to_contain_text("scripted worker: train")
 
 
@@ -217,6 +218,21 @@ def test_a_run_that_is_gone_says_so(page, studio):
     expect(page.get_by_role("alert")).to_contain_text("This run is not here")
     page.get_by_role("link", name="All runs").click()
     expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_list_and_page_can_be_read_by_everyone(page, studio, theme):
+    done = finished_run(studio.store)
+    failed = start(studio, "fail=train", steps=5)
+    wait_for_end(studio, failed)
+    for address in ("tab=runs", f"run={done}", f"run={failed}"):
+        page.goto(f"{studio.url}/?__theme={theme}&{address}")
+        expect(page.locator("#runs-board a, .runs-headline").first).to_be_visible()
+        if "run=" in address:
+            expect(page.locator("#run-body .vega-embed[aria-hidden] svg")).to_have_count(4)
+        found = Axe().run(page).response["violations"]
+        assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found
+                if entry["impact"] in ("serious", "critical")] == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])
