@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import gradio as gr
 from fastapi import FastAPI
 
+from studio.errors import SettingsError
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui.downloads import build_downloads
@@ -26,7 +27,10 @@ def build_app(settings: Settings, open_run: str = "", store: RunStore | None = N
 
 
 def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = False) -> gr.Blocks:
-    """Serve the page at `settings.host:port` until interrupted (or return at once with `prevent_thread_lock`)."""
+    """Serve the page at `settings.host:port` until interrupted (or return at once with `prevent_thread_lock`).
+
+    Raises `SettingsError` when the port is taken.
+    """
     store = RunStore(settings)
 
     @asynccontextmanager
@@ -35,10 +39,19 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
         yield
 
     demo = build_app(settings, open_run, store)
-    demo.launch(
-        server_name=settings.host, server_port=settings.port, prevent_thread_lock=prevent_thread_lock,
+    launched = dict(
+        server_name=settings.host, server_port=settings.port, prevent_thread_lock=True, quiet=True,
         theme=build_theme(), css_paths=STYLE_SHEETS, ssr_mode=False, run_history=False, enable_monitoring=False,
-        show_error=False, footer_links=[], max_file_size=MAX_UPLOAD, quiet=prevent_thread_lock,
+        show_error=False, footer_links=[], max_file_size=MAX_UPLOAD,
         auth=("owner" if not settings.owners else settings.owners[0], settings.password) if settings.password else None,
         app_kwargs={"lifespan": lifespan, "openapi_url": None})
+    try:
+        demo.launch(**launched)
+    except OSError:
+        raise SettingsError(f"Port {settings.port} is taken, perhaps by another studio.",
+                            "Close that one, or set STUDIO_PORT to another port.") from None
+    if not prevent_thread_lock:
+        page = f"?run={open_run}" if open_run else ""
+        print(f"The studio is at http://localhost:{settings.port}/{page}\nCtrl-C closes it; runs go on.", flush=True)
+        demo.block_thread()
     return demo

@@ -18,6 +18,10 @@ class StudioError(Exception):
         self.field = field
 
 
+class SettingsError(StudioError):
+    """The environment asks for something that cannot be had: a taken port, a number that is none, a folder."""
+
+
 class PresetError(StudioError):
     """The preset cannot be read or does not fit the schema; `problems` holds one error per field."""
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.errors import SettingsError
+
+DEFAULT_PORT = 7860
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -57,26 +60,39 @@ class Settings:
         """Read `STUDIO_*` and the variables that a Space sets; create the data folder.
 
         On a Space the data folder is the mounted volume `/data` where that is writable; without one the container's
-        own disk serves and `data_is_lasting` is False.
+        own disk serves and `data_is_lasting` is False. Raises `SettingsError`.
         """
         on_space = environ.get("SYSTEM") == "spaces" or "SPACE_ID" in environ
         data_dir, lasting = _data_dir(environ, on_space)
-        for folder in ("runs", "uploads", "cache", "presets", "playground"):
-            (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in ("runs", "uploads", "cache", "presets", "playground"):
+                (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"The data folder {data_dir} cannot be used: {error.strerror}.",
+                                "Set STUDIO_DATA_DIR to a folder you may write to.") from None
         owners = environ.get("STUDIO_OWNER", environ.get("SPACE_AUTHOR_NAME", "") if on_space else "")
         return cls(
             data_dir=data_dir,
             host=environ.get("STUDIO_HOST", "0.0.0.0" if on_space else "127.0.0.1"),
-            port=int(environ.get("STUDIO_PORT", "7860")),
+            port=int(_number(environ, "STUDIO_PORT") or DEFAULT_PORT),
             on_space=on_space,
             owners=tuple(name.strip() for name in owners.split(",") if name.strip()),
             public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
             password=environ.get("STUDIO_PASSWORD", ""),
             data_is_lasting=lasting,
             worker_module=environ.get("STUDIO_WORKER_MODULE", "studio.worker"),
-            price_per_hour=float(price) if (price := environ.get("STUDIO_PRICE_PER_HOUR")) else None,
+            price_per_hour=_number(environ, "STUDIO_PRICE_PER_HOUR"),
             space_hardware=environ.get("ACCELERATOR", "") if on_space else "",
         )
+
+
+def _number(environ: Mapping[str, str], name: str) -> float | None:
+    if not environ.get(name):
+        return None
+    try:
+        return float(environ[name])
+    except ValueError:
+        raise SettingsError(f'{name} is "{environ[name]}", which is no number.', "Mend it or remove it.") from None
 
 
 def _data_dir(environ: Mapping[str, str], on_space: bool) -> tuple[Path, bool]:
