@@ -95,21 +95,25 @@ def test_the_pins_hold_everything_the_named_packages_bring_in():
                 waiting.append((canonicalize_name(needed.name), frozenset(needed.extras)))
 
 
-def test_what_the_studio_imports_is_named_in_the_requirements():
-    """Not only brought in by another package, which may drop it."""
-    files = ("requirements.in", "requirements-unsloth.txt")
+@pytest.mark.parametrize(("folder", "files"), [
+    ("studio", ("requirements.in", "requirements-unsloth.txt")),
+    ("benchmarks", ("requirements.in", "requirements-unsloth.txt")),
+    ("tests", ("requirements.in", "requirements-unsloth.txt", "requirements-dev.in")),
+])
+def test_what_is_imported_is_named_in_the_requirements(folder, files):
+    """Not only brought in by another package, which may drop it, or installed by hand on one machine."""
     named = {canonicalize_name(requirement.name) for file in files for requirement in requirements(file)}
     distributions = packages_distributions()
+    sources = list((PROJECT_DIR / folder).rglob("*.py"))
+    known = sys.stdlib_module_names | {"studio", "tests", "spaces_app"} | {source.stem for source in sources}
     unnamed = set()
-    for file in (PROJECT_DIR / "studio").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
                 [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else [])
-            for module in (name.split(".")[0] for name in modules):
-                if module not in sys.stdlib_module_names and module != "studio":
-                    owners = {canonicalize_name(owner) for owner in distributions[module]}
-                    if not owners & named:
-                        unnamed.add(f"{module} in {file.relative_to(PROJECT_DIR)}")
+            for module in {name.split(".")[0] for name in modules} - known:
+                if not {canonicalize_name(owner) for owner in distributions.get(module, [])} & named:
+                    unnamed.add(f"{module} in {source.relative_to(PROJECT_DIR)}")
     assert not unnamed
 
 
