@@ -72,7 +72,7 @@ def watermark(state: RunState) -> str:
 
 def _plot(chart: _Chart) -> gr.LinePlot:
     return gr.LinePlot(
-        _value(chart, curves.Curve([], "")), x="step", y="value", color="series", label=_label(chart, ""),
+        None, x="step", y="value", color="series", label=_label(chart, ""),
         height=HEIGHT, min_width=300,
         x_title=text("runs.axis.step"), y_title=text(f"runs.axis.{chart.name}"), y_axis_format=chart.y_format,
         color_title="", color_map={text(f"runs.series.{name}"): COLOURS[name] for name in chart.series},

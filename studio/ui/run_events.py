@@ -34,8 +34,8 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
         charts = _charts(store, run, watermark(view.state))
         return {page.plots_mark: new_mark, **dict(zip(page.plots, charts, strict=True))}
 
-    def next_lines(run: str, value: dict[str, Any], is_open: bool, profile: gr.OAuthProfile | None) -> Any:
-        if not is_open or not may_look(settings, profile) or not _exists(store, run):
+    def next_lines(run: str, value: dict[str, Any], profile: gr.OAuthProfile | None) -> Any:
+        if not may_look(settings, profile) or not _exists(store, run):
             return {page.log_timer: gr.Timer(active=False)}
         new_value = log_delta(store, run, value)
         if new_value is None:
@@ -50,10 +50,10 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
     gr.on([page.plot_timer.tick, run_id.change], draw_plots, [run_id, page.plots_mark],
           [page.plots_mark, page.plot_timer, *page.plots], **QUIET)
     log_parts = [page.log, page.log_open, page.log_timer]
-    page.log_timer.tick(next_lines, [run_id, page.log, page.log_open], [page.log, page.log_timer], **QUIET)
+    page.log_timer.tick(next_lines, [run_id, page.log], [page.log, page.log_timer], **QUIET)
     page.log_fold.expand(open_log, run_id, log_parts, **QUIET)
     page.log.resync(open_log, run_id, log_parts, **QUIET)
-    page.log_fold.collapse(lambda: False, None, page.log_open, **QUIET)
+    page.log_fold.collapse(lambda: [False, gr.Timer(active=False)], None, [page.log_open, page.log_timer], **QUIET)
 
 
 def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.Textbox,

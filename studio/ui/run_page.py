@@ -44,7 +44,7 @@ class RunPage:
 
     @property
     def drawn(self) -> list[gr.blocks.Block]:
-        """The components that `open_page` and `draw_page` may change."""
+        """The components that `close_page` and `draw_page` may change."""
         return [self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.log_fold,
                 self.log_open, self.log, self.files, self.preset, self.environment, self.live_timer, self.plot_timer,
                 self.log_timer]
@@ -81,14 +81,15 @@ def build_run_page() -> RunPage:
         *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)))
 
 
-def open_page(page: RunPage, run_id: str) -> Updates:
-    """Updates that turn to another run, or with "" away from the page."""
-    return {page.column: gr.Column(visible=bool(run_id)), page.delete_box: gr.Group(visible=False),
+def close_page(page: RunPage) -> Updates:
+    """Updates that leave nothing of the run shown before."""
+    return {page.delete_box: gr.Group(visible=False),
             page.log_fold: gr.Accordion(open=False), page.log_open: False, page.log: empty_log(),
             page.live_timer: gr.Timer(active=False), page.log_timer: gr.Timer(active=False)}
 
 
-def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str], may_act: bool) -> Updates:
+def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str], may_act: bool,
+              log_open: bool) -> Updates:
     """Updates for what looks different from `marks`, which are brought up to date."""
     try:
         view = store.get(run_id)
@@ -98,7 +99,7 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
     if changed(marks, "head", html := run_html.head(store, view)):
         updates[page.head] = html
     if changed(marks, "stage", f"{view.state.stage.value} {view.state.phase} {may_act}"):
-        updates |= _draw_actions(page, view, may_act) | _draw_stage(page, store, view)
+        updates |= _draw_actions(page, view, may_act) | _draw_stage(page, store, view, log_open)
     # these change with the phases and checkpoints, not with each step
     if changed(marks, "facts", _facts_mark(view)):
         updates |= {page.results: run_html.results(view), page.files: run_html.file_list(view),
@@ -132,11 +133,12 @@ def _draw_actions(page: RunPage, view: RunView, may_act: bool) -> Updates:
     return updates
 
 
-def _draw_stage(page: RunPage, store: RunStore, view: RunView) -> Updates:
+def _draw_stage(page: RunPage, store: RunStore, view: RunView, log_open: bool) -> Updates:
     """Timers for a run that lives; the log opens by itself when a run failed."""
-    # these two end themselves when nothing more can come
-    updates: Updates = {page.live_timer: gr.Timer(active=view.is_live), page.plot_timer: gr.Timer(active=True),
-                        page.log_timer: gr.Timer(active=True)}
+    # the charts' timer and the log's end themselves when nothing more can come
+    updates: Updates = {page.live_timer: gr.Timer(active=view.is_live), page.plot_timer: gr.Timer(active=True)}
+    if log_open:
+        updates[page.log_timer] = gr.Timer(active=True)
     if view.state.stage is RunStage.FAILED:
         updates |= {page.log_fold: gr.Accordion(open=True), page.log_open: True, page.log: log_tail(store, view.run_id)}
     return updates

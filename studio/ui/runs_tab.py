@@ -15,7 +15,7 @@ from studio.settings import Settings
 from studio.ui import run_html
 from studio.ui.access import is_owner, may_look
 from studio.ui.run_events import QUIET, wire_actions, wire_live_parts
-from studio.ui.run_page import build_run_page, changed, draw_page, open_page
+from studio.ui.run_page import build_run_page, changed, close_page, draw_page
 
 IDLE_S = 3
 
@@ -74,22 +74,28 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     page = build_run_page()
     idle_timer = gr.Timer(IDLE_S)
 
-    def draw(run: str, marks: dict[str, str] | None, profile: gr.OAuthProfile | None) -> Any:
+    def draw(run: str, marks: dict[str, str] | None, log_open: bool, profile: gr.OAuthProfile | None) -> Any:
         marks = dict(marks or {})
         if not may_look(settings, profile):
             return {board: run_html.private()} if changed(marks, "board", "private") else gr.skip()
         updates = {}
         if changed(marks, "run", run):
             marks = {"run": run}
-            updates = {list_column: gr.Column(visible=not run), **open_page(page, run)}
+            updates = {list_column: gr.Column(visible=not run), page.column: gr.Column(visible=bool(run))}
         if run:
-            updates |= draw_page(page, store, run, marks, is_owner(settings, profile))
+            updates |= draw_page(page, store, run, marks, is_owner(settings, profile), log_open)
         elif changed(marks, "board", html := _list_html(store, int(monotonic()))):
             updates[board] = html
         return {**updates, seen: marks} if updates else gr.skip()
 
-    shown_now = {"fn": draw, "inputs": [run_id, seen], "outputs": [seen, list_column, board, *page.drawn]}
-    gr.on([idle_timer.tick, page.live_timer.tick, run_id.change], **shown_now, **QUIET)
+    def turn_to(run: str, profile: gr.OAuthProfile | None) -> Any:
+        return close_page(page) | draw(run, {}, False, profile)
+
+    parts = [seen, list_column, board, *page.drawn]
+    shown_now = {"fn": draw, "inputs": [run_id, seen, page.log_open], "outputs": parts}
+    gr.on([idle_timer.tick, page.live_timer.tick], **shown_now, **QUIET)
+    # only turning to another run folds the log: an answer to a tick may come late
+    run_id.change(turn_to, run_id, parts, trigger_mode="always_last", **QUIET)
     run_id.change(None, run_id, None, js=_ADDRESS)
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)

@@ -223,13 +223,15 @@ def test_a_run_that_is_gone_says_so(page, studio):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_list_and_page_can_be_read_by_everyone(page, studio, theme):
     done = finished_run(studio.store)
-    failed = start(studio, "fail=train", steps=5)
+    failed = start(studio, "fail=merge step_s=0", steps=20)
     wait_for_end(studio, failed)
     for address in ("tab=runs", f"run={done}", f"run={failed}"):
         page.goto(f"{studio.url}/?__theme={theme}&{address}")
         expect(page.locator("#runs-board a, .runs-headline").first).to_be_visible()
         if "run=" in address:
             expect(page.locator("#run-body .vega-embed[aria-hidden] svg")).to_have_count(4)
+            line = page.locator("#runs-plot-learning_rate .mark-line path").first
+            expect(line).to_have_attribute("d", re.compile("L"))
         found = Axe().run(page).response["violations"]
         assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found
                 if entry["impact"] in ("serious", "critical")] == []
