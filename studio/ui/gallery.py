@@ -72,6 +72,11 @@ def cards_html(cards: list[Card], chosen: str = "") -> str:
             + "".join(_card_html(card, card.id == chosen) for card in cards) + "</div>")
 
 
+def chosen_html(name: str) -> str:
+    """Says that a preset which is no card is the one in work."""
+    return f'<p class="status ok" role="status">✓ {html.escape(text("train.what.chosen", name=name))}</p>'
+
+
 def _card_html(card: Card, chosen: bool) -> str:
     facts = {"model": card.preset.model.model_name_or_path, "needs": card.needs, "here": card.here}
     rows = "".join(f'<dt>{html.escape(text(f"train.what.{key}"))}</dt>'

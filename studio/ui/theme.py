@@ -23,7 +23,7 @@ def build_theme() -> gr.themes.Base:
         block_border_width="1px", block_shadow="none",
         block_label_text_weight="600", block_title_text_weight="600",
         button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white", button_primary_text_color_dark="white",
         input_border_color="*neutral_300", input_border_color_dark="*neutral_600",
         input_border_color_focus="*primary_600", input_border_color_focus_dark="*primary_400",

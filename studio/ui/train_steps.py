@@ -33,6 +33,7 @@ class WhatStep:
     gallery: gr.HTML
     open_button: gr.UploadButton
     clone_choice: gr.Dropdown
+    chosen: gr.HTML
     next_button: gr.Button
 
 
@@ -96,8 +97,9 @@ def build_what_step(settings: Settings) -> WhatStep:
                 open_button = gr.UploadButton(text("train.what.open"), file_types=[".yaml", ".yml"], size="md")
                 clone_choice = gr.Dropdown(
                     [], value=None, label=text("train.what.clone"), info=text("train.what.clone_help"), elem_id="clone")
+                chosen = gr.HTML(elem_id="chosen", elem_classes="flush")
         _, next_button = _actions(text("train.what.next"), back=False)
-    return WhatStep(step, gallery, open_button, clone_choice, next_button)
+    return WhatStep(step, gallery, open_button, clone_choice, chosen, next_button)
 
 
 def build_data_step() -> DataStep:

@@ -25,7 +25,7 @@ from studio.ui.access import hub_token, may_look, require_owner, require_viewer
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
 from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.form import field_checks
-from studio.ui.gallery import cards_html, find_card, list_cards
+from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.messages import shown
 from studio.ui.preview_view import error_html, preview_html
 
@@ -42,10 +42,10 @@ TO_TOP = "() => window.scrollTo({top: 0})"
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` fills `sheet`."""
+    """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` fills `taken`."""
 
     started: gr.Textbox
-    sheet: list[gr.components.Component]
+    taken: list[gr.components.Component]
     clone: Any
 
 
@@ -60,6 +60,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     built = method.fields | data.fields | start.fields
     fields = {name: built[name] for name, _ in leaves()}
     sheet = [method.yaml, method.status, stored, *fields.values()]
+    taken = [walkthrough, what.gallery, what.chosen, *sheet]
 
     def restore(stored_draft: Any, stored_step: Any, profile: gr.OAuthProfile | None) -> list[Any]:
         cards = list_cards(settings)
@@ -70,21 +71,30 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         runs = store.list() if may_look(settings, profile) else []
         choices = [(f"{view.name} ({view.run_id[:8]})", view.run_id) for view in runs]
         at = stored_step if stored_step in range(1, LAST_STEP + 1) else 1
-        return [cards_html(cards, draft.origin), gr.Dropdown(choices=choices, value=None), gr.Walkthrough(selected=at),
-                *_filled(files.loads(draft.yaml), draft.origin)]
+        preset = files.loads(draft.yaml)
+        note = "" if draft.origin in [card.id for card in cards] else chosen_html(preset.name)
+        return [gr.Dropdown(choices=choices, value=None), gr.Walkthrough(selected=at), cards_html(cards, draft.origin),
+                note, *_filled(preset, draft.origin)]
 
+    @shown
     def choose(event: gr.EventData) -> list[Any]:
         card = find_card(settings, event.card)
-        return _filled(card.preset, card.id)
+        return ["", *_filled(card.preset, card.id)]
+
+    def take(preset: Preset, origin: str, name: str) -> list[Any]:
+        """Updates of `taken`: a preset from elsewhere is named in the first step, and no card is marked."""
+        gallery = cards_html(list_cards(settings))
+        return [gr.Walkthrough(selected=1), gallery, chosen_html(name), *_filled(preset, origin)]
 
     @shown
     def open_file(path: str) -> list[Any]:
-        return _filled(files.load(Path(path)), "")
+        return take(files.load(Path(path)), "", Path(path).name)
 
     @shown
     def clone(run_id: str, profile: gr.OAuthProfile | None) -> list[Any]:
         require_viewer(settings, profile)
-        return _filled(store.get(run_id).preset, f"{CLONED}{run_id}")
+        view = store.get(run_id)
+        return take(view.preset, f"{CLONED}{run_id}", view.name)
 
     def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any]:
         found = problems(values)
@@ -100,10 +110,10 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
             return [status_html([str(problem) for problem in error.problems]), *[gr.skip()] * (len(sheet) - 2)]
         return [status_html([]), draft | {"yaml": written}, *widget_values(preset)]
 
-    gr.on([page.load], restore, [stored, step], [what.gallery, what.clone_choice, walkthrough, *sheet], **QUIET)
-    what.gallery.select(choose, None, sheet, **QUIET)
-    what.open_button.upload(open_file, what.open_button, sheet, **CLICK)
-    what.clone_choice.select(clone, what.clone_choice, sheet, **CLICK)
+    page.load(restore, [stored, step], [what.clone_choice, *taken], **QUIET)
+    what.gallery.select(choose, None, [what.chosen, *sheet], show_progress="hidden", **CLICK)
+    what.open_button.upload(open_file, what.open_button, taken, show_progress="hidden", **CLICK)
+    what.clone_choice.select(clone, what.clone_choice, taken, show_progress="hidden", **CLICK)
     gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored],
           inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
     method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
@@ -114,7 +124,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     @shown
     def begin(draft: dict[str, Any], pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
-                  **values: Any) -> str:
+              **values: Any) -> str:
         require_owner(settings, profile)
         preset = preset_from(values)
         origin, parent = _came_from(settings, store, draft["origin"])
@@ -126,7 +136,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         begin, [stored, start.token], started, inputs_kwargs=fields,
         validator=lambda draft, pasted, **values: [
             gr.validate(True, ""), gr.validate(True, ""), *field_checks(values, fields)], **CLICK)
-    return TrainTab(started, sheet, clone)
+    return TrainTab(started, taken, clone)
 
 
 def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict[str, Any], built: list[Any]) -> None:
@@ -136,7 +146,7 @@ def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict
         return lambda **values: (gr.Walkthrough(selected=number), number)
 
     def note(event: gr.SelectData) -> int:
-        return event.index
+        return event.index + 1  # Gradio counts the headers from 0, the steps' ids from 1
 
     walkthrough.select(note, None, step, **QUIET)
     for number, part in enumerate(built, 1):

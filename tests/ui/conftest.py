@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 WAIT_MS = 20_000
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
              "--no-first-run", "--disable-dev-shm-usage"]
-NO_DEFECTS = ("Failed to load resource", "AbortError", "Unexpected error Connection errored out")
+NO_DEFECTS = ("Failed to load resource", "Failed to fetch", "AbortError", "Unexpected error Connection errored out")
 expect.set_options(timeout=WAIT_MS)
 
 
@@ -42,5 +42,5 @@ def page(browser, request) -> Iterator[Page]:
 
 
 def _is_defect(message: ConsoleMessage) -> bool:
-    """Errors of scripts; a refused request, or one that a reload broke off, is none."""
+    """Errors of scripts; a refused request, or one that a reload or the server's end broke off, is none."""
     return message.type == "error" and not message.text.startswith(NO_DEFECTS)

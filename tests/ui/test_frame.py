@@ -76,3 +76,11 @@ def test_a_disk_that_is_lost_is_announced(page, studio):
     with serve(replace(studio.settings, data_is_lasting=False)) as served:
         page.goto(served.url)
         expect(page.get_by_role("note")).to_contain_text("lost when it restarts")
+
+
+def test_a_run_is_cloned_from_its_page(page, studio):
+    run_id = slow_run(studio)
+    page.goto(f"{studio.url}/?run={run_id}")
+    page.get_by_role("button", name="Clone").click()
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("Chosen: slow one")).to_be_visible()

@@ -107,6 +107,10 @@ def test_the_draft_survives_a_reload(page, studio):
     expect(field(page, "lora.r")).to_have_value("24")
     page.get_by_role("tab", name="What").click()
     expect(page.get_by_role("radio").nth(1)).to_be_checked()
+    page.wait_for_timeout(1500)
+    page.reload()
+    expect(page.get_by_role("tab", name="What")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("radio").nth(1)).to_be_checked()
 
 
 def test_nothing_secret_is_kept_in_the_browser(page, studio):
@@ -175,7 +179,8 @@ def test_a_preset_file_is_opened(page, studio, tmp_path):
     chooser.set_input_files(tmp_path / "broken.yaml")
     expect(page.get_by_text("The preset is not readable YAML")).to_be_visible()
     chooser.set_input_files(tmp_path / "mine.yaml")
-    page.wait_for_timeout(1000)
+    expect(page.get_by_text("Chosen: mine.yaml")).to_be_visible()
+    expect(page.get_by_role("radio").first).not_to_be_checked()
     to_step(page, 3)
     expect(field(page, "lora.r")).to_have_value("33")
 
@@ -186,7 +191,7 @@ def test_a_run_is_cloned(page, studio):
     open_studio(page, studio)
     page.get_by_label("Clone a run").click()
     page.get_by_role("option", name="the old one").click()
-    page.wait_for_timeout(500)
+    expect(page.get_by_text("Chosen: the old one")).to_be_visible()
     to_step(page, 5)
     page.get_by_role("button", name="Start training").click()
     expect(page).to_have_url(re.compile("run="))
