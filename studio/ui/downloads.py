@@ -34,7 +34,8 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
             raise HTTPException(404, str(error)) from None
         if not path.is_file():
             raise HTTPException(404, "The run has not written this file.")
-        return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}", headers={"Cache-Control": "no-store"})
+        return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}",
+                            headers={"Cache-Control": "no-store"})
 
     return downloads
 
