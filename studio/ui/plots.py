@@ -53,15 +53,27 @@ def build_plots() -> list[gr.LinePlot]:
     return plots
 
 
-def drawn_charts(state: RunState) -> list[dict]:
-    """Updates for `build_plots()`'s charts; each label carries the newest value."""
-    updates = []
+@dataclass(frozen=True)
+class Drawing:
+    """What one chart shows: Gradio's plot data, the label with the newest value, the limits of the y axis."""
+
+    value: dict
+    label: str
+    y_lim: list[float | None]
+
+    def update(self) -> dict:
+        """The update that shows it; a new one each time, since Gradio takes it apart."""
+        return gr.update(value=self.value, label=self.label, y_lim=self.y_lim)
+
+
+def draw_charts(state: RunState) -> list[Drawing]:
+    """What `build_plots()`'s charts show of a run."""
+    drawings = []
     for chart in CHARTS:
         curve = chart.curve(state)
-        updates.append(gr.update(
-            value=_value(chart, curve),
-            label=_label(chart, curve.last), y_lim=[0, curves.axis_end(curve)] if chart.from_zero else [None, None]))
-    return updates
+        limits = [0, curves.axis_end(curve)] if chart.from_zero else [None, None]
+        drawings.append(Drawing(_value(chart, curve), _label(chart, curve.last), limits))
+    return drawings
 
 
 def watermark(state: RunState) -> str:

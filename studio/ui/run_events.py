@@ -14,7 +14,7 @@ from studio.settings import Settings
 from studio.ui.access import hub_token, may_look, require_owner
 from studio.ui.log_view import log_delta, log_tail
 from studio.ui.messages import shown
-from studio.ui.plots import drawn_charts, watermark
+from studio.ui.plots import Drawing, draw_charts, watermark
 from studio.ui.run_page import RunPage
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -31,7 +31,7 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
         new_mark = f"{run} {watermark(view.state)}"
         if mark == new_mark:
             return gr.skip() if view.is_live else {page.plot_timer: gr.Timer(active=False)}
-        charts = _charts(store, run, watermark(view.state))
+        charts = [drawing.update() for drawing in _charts(store, run, watermark(view.state))]
         return {page.plots_mark: new_mark, **dict(zip(page.plots, charts, strict=True))}
 
     def next_lines(run: str, value: dict[str, Any], profile: gr.OAuthProfile | None) -> Any:
@@ -97,9 +97,9 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
 
 
 @lru_cache(maxsize=16)
-def _charts(store: RunStore, run: str, mark: str) -> list[dict]:
+def _charts(store: RunStore, run: str, mark: str) -> list[Drawing]:
     """The charts of a run at one moment are the same for everybody who looks at it."""
-    return drawn_charts(store.get(run).state)
+    return draw_charts(store.get(run).state)
 
 
 def _exists(store: RunStore, run: str) -> bool:

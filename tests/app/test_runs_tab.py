@@ -48,6 +48,11 @@ class Page:
         log = self._ids["runs-log"]
         return next(entry for entry in self._config["dependencies"] if log in entry["inputs"])
 
+    def charts_tick(self) -> dict:
+        """The event that draws the charts."""
+        chart = self._ids["runs-plot-loss"]
+        return next(entry for entry in self._config["dependencies"] if chart in entry["outputs"])
+
     def draw(self, run_id: str, marks: dict | None = None) -> str:
         """What a tick of the page says, as JSON text."""
         return json.dumps(self.send(self.tick(), [run_id, marks or {}, False]))
@@ -157,3 +162,13 @@ def test_forged_cursors_are_answered_from_the_tail(settings, store):
         for offset in (-5, 10**12, "no", None, {"a": 1}):
             answer = page.send(tick, [run_id, {"run": run_id, "offset": offset}])
             assert answer["success"] and "scripted worker: train" in json.dumps(answer)
+
+
+def test_every_viewer_gets_the_charts(settings, store):
+    """What viewers share was once taken apart by the first of them."""
+    run_id = run_until_end(store)
+    with serve(settings) as studio:
+        answers = [page.send(page.charts_tick(), [run_id, ""])["output"]["data"] for page in [Page(studio.url)] * 3]
+    assert answers[0] == answers[1] == answers[2]
+    charts = [part for part in answers[0] if isinstance(part, dict) and "value" in part]
+    assert len(charts) == 4 and all(len(chart["value"]["data"]) > 5 for chart in charts)
