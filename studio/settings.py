@@ -19,7 +19,7 @@ class Settings:
     `owners` empty means: nobody is barred (a studio on one's own machine). `data_is_lasting` is False where a restart
     empties the disk, which the page then says. `worker_module` is started for each phase of a run; tests put a scripted
     one there. `price_per_hour` is what this machine costs in US dollars, None where nobody said; `space_hardware` is
-    the flavor of a Space.
+    the flavor of a Space. A push to the Hub on which nothing moves for `push_silence_s` seconds is ended.
     """
 
     data_dir: Path
@@ -34,6 +34,7 @@ class Settings:
     worker_module: str = "studio.worker"
     price_per_hour: float | None = None
     space_hardware: str = ""
+    push_silence_s: float = 120
 
     @property
     def runs_dir(self) -> Path:
@@ -82,6 +83,7 @@ class Settings:
             data_is_lasting=lasting,
             worker_module=environ.get("STUDIO_WORKER_MODULE", "studio.worker"),
             price_per_hour=_number(environ, "STUDIO_PRICE_PER_HOUR"),
+            push_silence_s=_number(environ, "STUDIO_PUSH_SILENCE_S") or cls.push_silence_s,
             space_hardware=environ.get("ACCELERATOR", "") if on_space else "",
         )
 

@@ -1,6 +1,6 @@
 """`python -m studio.publishing RUN_DIR`: push a run's model to the Hub, as its publish.json or preset asks.
 
-The token comes from HF_TOKEN or from `hf auth login`. STUDIO_PUSH_SILENCE_S (default 120) is how long nothing may move.
+The token comes from HF_TOKEN or from `hf auth login`. STUDIO_PUSH_SILENCE_S is how long nothing may move.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-SILENCE_S = 120.0
+from studio.settings import Settings
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     os.environ.pop("HF_HUB_DISABLE_PROGRESS_BARS", None)
     from studio.publishing.push import publish
 
-    return publish(run_dir, float(os.environ.get("STUDIO_PUSH_SILENCE_S", SILENCE_S)))
+    return publish(run_dir, Settings.from_environment().push_silence_s)
 
 
 if __name__ == "__main__":

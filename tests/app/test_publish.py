@@ -72,7 +72,7 @@ def environment(
         run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     client = hub.environment(run_dir.parent.parent / "hf", hub.token if token is None else token)
-    return clean | client | {"STUDIO_PUSH_SILENCE_S": str(silence_s)}
+    return clean | client | {"STUDIO_PUSH_SILENCE_S": str(silence_s), "STUDIO_DATA_DIR": str(run_dir.parent.parent)}
 
 
 def push(run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> Pushed:
