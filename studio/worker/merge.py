@@ -36,10 +36,15 @@ def merge(phase: Phase) -> dict:
     # the CPU merges in bfloat16 whatever it trained in, so that the result does not depend on the machine
     overrides = {} if device.is_gpu else {"dtype": "bfloat16"}
     model, tokenizer = models.load_tuned(preset, base, adapter, device, phase.settings, **overrides)
+    # on a GPU Unsloth would buffer in the working directory, and write pickles on hosts of one or two cores
+    if device.is_gpu:
+        places = {"temporary_location": str(run_dir / ".merge-buffers"), "safe_serialization": None}
+    else:
+        places = {}
     with models.replaced(merged) as partial:
         phase.say("Merging")
         model.save_pretrained_merged(
-            str(partial), tokenizer, save_method="merged_16bit", max_shard_size=models.shard_size(preset))
+            str(partial), tokenizer, save_method="merged_16bit", max_shard_size=models.shard_size(preset), **places)
         del model
         phase.say("Checking the merged model")
         parameters = _check(partial)
