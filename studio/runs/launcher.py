@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from studio.errors import RunError
@@ -14,6 +15,8 @@ from studio.runs.store import RunStore, RunView
 from studio.settings import PROJECT_DIR
 
 KILL_GRACE_S = 2
+
+_starting = threading.Lock()
 
 
 def start(store: RunStore, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "",
@@ -62,14 +65,15 @@ def resume(store: RunStore, run_id: str, environment: dict[str, str] | None = No
 
 def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None = None) -> None:
     """Run some phases of a finished run again (evaluate, merge, publish). Raises `RunError` if it is live."""
-    view = store.get(run_id)
-    if view.is_live:
-        raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).",
-                       "Wait for it, or stop it first.")
-    if "train" not in phases and not (view.has_adapter or view.has_merged):
-        raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
-    (view.run_dir / "stop_request").unlink(missing_ok=True)
-    _spawn(store, run_id, phases, environment)
+    with _starting:  # two clicks at once start one supervisor
+        view = store.get(run_id)
+        if view.is_live:
+            raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).",
+                           "Wait for it, or stop it first.")
+        if "train" not in phases and not (view.has_adapter or view.has_merged):
+            raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
+        (view.run_dir / "stop_request").unlink(missing_ok=True)
+        _spawn(store, run_id, phases, environment)
 
 
 def planned_phases(preset: Preset) -> list[str]:

@@ -1,5 +1,6 @@
 """Run folders: create, list, read, delete. A reader needs nothing but the folder."""
 
+import codecs
 import json
 import os
 import re
@@ -205,7 +206,10 @@ class RunStore:
             log.seek(offset)
             data = log.read(limit)
         end = data.rfind(b"\n") + 1 or len(data)
-        return data[:end].decode("utf-8", errors="replace"), offset + end
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(data[:end])
+        cut_off = len(decoder.getstate()[0])  # bytes of a character whose rest is still to come
+        return text, offset + end - cut_off
 
     def _state(self, run_id: str, run_dir: Path) -> RunState:
         folded = self._folded.setdefault(run_id, _Folded())

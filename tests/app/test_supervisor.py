@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -206,3 +207,24 @@ def test_the_log_is_read_in_whole_lines_from_any_offset(store):
     assert (text, offset) == ("first\n", 6)
     assert store.log_chunk(run_id, 10_000) == ("", log.stat().st_size)
     assert store.log_chunk(run_id, -5)[0].startswith("first")
+    log.write_text("žžž")
+    assert store.log_chunk(run_id, 0, limit=3) == ("ž", 2)
+
+
+def test_two_clicks_at_once_start_one_supervisor(store):
+    run_id = launcher.start(store, preset("crash=train"))
+    wait(store, run_id)
+    refused = []
+
+    def click():
+        try:
+            launcher.resume(store, run_id)
+        except RunError as error:
+            refused.append(error)
+
+    clicks = [threading.Thread(target=click) for _ in range(5)]
+    for thread in clicks:
+        thread.start()
+    for thread in clicks:
+        thread.join()
+    assert len(refused) == 4

@@ -74,6 +74,15 @@ def test_the_list_names_stage_loss_and_age_and_links_to_the_run(store):
         assert part in page
 
 
+def test_a_published_run_links_to_the_hub_and_to_nothing_else(store):
+    run_dir = store.run_dir(finished_run(store))
+    for url, shown in (("https://huggingface.co/me/x", True), ("javascript:alert(1)", False)):
+        journal = EventWriter(run_dir)
+        journal.done("publish", {"url": url, "repo_id": "me/x"})
+        journal.close()
+        assert ("me/x" in run_html.head(store, store.get(run_dir.name))) is shown
+
+
 def test_an_empty_list_teaches():
     assert "No runs yet" in run_html.run_list([]) and "recipe assistant" in run_html.run_list([])
 
