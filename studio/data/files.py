@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from studio import words
 from studio.errors import DataError
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -19,7 +20,7 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
     """
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
-        raise DataError(f"{path.name} is not a kind of file that can hold rows.", 
+        raise DataError(f"{path.name} is not a kind of file that can hold rows.",
                         f"Use one of {', '.join(EXTENSIONS)}.")
     try:
         if path.is_dir():
@@ -87,8 +88,7 @@ def _read_json(name: str, text: str, limit: int) -> list[Any]:
 
 def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str, str]]:
     csv.field_size_limit(sys.maxsize)
-    first_line = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = delimiter or max(",;\t", key=first_line.count)
+    delimiter = delimiter or csv_delimiter(text.lstrip("\r\n").partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[dict[str, str]] = []
     header: list[str] = []
@@ -97,7 +97,7 @@ def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str
             if not cells:
                 continue
             if not header:
-                header = _header(name, cells)
+                header = csv_header(name, cells)
                 continue
             if limit and len(rows) == limit:
                 break
@@ -111,14 +111,20 @@ def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str
     return rows
 
 
-def _header(name: str, cells: list[str]) -> list[str]:
+def csv_delimiter(first_line: str) -> str:
+    """The sign that parts the cells: comma, semicolon or tab, whichever the first line has most of."""
+    return max(",;\t", key=first_line.count)
+
+
+def csv_header(name: str, cells: list[str]) -> list[str]:
+    """The names of the columns. Raises `DataError` for one without name and for a name used twice."""
     header = [cell.strip() for cell in cells]
     if "" in header:
         raise DataError(f"Column {header.index('') + 1} of {name} has no name.",
                         "The first line must name every column.")
     twice = next((cell for cell in header if header.count(cell) > 1), None)
     if twice is not None:
-        raise DataError(f'{name} has two columns called "{twice}".', "Give every column a name of its own.")
+        raise DataError(f'{name} has two columns called "{words.plain(twice)}".', "Give every column a name of its own.")
     return header
 
 
