@@ -106,16 +106,20 @@ def _read_part(part: Part, scan: "Scan") -> Iterator[tuple[FileFacts, Batch, flo
 
 
 class Scan:
-    """What is known of the rows so far. `usable` are those in a shape that can be trained."""
+    """What is known of the rows so far. `usable` are those in a shape that can be trained.
 
-    def __init__(self, section: DataSection, deep: bool = True):
+    With `each` nothing is judged beyond that: it is called with every usable row, normalised, and its place.
+    """
+
+    def __init__(self, section: DataSection, each: Callable[[dict[str, Any], Place], None] | None = None):
         self.section = section
+        self._each = each
         self.findings = Findings()
         self.files: list[FileFacts] = []
         self.unreadable: list[DataError] = []
         self.shape: Shape | None = None
         self.rows = self.usable = 0
-        self.duplicates = duplicates.Duplicates() if deep else None
+        self.duplicates = duplicates.Duplicates() if each is None else None
         # of each usable row: number of its file, row and line there
         self._place_files, self._place_rows, self._place_lines = array("I"), array("Q"), array("Q")
         self.secrets: Counter[str] = Counter()
@@ -212,7 +216,10 @@ class Scan:
                 self.findings.add("broken_text", place)
                 continue
             self.usable += 1
-            self._judge_row(row, normalised, text, place)
+            if self._each is not None:
+                self._each(normalised, place)
+            else:
+                self._judge_row(row, normalised, text, place)
         self.rows += len(batch.rows) + len(costs)
 
     def place(self, index: int) -> Place:
@@ -227,8 +234,6 @@ class Scan:
         for name in names:
             self.findings.add(name, place)
         self._count(row)
-        if self.duplicates is None:
-            return
         if self.duplicates.add(*duplicates.parts(row), text):
             self.findings.add("near_duplicates", place)
         self._place_files.append(len(self.files) - 1)
@@ -262,7 +267,8 @@ def texts(row: dict[str, Any]) -> list[str]:
     if "text" in row:
         return [row["text"]]
     sides = [row["messages"]] if "messages" in row else [row["prompt"], row["completion"]]
-    return [text for side in sides for text in ([side] if isinstance(side, str) else [turn["content"] for turn in side])]
+    return [text for side in sides
+            for text in ([side] if isinstance(side, str) else [turn["content"] for turn in side])]
 
 
 def _is_broken(text: str) -> bool:
@@ -274,32 +280,34 @@ def _is_broken(text: str) -> bool:
         return True
 
 
+def each_row(
+    names: list[str], section: DataSection, settings: Settings, token: str | None,
+    each: Callable[[dict[str, Any], Place], None],
+) -> Scan:
+    """Call `each` with every usable row of the sources, normalised, and its place. Raises `DataError` as `examine`."""
+    scan = Scan(section, each)
+    for facts, batch, _ in read_set(names, section, settings, scan, token):
+        scan.take(facts, batch)
+    scan.finish()
+    return scan
+
+
 def _overlap(scan: Scan, heldout: str, section: DataSection, settings: Settings, token: str | None) -> Overlap:
     """Compare held-out rows with the training rows. Raises `DataError` where they cannot be read."""
     counts: Counter[str] = Counter()
     names = {"exact": "heldout_overlap", "near": "heldout_near_overlap", "question": "heldout_same_question"}
-    own = Scan(section, deep=False)
-    for facts, batch, _ in read_set([heldout], section, settings, own, token):
-        own.rows += len(batch.rows)
-        for row, line in zip(batch.rows, batch.lines, strict=True):
-            facts.rows += 1
-            try:
-                normalised = formats.convert_row(row, scan.shape)
-            except Refused as refused:
-                scan.findings.add(refused.args[0], Place(facts.name, facts.rows, line, "held-out row"))
-                continue
-            text = "\n".join(texts(normalised))
-            if _is_broken(text):
-                scan.findings.add("broken_text", Place(facts.name, facts.rows, line, "held-out row"))
-                continue
-            counts["rows"] += 1
-            if kind := scan.duplicates.overlap(*duplicates.parts(normalised), text):
-                counts[kind] += 1
-                scan.findings.add(names[kind], Place(facts.name, facts.rows, line))
-    if not counts["rows"]:
-        raise DataError(f"{heldout} holds no row of the same shape.", "Give both files the same columns.",
-                        field="data.dataset_test_split")
-    return Overlap(counts["rows"], counts["exact"], counts["near"], counts["question"])
+
+    def compare(row: dict[str, Any], place: Place) -> None:
+        if kind := scan.duplicates.overlap(*duplicates.parts(row), "\n".join(texts(row))):
+            counts[kind] += 1
+            scan.findings.add(names[kind], place)
+
+    own = each_row([heldout], section, settings, token, compare)
+    for finding in own.findings.list(own.rows):
+        if finding.level != "info":
+            place = replace(finding.places[0], detail="held-out row")
+            scan.findings.add(finding.name, place, finding.count)
+    return Overlap(own.usable, counts["exact"], counts["near"], counts["question"])
 
 
 def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, seconds: float) -> Report:

@@ -58,8 +58,7 @@ class Duplicates:
         again = numpy.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         starts = numpy.searchsorted(ordered, ordered[again], side="left")
         pairs = numpy.stack([order[again], order[starts]], axis=1)
-        for row, first in pairs[numpy.argsort(pairs[:, 0])].tolist():
-            yield row, first
+        yield from map(tuple, pairs[numpy.argsort(pairs[:, 0])].tolist())
 
     def overlap(self, question: str, said: str, whole: str) -> str:
         """How a held-out row is among the rows: "exact", "near", "question" or "". Call `close` first."""

@@ -24,7 +24,8 @@ class TextLines:
     """The lines of a stream as UTF-8 bytes without line end.
 
     `name` of the encoding is known after the first line. `last_is_open` tells at the end whether the last line had no
-    line end. Lines that are not in the file's encoding come as they are: `as_text` reads them. Lines above
+    line end. Lines that are not UTF-8 come as they are: `as_text` reads and counts them
+    (`foreign_lines`, `first_foreign`). Lines above
     LONGEST_LINE_BYTES are left out, and `too_long(line number)` is called for each.
     """
 
@@ -35,7 +36,7 @@ class TextLines:
         self.name = "UTF-8"
         self.number = 0
         self.last_is_open = False
-        self.foreign_lines = 0
+        self.foreign_lines = self.first_foreign = 0
 
     def __iter__(self) -> Iterator[bytes]:
         rest, skipping = b"", False
@@ -71,6 +72,7 @@ class TextLines:
         try:
             return line.decode()
         except UnicodeDecodeError:
+            self.first_foreign = self.first_foreign or self.number
             self.foreign_lines += 1
             self._code_page = self._code_page or guess_code_page(_foreign_sample(self._block + b"\n" + line))
             self.name = CODE_PAGES[self._code_page]

@@ -124,7 +124,8 @@ def csv_header(name: str, cells: list[str]) -> list[str]:
                         "The first line must name every column.")
     twice = next((cell for cell in header if header.count(cell) > 1), None)
     if twice is not None:
-        raise DataError(f'{name} has two columns called "{words.plain(twice)}".', "Give every column a name of its own.")
+        raise DataError(f'{name} has two columns called "{words.plain(twice)}".',
+                        "Give every column a name of its own.")
     return header
 
 

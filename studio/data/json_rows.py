@@ -41,6 +41,11 @@ def parse(text: bytes | str) -> tuple[Any, str]:
     return value, ""
 
 
+def reason(error: json.JSONDecodeError) -> str:
+    """What breaks the text and where, on its line."""
+    return f"{error.msg.removesuffix(' starting at')} at column {error.colno:,}"
+
+
 def depth(value: Any, most: int = DEEPEST) -> int:
     """How many levels a value nests, counted to just above `most`."""
     level, n = [value], 0
@@ -59,7 +64,7 @@ def _parse_slowly(text: bytes | str) -> tuple[Any, str]:
     try:
         value = json.loads(words)
     except json.JSONDecodeError as error:
-        raise BadRow("not_json", f"{error.msg} at column {error.colno:,}") from None
+        raise BadRow("not_json", reason(error)) from None
     except ValueError:
         raise BadRow("not_json", "a number has thousands of digits") from None
     except RecursionError:

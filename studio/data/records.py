@@ -13,7 +13,7 @@ from typing import Any
 from studio.data.archives import Part
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
 from studio.data.files import csv_delimiter, csv_header
-from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse
+from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
 from studio.errors import DataError
 
 BATCH_ROWS = 2000
@@ -93,7 +93,7 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
     finally:
         facts.encoding = lines.name
     if lines.foreign_lines:
-        batch.faults.append(Fault("encoding", 0, f"{lines.foreign_lines}", keeps_row=True))
+        batch.faults.append(Fault("encoding", lines.first_foreign, f"{lines.foreign_lines}", keeps_row=True))
     yield batch
 
 
@@ -225,7 +225,7 @@ class _Characters:
                     continue
                 self.ended = whole and error.pos >= len(self._text.rstrip()) - 1
                 self.line += self._text.count("\n", self._at, error.pos)
-                raise BadRow("not_json", f"{error.msg} at column {error.colno:,}") from None
+                raise BadRow("not_json", reason(error)) from None
             except RecursionError:
                 raise BadRow("too_deep", "it nests too deeply") from None
             except ValueError:

@@ -23,7 +23,7 @@ OWN = {
                    "Put quotes around cells that hold the separator, and close every quote."),
     "unreadable_value": ("error", "{n} rows hold a value that cannot be read.", "Write it as text."),
     "duplicate_key": ("warning", "{n} rows name a key twice; the last value counts.", "Name each key once."),
-    "encoding": ("warning", "{n} lines are not UTF-8 and are read in a Windows code page.",
+    "encoding": ("warning", "{n} lines are not UTF-8, and were read in a Windows code page.",
                  "Look at their letters below, or save the file as UTF-8."),
     "wrong_extension": ("warning", "{n} files hold something other than their name says.", "Rename them."),
     "archive_member": ("warning", "{n} files of the archive are left out.", "Pack only files with rows."),
@@ -65,6 +65,9 @@ OWN = {
                           "Raise the longest row, or shorten what comes before the answer."),
     "truncated": ("warning", "{n} rows are longer than the longest row and lose their end.",
                   "Raise the longest row if memory allows."),
+    "own_special_token": (
+        "warning", "{n} rows have special tokens of this model in their text.",
+        "Remove them: the model takes them as the end or start of a turn."),
     "template_refuses": ("error", "{n} rows are refused by the model's chat template.",
                          "Change the roles or their order, or choose another model."),
 }
@@ -232,14 +235,16 @@ def _singular(sentence: str) -> str:
 
 
 SINGULAR = (
-    ("1 lines are", "1 line is"), ("1 lines of the table do", "1 line of the table does"), ("1 rows hold", "1 row holds"),
-    ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"), ("1 files hold", "1 file holds"),
-    ("their name says", "its name says"), ("1 files of the archive are", "1 file of the archive is"),
-    ("1 files cannot", "1 file cannot"), ("1 chats have", "1 chat has"), ("1 chats do", "1 chat does"),
-    ("1 rows have", "1 row has"), ("in their text", "in its text"), ("1 rows are", "1 row is"),
-    ("1 rows of empty text are", "1 row of empty text is"), ("1 held-out rows are training rows", "1 held-out row is a "
-     "training row"), ("1 held-out rows are", "1 held-out row is"), ("1 held-out rows ask", "1 held-out row asks"),
-    ("lose their end", "loses its end"), ("only 1 rows", "only 1 row"), ("There are only 1", "There is only 1"),
+    ("1 lines are", "1 line is"), ("1 lines of the table do", "1 line of the table does"),
+    ("1 rows hold", "1 row holds"), ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"),
+    ("1 files hold", "1 file holds"), ("their name says", "its name says"),
+    ("1 files of the archive are", "1 file of the archive is"), ("1 files cannot", "1 file cannot"),
+    ("1 chats have", "1 chat has"), ("1 chats do", "1 chat does"), ("1 rows have", "1 row has"),
+    ("in their text", "in its text"), ("1 rows are", "1 row is"),
+    ("1 rows of empty text are", "1 row of empty text is"),
+    ("1 held-out rows are training rows", "1 held-out row is a training row"),
+    ("1 held-out rows are", "1 held-out row is"), ("1 held-out rows ask", "1 held-out row asks"),
+    ("lose their end", "loses its end"), ("There are only 1 rows", "There is only 1 row"),
     ("learned as they are, they teach bad answers", "learned as it is, it teaches a bad answer"))
 
 
