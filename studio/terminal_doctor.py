@@ -50,7 +50,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("labels", ", ".join(f"{words.plain(label, 24)} {n:,}" for label, n in most)))
     found = report.secrets | report.personal_data
     if found:
-        facts.append(("found", ", ".join(f"{kind} in {n:,} {'row' if n == 1 else 'rows'}" for kind, n in found.items())))
+        facts.append(("found", ", ".join(f"{kind} {n:,}" for kind, n in found.items())))
     if report.overlap:
         facts.append(("held out", f"{report.overlap.heldout_rows:,} rows, {report.overlap.exact:,} of them among "
                       f"the training rows and {report.overlap.near:,} nearly"))

@@ -23,6 +23,7 @@ COLUMN_EXTENSIONS = (".parquet", ".arrow")
 UNPACKED_RATIO = 250
 UNPACKED_ALWAYS_BYTES = 64_000_000
 UNPACKED_COLUMNS_BYTES = 256_000_000
+PIECE_BYTES = 1_000_000
 MEMBERS = 10_000
 MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
 FOREIGN = {b"%PDF": "a PDF document", b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
@@ -50,28 +51,44 @@ class Part:
 
 
 class Bounded(io.RawIOBase):
-    """A stream of unpacked bytes that ends with a `DataError` once it gives more than any honest archive would."""
+    """A stream of unpacked bytes that ends with a `DataError` once it gives more than any honest archive would.
 
-    def __init__(self, stream: BinaryIO, name: str, budget: list[int]):
+    What came before a fault is given first; the read after it raises.
+    """
+
+    def __init__(self, stream: gzip.GzipFile | zipfile.ZipExtFile, name: str, budget: list[int]):
         self._stream, self._name, self._budget = stream, name, budget
+        self._failure: DataError | None = None
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes. Raises `DataError` for a bomb, a broken archive or one that ends early."""
-        wanted = self._budget[0] + 1 if size < 0 else min(size, self._budget[0] + 1)
+        pieces, wanted = [], size if size >= 0 else self._budget[0] + 1
+        while wanted > 0 and self._failure is None and (piece := self._piece(min(wanted, PIECE_BYTES))):
+            pieces.append(piece)
+            wanted -= len(piece)
+        if self._failure is not None and not pieces:
+            raise self._failure
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes:
         try:
-            data = self._stream.read(wanted)
+            data = self._stream.read1(size)
         except (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"{self._name} is a broken archive: {error}.", "Pack it again.") from None
+            self._failure = DataError(f"{self._name} is a broken archive: {error}.", "Pack it again.")
+            return b""
         except EOFError:
-            raise DataError(f"{self._name} ends in the middle: the archive was cut off.",
-                            "Pack or upload it again.") from None
+            self._failure = DataError(f"{self._name} ends in the middle: the archive was cut off.",
+                                      "Pack or upload it again.")
+            return b""
         self._budget[0] -= len(data)
         if self._budget[0] < 0:
-            raise DataError(f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
-                            "Unpack it yourself and name the files in it.")
+            self._failure = DataError(
+                f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
+                "Unpack it yourself and name the files in it.")
+            return b""
         return data
 
 
@@ -199,6 +216,8 @@ def _part(
     if extension not in COLUMN_EXTENSIONS:
         return Part(name, extension, Bounded(stream, name, budget), size, position)
     # these need random access
-    data = Bounded(stream, name, [min(budget[0], UNPACKED_COLUMNS_BYTES)]).read()
+    bounded = Bounded(stream, name, [min(budget[0], UNPACKED_COLUMNS_BYTES)])
+    data = bounded.read()
+    bounded.read(1)  # raises where the data is not whole
     budget[0] -= len(data)
     return Part(name, extension, io.BytesIO(data), size, position)

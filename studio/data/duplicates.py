@@ -9,9 +9,9 @@ import xxhash
 from rensa import RMinHash, RMinHashDeduplicator
 
 NEAR_ROWS = 1_000_000
-NEAR_THRESHOLD = 0.85
+NEAR_THRESHOLD = 0.8
 PERMUTATIONS = 64
-BANDS = 8
+BANDS = 16
 SHINGLE_WORDS = 3
 # shorter rows are near to each other by chance
 NEAR_WORDS = 12

@@ -54,6 +54,10 @@ class TextLines:
                 self._too_long(self.number)
                 skipping = False
                 del lines[0]
+            elif len(rest) + len(lines[0]) > LONGEST_LINE_BYTES:
+                self.number += 1
+                self._too_long(self.number)
+                del lines[0]
             else:
                 lines[0] = rest + lines[0]
             rest = lines.pop()

@@ -90,6 +90,10 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
                 # the callback above keeps writing to this very batch
                 yield Batch(batch.rows, batch.lines, batch.faults)
                 batch.rows, batch.lines, batch.faults = [], [], []
+    except DataError:
+        # an archive may break off: the rows before stay
+        yield batch
+        raise
     finally:
         facts.encoding = lines.name
     if lines.foreign_lines:
@@ -223,7 +227,8 @@ class _Characters:
                 if not whole and len(self._text) - self._at <= LONGEST_LINE_BYTES:
                     size = 4 * (len(self._text) - self._at)
                     continue
-                self.ended = whole and error.pos >= len(self._text.rstrip()) - 1
+                at_end = error.pos >= len(self._text.rstrip()) - len(r"\u1234")
+                self.ended = whole and (at_end or error.msg.startswith("Unterminated string"))
                 self.line += self._text.count("\n", self._at, error.pos)
                 raise BadRow("not_json", reason(error)) from None
             except RecursionError:

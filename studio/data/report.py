@@ -23,7 +23,7 @@ OWN = {
                    "Put quotes around cells that hold the separator, and close every quote."),
     "unreadable_value": ("error", "{n} rows hold a value that cannot be read.", "Write it as text."),
     "duplicate_key": ("warning", "{n} rows name a key twice; the last value counts.", "Name each key once."),
-    "encoding": ("warning", "{n} lines are not UTF-8, and were read in a Windows code page.",
+    "encoding": ("warning", "{n} lines are not UTF-8; they are read in a Windows code page.",
                  "Look at their letters below, or save the file as UTF-8."),
     "wrong_extension": ("warning", "{n} files hold something other than their name says.", "Rename them."),
     "archive_member": ("warning", "{n} files of the archive are left out.", "Pack only files with rows."),
@@ -235,7 +235,8 @@ def _singular(sentence: str) -> str:
 
 
 SINGULAR = (
-    ("1 lines are", "1 line is"), ("1 lines of the table do", "1 line of the table does"),
+    ("1 lines are not UTF-8; they are", "1 line is not UTF-8; it is"), ("1 lines are", "1 line is"),
+    ("1 lines of the table do", "1 line of the table does"),
     ("1 rows hold", "1 row holds"), ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"),
     ("1 files hold", "1 file holds"), ("their name says", "its name says"),
     ("1 files of the archive are", "1 file of the archive is"), ("1 files cannot", "1 file cannot"),
