@@ -203,6 +203,7 @@ class Scan:
             count = int(fault.detail) if fault.name == "encoding" else 1
             detail = facts.encoding if fault.name == "encoding" else fault.detail
             self.findings.add(fault.name, Place(facts.name, 0, fault.line, detail), count)
+        each = self._judge_row if self._each is None else lambda _, row, place: self._each(row, place)
         for row, line in zip(batch.rows, batch.lines, strict=True):
             facts.rows += 1
             try:
@@ -210,16 +211,8 @@ class Scan:
             except Refused as refused:
                 self.findings.add(refused.args[0], Place(facts.name, facts.rows, line))
                 continue
-            text = "\n".join(texts(normalised))
-            place = Place(facts.name, facts.rows, line)
-            if _is_broken(text):
-                self.findings.add("broken_text", place)
-                continue
             self.usable += 1
-            if self._each is not None:
-                self._each(normalised, place)
-            else:
-                self._judge_row(row, normalised, text, place)
+            each(row, normalised, Place(facts.name, facts.rows, line))
         self.rows += len(batch.rows) + len(costs)
 
     def place(self, index: int) -> Place:
@@ -227,7 +220,8 @@ class Scan:
         file = self.files[self._place_files[index]]
         return Place(file.name, self._place_rows[index], self._place_lines[index])
 
-    def _judge_row(self, source: dict[str, Any], row: dict[str, Any], text: str, place: Place) -> None:
+    def _judge_row(self, source: dict[str, Any], row: dict[str, Any], place: Place) -> None:
+        text = "\n".join(texts(row))
         names = check_row(row)
         if not SOURCE_COLUMNS.isdisjoint(self._columns):
             names = names + check_source(source, self._columns)
@@ -269,15 +263,6 @@ def texts(row: dict[str, Any]) -> list[str]:
     sides = [row["messages"]] if "messages" in row else [row["prompt"], row["completion"]]
     return [text for side in sides
             for text in ([side] if isinstance(side, str) else [turn["content"] for turn in side])]
-
-
-def _is_broken(text: str) -> bool:
-    """Whether the text holds half a character, which cannot be written as UTF-8."""
-    try:
-        text.encode()
-        return False
-    except UnicodeEncodeError:
-        return True
 
 
 def each_row(

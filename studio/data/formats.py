@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio import words
+from studio.data.json_rows import DEEPEST, depth, has_half_characters
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 
@@ -28,6 +29,7 @@ ROLES = {
     "human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
     "function": "tool", "function_call": "assistant", "observation": "tool",
 }
+OWN_ROLES = frozenset(ROLES.values())
 KEPT_KEYS = ("name", "weight", "tool_call_id", "reasoning_content")
 
 # OpenAI's names for what can be wrong with a row, and what to say of it: {n} rows of {total}, the first is {row}.
@@ -276,13 +278,36 @@ def _parsed(value: Any) -> Any:
     """CSV cells hold lists as JSON text."""
     if isinstance(value, str) and value[:1] in "[{" and value[:1]:
         try:
-            return json.loads(value)
+            parsed = json.loads(value)
         except (ValueError, RecursionError):
             return value
+        # half a character would break the tokenizer; as the text it stands in it does not
+        broken = "\\ud" in value.lower() and has_half_characters(parsed)
+        return value if broken or depth(parsed) > DEEPEST else parsed
     return value
 
 
+def _is_plain_chat(value: Any) -> bool:
+    """Whether a list of messages is in the studio's shape already, with an answer: most rows are, and it is quick."""
+    answered = False
+    if type(value) is not list:
+        return False
+    for message in value:
+        if type(message) is not dict or len(message) != 2:
+            return False
+        role, content = message.get("role"), message.get("content")
+        if type(content) is not str or type(role) is not str or role not in OWN_ROLES:
+            return False
+        if role == "assistant":
+            if not content or content.isspace():
+                return False
+            answered = True
+    return answered
+
+
 def _chat_row(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    if len(columns) == 1 and _is_plain_chat(messages := row.get(columns["messages"])):
+        return {"messages": messages}
     messages = _messages(row.get(columns["messages"]))
     if not any(message["role"] == "assistant" for message in messages):
         raise Refused("example_missing_assistant_message")

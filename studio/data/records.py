@@ -82,10 +82,13 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
         found = _json_lines(lines)
     try:
         for row, line, fault in found:
-            if fault is not None:
-                batch.faults.append(fault)
+            if fault is None:
+                batch.rows.append(row)
+                batch.lines.append(line)
+                if len(batch.rows) < BATCH_ROWS:
+                    continue
             else:
-                batch.add(row, line)
+                batch.faults.append(fault)
             if len(batch.rows) + len(batch.faults) >= BATCH_ROWS:
                 # the callback above keeps writing to this very batch
                 yield Batch(batch.rows, batch.lines, batch.faults)
@@ -124,7 +127,6 @@ def _json_lines(lines: TextLines) -> Found:
 
 def _parsed_line(lines: TextLines, line: bytes) -> tuple[Any, str]:
     try:
-        line.isascii() or line.decode()
         return parse(line)
     except UnicodeDecodeError:
         return parse(lines.as_text(line))

@@ -73,7 +73,7 @@ OWN = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
     """Where something was found: file, row (from 1 among all rows of that file), line (0 where there are none)."""
 
