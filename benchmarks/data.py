@@ -71,8 +71,9 @@ def judge(best: dict[str, dict]) -> bool:
     cookbook = best["cookbook"]["seconds"] / best["shape"]["seconds"]
     loaded = best["shape"]["seconds"] / best["datasets"]["seconds"]
     resident = max(best["shape"]["resident_gb"], best["doctor"]["resident_gb"])
-    print(f"shape is {cookbook:.1f} times faster than cookbook (target {FASTER_THAN_COOKBOOK}), takes {loaded:.2f} times "
-          f"as long as datasets (target {SLOWER_THAN_DATASETS}), resident {resident:.2f} GB (target {MOST_RESIDENT_GB})")
+    print(f"shape is {cookbook:.1f} times faster than cookbook (target {FASTER_THAN_COOKBOOK})")
+    print(f"shape takes {loaded:.2f} times as long as datasets (target at most {SLOWER_THAN_DATASETS})")
+    print(f"resident at most {resident:.2f} GB (target {MOST_RESIDENT_GB})")
     return (cookbook >= FASTER_THAN_COOKBOOK and loaded <= SLOWER_THAN_DATASETS and resident <= MOST_RESIDENT_GB)
 
 
@@ -164,8 +165,8 @@ def by_tokens(path: Path) -> float:
     from studio.data.json_rows import parse
     from studio.data.render import render, render_each
     from studio.preset.schema import Preset
-    from studio.worker.preview import tokenizer_of
     from studio.settings import Settings
+    from studio.worker.preview import tokenizer_of
 
     with open(path, "rb") as file:
         rows = [parse(line)[0] for line, _ in zip(file, range(TOKENISED_ROWS), strict=False)]

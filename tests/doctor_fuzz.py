@@ -6,6 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 from hypothesis import strategies as st
 
 from studio.data.doctor import examine
@@ -27,6 +29,35 @@ rubbish = st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(PIECES)), m
 ENDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".jsonl.gz", ".csv.gz", ".parquet.gz", ".zip", ".gz",
         ".txt", ".pkl")
 names = st.sampled_from([f"rows{end}" for end in ENDS])
+
+
+def _whole_files() -> dict[str, list[bytes]]:
+    """Files of packed kinds that are as they should be."""
+    table = pyarrow.Table.from_pylist(GOOD)
+    lines = b"\n".join(LINES)
+    found: dict[str, list[bytes]] = {"rows.jsonl.gz": [gzip.compress(lines)], "rows.parquet": [], "rows.arrow": []}
+    for compression in ("snappy", "none", "zstd"):
+        pyarrow.parquet.write_table(table, buffer := io.BytesIO(), compression=compression)
+        found["rows.parquet"].append(buffer.getvalue())
+    for new in (pyarrow.ipc.new_file, pyarrow.ipc.new_stream):
+        with new(buffer := io.BytesIO(), table.schema) as writer:
+            writer.write_table(table)
+        found["rows.arrow"].append(buffer.getvalue())
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.jsonl", lines)
+        archive.writestr("rows.csv", "prompt,completion\n1,2\n")
+    found["rows.zip"] = [buffer.getvalue()]
+    return found
+
+
+@st.composite
+def damaged_files(draw) -> tuple[str, bytes]:
+    """The name and bytes of a packed file with some bytes changed, and perhaps its end cut off."""
+    name = draw(st.sampled_from(sorted(WHOLE)))
+    content = bytearray(draw(st.sampled_from(WHOLE[name])))
+    for _ in range(draw(st.integers(0, 8))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return name, bytes(content[:draw(st.integers(1, len(content)))] if draw(st.booleans()) else content)
 
 
 def check_any_bytes(folder: Path, name: str, content: bytes) -> None:
@@ -63,3 +94,6 @@ def check_good_rows_survive(folder: Path, between: list[bytes], packed: str) -> 
     assert report.usable_rows >= len(GOOD)
     named = {(place.name, spot.line) for place in report.findings if place.level == "error" for spot in place.places}
     assert not {line for _, line in named} & {1, 3, 5}
+
+
+WHOLE = _whole_files()

@@ -150,8 +150,13 @@ def _compare(name: str, extension: str, skipped: Report) -> None:
         skipped("wrong_extension", name, f"it holds {extension.lstrip('.')}")
 
 
+def unpacked_limit(size: int) -> int:
+    """How many bytes a packed file of `size` bytes may unpack to."""
+    return max(UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO * size)
+
+
 def _budget(size: int) -> list[int]:
-    return [max(UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO * size)]
+    return [unpacked_limit(size)]
 
 
 def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:

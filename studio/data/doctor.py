@@ -289,9 +289,9 @@ def _overlap(scan: Scan, heldout: str, section: DataSection, settings: Settings,
 
     own = each_row([heldout], section, settings, token, compare)
     for finding in own.findings.list(own.rows):
-        if finding.level != "info":
-            place = replace(finding.places[0], detail="held-out row")
-            scan.findings.add(finding.name, place, finding.count)
+        name = {"error": "heldout_unusable", "warning": "heldout_odd"}.get(finding.level)
+        if name:
+            scan.findings.add(name, replace(finding.places[0], detail=finding.message), finding.count)
     return Overlap(own.usable, counts["exact"], counts["near"], counts["question"])
 
 

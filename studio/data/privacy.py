@@ -2,25 +2,27 @@
 
 import re
 
-# name -> a piece of text without which the pattern cannot match (a quick look first), and the pattern
+# name -> pieces of text of which the pattern needs one (a quick look first, so rare ones), and the pattern
 SECRETS = {
-    "OpenAI or Anthropic key": ("sk-", r"(?<![\w-])sk-(?:ant-|proj-|svcacct-|or-)?[\w-]{20,300}"),
-    "Hugging Face token": ("hf_", r"(?<!\w)hf_[A-Za-z]{30,60}(?!\w)|(?<!\w)hf_[A-Za-z0-9]{34,40}(?!\w)"),
-    "GitHub token": ("gh", r"(?<!\w)gh[pousr]_[A-Za-z0-9]{36,255}"),
-    "GitHub fine-grained token": ("github_pat_", r"github_pat_\w{60,100}"),
-    "GitLab token": ("glpat-", r"(?<!\w)glpat-[\w-]{20,60}"),
-    "AWS key": ("A", r"(?<!\w)(?:AKIA|ASIA)[A-Z0-9]{16}(?!\w)"),
-    "Google API key": ("AIza", r"(?<!\w)AIza[\w-]{35}(?![\w-])"),
-    "Slack token": ("xox", r"(?<!\w)xox[abprs]-[\w-]{10,200}"),
-    "Stripe key": ("_live_", r"(?<!\w)[rsp]k_live_[A-Za-z0-9]{16,200}"),
-    "private key": ("PRIVATE KEY", r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY"),
-    "JSON web token": ("eyJ", r"(?<!\w)eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{10,2000}"),
-    "password in an address": ("://", r"\b[a-z][a-z0-9+.]{1,15}://[^\s/:@]{1,100}:[^\s/:@]{3,100}@[\w.-]{1,200}"),
+    "OpenAI or Anthropic key": (("sk-",), r"(?<![\w-])sk-(?:ant-|proj-|svcacct-|or-)?[\w-]{20,300}"),
+    "Hugging Face token": (("hf_",), r"(?<!\w)hf_[A-Za-z]{30,60}(?!\w)|(?<!\w)hf_[A-Za-z0-9]{34,40}(?!\w)"),
+    "GitHub token": (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"(?<!\w)gh[pousr]_[A-Za-z0-9]{36,255}"),
+    "GitHub fine-grained token": (("github_pat_",), r"github_pat_\w{60,100}"),
+    "GitLab token": (("glpat-",), r"(?<!\w)glpat-[\w-]{20,60}"),
+    "AWS key": (("AKIA", "ASIA"), r"(?<!\w)(?:AKIA|ASIA)[A-Z0-9]{16}(?!\w)"),
+    "Google API key": (("AIza",), r"(?<!\w)AIza[\w-]{35}(?![\w-])"),
+    "Slack token": (("xox",), r"(?<!\w)xox[abprs]-[\w-]{10,200}"),
+    "Stripe key": (("_live_",), r"(?<!\w)[rsp]k_live_[A-Za-z0-9]{16,200}"),
+    "private key": (("PRIVATE KEY",), r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY"),
+    "JSON web token": (("eyJ",), r"(?<!\w)eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{10,2000}"),
+    "password in an address": (("://",), r"\b[a-z][a-z0-9+.]{1,15}://[^\s/:@]{1,100}:[^\s/:@]{3,100}@[\w.-]{1,200}"),
 }
-_SECRETS = {kind: (piece, re.compile(pattern)) for kind, (piece, pattern) in SECRETS.items()}
+_SECRETS = [(kind, piece, re.compile(pattern)) for kind, (pieces, pattern) in SECRETS.items() for piece in pieces]
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,5}\.[A-Za-z]{2,24}(?![\w@])")
-_CARD = re.compile(r"(?<![\d.,-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d.,-]*\d)")
+_CARD = re.compile(
+    r"(?<![\d.,-])(?<!\d )(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,4}|3\d{3}([ -])\d{6}\2\d{5})"
+    r"(?![.,]?\d| \d|[\w-])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
 _SIX_DIGITS = re.compile(r"\d{2}[ -]?\d{2}[ -]?\d{2}")
 # addresses in examples and manuals belong to nobody
@@ -29,7 +31,8 @@ _NOBODY = re.compile(r"@(?:[\w-]+\.)*(?:example|test|localhost|invalid)(?:\.|$)"
 
 def secrets_in(text: str) -> list[str]:
     """The kinds of secrets in the text, each once."""
-    return [kind for kind, (piece, pattern) in _SECRETS.items() if piece in text and pattern.search(text)]
+    found = [kind for kind, piece, pattern in _SECRETS if piece in text and pattern.search(text)]
+    return list(dict.fromkeys(found))
 
 
 def personal_data_in(text: str) -> list[str]:

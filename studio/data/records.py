@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
-from studio.data.archives import Part
+from studio.data.archives import Part, unpacked_limit
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
 from studio.data.files import csv_delimiter, csv_header
 from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
@@ -18,6 +18,8 @@ from studio.errors import DataError
 
 BATCH_ROWS = 2000
 COLUMN_BATCH_ROWS = 500
+# what a row of columns costs at least, so that a tiny file cannot hold rows without end
+ROW_BYTES = 64
 LONG_LINE_BYTES = 1_000_000
 # a cell that runs on over so many characters has an open quotation mark
 LONGEST_CSV_ROW = 2_000_000
@@ -361,7 +363,12 @@ def _parquet(part: Part) -> Iterator[Batch]:
 
     try:
         with pyarrow.parquet.ParquetFile(part.stream) as file:
+            groups = range(file.metadata.num_row_groups)
+            room = _Room(part)
+            room.take(sum(file.metadata.row_group(number).total_byte_size for number in groups))
+            room = _Room(part)
             for batch in file.iter_batches(batch_size=COLUMN_BATCH_ROWS):
+                room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
                 yield _columns(batch)
     except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
         raise DataError(f"{part.name} is not a readable Parquet file: {_reason(error)}.", "Write it again.") from None
@@ -374,19 +381,35 @@ def _arrow(part: Part) -> Iterator[Batch]:
     try:
         head = part.stream.read(6)
         part.stream.seek(0)
+        room = _Room(part)
         if head == b"ARROW1":
             with pyarrow.ipc.open_file(part.stream) as file:
                 for number in range(file.num_record_batches):
-                    yield from _slices(file.get_batch(number))
+                    yield from _slices(file.get_batch(number), room)
         else:
             with pyarrow.ipc.open_stream(part.stream) as stream:
                 for batch in stream:
-                    yield from _slices(batch)
+                    yield from _slices(batch, room)
     except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
         raise DataError(f"{part.name} is not a readable Arrow file: {_reason(error)}.", "Write it again.") from None
 
 
-def _slices(batch: Any) -> Iterator[Batch]:
+class _Room:
+    """How much the columns of a file may still unpack to: runs of equal values pack far tighter than text."""
+
+    def __init__(self, part: Part):
+        self._name, self._left = part.name, unpacked_limit(part.size)
+
+    def take(self, size_bytes: int) -> None:
+        """Raises `DataError` when there is no room left."""
+        self._left -= size_bytes
+        if self._left < 0:
+            raise DataError(f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
+                            "Write its rows as JSON Lines.")
+
+
+def _slices(batch: Any, room: _Room) -> Iterator[Batch]:
+    room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
     # offsets in a hostile file may point outside its buffers
     batch.validate(full=True)
     for start in range(0, batch.num_rows, COLUMN_BATCH_ROWS):

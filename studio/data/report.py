@@ -52,6 +52,8 @@ OWN = {
                         "Remove them from one side."),
     "heldout_near_overlap": ("warning", "{n} held-out rows are nearly the same as a training row.",
                              "Remove them from one side."),
+    "heldout_unusable": ("error", "{n} held-out rows cannot be used.", "Examine that file by itself."),
+    "heldout_odd": ("warning", "{n} held-out rows are odd.", "Examine that file by itself."),
     "heldout_same_question": ("info", "{n} held-out rows ask a question that a training row asks.",
                               "Look whether that is meant."),
     "secrets": ("warning", "{n} rows hold what looks like a key or password.",
@@ -244,7 +246,8 @@ SINGULAR = (
     ("in their text", "in its text"), ("1 rows are", "1 row is"),
     ("1 rows of empty text are", "1 row of empty text is"),
     ("1 held-out rows are training rows", "1 held-out row is a training row"),
-    ("1 held-out rows are", "1 held-out row is"), ("1 held-out rows ask", "1 held-out row asks"),
+    ("1 held-out rows are", "1 held-out row is"), ("1 held-out rows cannot", "1 held-out row cannot"),
+    ("1 held-out rows ask", "1 held-out row asks"),
     ("lose their end", "loses its end"), ("There are only 1 rows", "There is only 1 row"),
     ("learned as they are, they teach bad answers", "learned as it is, it teaches a bad answer"))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.doctor_fuzz import LINES, check_any_bytes, check_good_rows_survive, names, rubbish
+from tests.doctor_fuzz import LINES, check_any_bytes, check_good_rows_survive, damaged_files, names, rubbish
 
 MANY = settings(max_examples=int(os.environ.get("STUDIO_FUZZ_CASES", "10000")), deadline=None, database=None,
                 suppress_health_check=list(HealthCheck))
@@ -30,3 +30,9 @@ def test_any_bytes_end_in_a_report_or_a_sentence(folder, name, head, rest):
 @given(between=st.lists(rubbish, min_size=3, max_size=3), packed=st.sampled_from(["", ".gz", ".zip"]))
 def test_good_rows_are_never_lost(folder, between, packed):
     check_good_rows_survive(folder, between, packed)
+
+
+@MANY
+@given(file=damaged_files())
+def test_damaged_files_end_in_a_report_or_a_sentence(folder, file):
+    check_any_bytes(folder, *file)

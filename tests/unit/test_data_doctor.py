@@ -317,7 +317,7 @@ def test_heldout_rows_that_are_trained_on_are_found(look):
     report = look(CHATS, heldout=[CHATS[2], chat("question 3 about d", "other"), chat("new", "new"), {"messages": []}])
     assert report.overlap == type(report.overlap)(heldout_rows=3, exact=1, near=0, same_question=1)
     assert places(report, "heldout_overlap") == [(1, 1)]
-    assert counts(report)["missing_messages_list"] == 1
+    assert counts(report)["heldout_unusable"] == 1
 
 
 def test_several_files_are_one_set_and_places_name_their_file(look):
@@ -364,3 +364,14 @@ def test_progress_is_told_and_the_person_can_stop(look):
 def test_epochs_follow_the_known_rule():
     assert [automatic_epochs(n) for n in (0, 1, 10, 33, 34, 1000, 8333, 8334, 12_501, 1_000_000)] == [
         0, 25, 10, 3, 3, 3, 3, 2, 1, 1]
+
+
+def test_columns_that_unpack_without_end_are_refused_in_bounded_time(look):
+    buffer = io.BytesIO()
+    table = pyarrow.table({"text": pyarrow.repeat("x" * 1000, 200_000)})
+    pyarrow.parquet.write_table(table, buffer, compression="zstd")
+    assert len(buffer.getvalue()) < 100_000
+    began = time.monotonic()
+    report = look(buffer.getvalue(), "rows.parquet")
+    assert "may be a bomb" in str(report.findings) and 0 < report.usable_rows < 200_000
+    assert time.monotonic() - began < 60
