@@ -289,19 +289,20 @@ def _parsed(value: Any) -> Any:
 
 def _is_plain_chat(value: Any) -> bool:
     """Whether a list of messages is in the studio's shape already, with an answer: most rows are, and it is quick."""
-    answered = False
     if type(value) is not list:
         return False
-    for message in value:
-        if type(message) is not dict or len(message) != 2:
-            return False
-        role, content = message.get("role"), message.get("content")
-        if type(content) is not str or type(role) is not str or role not in OWN_ROLES:
-            return False
-        if role == "assistant":
-            if not content or content.isspace():
+    answered = False
+    try:
+        for message in value:
+            role, content = message["role"], message["content"]
+            if len(message) != 2 or type(content) is not str or role not in OWN_ROLES:
                 return False
-            answered = True
+            if role == "assistant":
+                if not content or content.isspace():
+                    return False
+                answered = True
+    except (KeyError, TypeError):  # a key is missing, or what stands there is no message
+        return False
     return answered
 
 

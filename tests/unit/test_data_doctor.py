@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import pickle
+import random
 import stat
 import time
 import zipfile
@@ -303,8 +304,31 @@ def test_duplicates_and_near_duplicates_name_the_earlier_row(look):
     report = look([*CHATS, CHATS[4], near, nearly, CHATS[4]])
     assert (report.duplicates.exact, report.duplicates.near) == (2, 1)
     assert places(report, "duplicates") == [(21, 21), (24, 24)]
-    assert report.findings[-1].places[0].detail == "as row 5"
+    details = {finding.name: finding.places[0].detail for finding in report.findings}
+    assert details == {"duplicates": "as row 5", "near_duplicates": "as row 22"}
     assert places(report, "near_duplicates") == [(23, 23)]
+    apart = look([*CHATS, near], heldout=[nearly])
+    assert (apart.overlap.near, apart.overlap.exact) == (1, 0)
+
+
+def test_near_rows_are_found_as_comparing_all_pairs_would(look):
+    rng = random.Random(1)
+    vocabulary = [f"w{i}" for i in range(500)]
+    rows = []
+    for i in range(300):
+        words = rng.choices(vocabulary, k=60) if i % 3 else rows[rng.randrange(i)]["text"].split() if i else ["a"] * 60
+        for _ in range(rng.choice((0, 1, 1, 20)) if i % 3 == 0 else 0):
+            words[rng.randrange(60)] = rng.choice(vocabulary)
+        rows.append({"text": " ".join(words)})
+    near = set()
+    sets = [set(zip(words, words[1:], words[2:], strict=False)) for words in (row["text"].split() for row in rows)]
+    for i, mine in enumerate(sets):
+        alike = [len(mine & other) / len(mine | other) for other in sets[:i]]
+        if alike and 0.9 <= max(alike) < 1:
+            near.add(i + 1)
+    found = {place.row for finding in look(rows).findings if finding.name == "near_duplicates"
+             for place in finding.places}
+    assert len(near) > 5 and len(found & near) >= min(10, len(near)) - 2
 
 
 def test_rows_that_differ_only_in_a_shared_system_prompt_are_not_near(look):
