@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from studio import words
-from studio.data.files import EXTENSIONS
+from studio.data.files import ROW_EXTENSIONS
 from studio.errors import DataError
 
-ROW_EXTENSIONS = (*EXTENSIONS, ".arrow")
 COLUMN_EXTENSIONS = (".parquet", ".arrow")
 # deflate cannot pack tighter than 1,032 to 1; rows of text seldom reach 30 to 1
 UNPACKED_RATIO = 250

@@ -1,4 +1,4 @@
-"""Reads rows from a file: JSON Lines, JSON, CSV, TSV or Parquet, with errors that name the line."""
+"""Reads rows from a file of any kind that holds them, also packed, with errors that name the line."""
 
 import csv
 import io
@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from studio import words
+from studio.data.encoding import is_utf16
 from studio.errors import DataError
 
-EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+ROW_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+EXTENSIONS = (*ROW_EXTENSIONS, ".gz", ".zip")
+STREAMED = (".arrow", ".gz", ".zip")
 
 
 def read_file(path: Path, limit: int = 0) -> list[Any]:
@@ -27,7 +30,10 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
             raise DataError(f"{path} is a folder.", "Name one file in it.")
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty.", "Choose a file with rows in it.")
-        rows = _read_parquet(path, limit) if extension == ".parquet" else _read_text(path, extension, limit)
+        if extension in STREAMED:
+            rows = _read_streamed(path, limit)
+        else:
+            rows = _read_parquet(path, limit) if extension == ".parquet" else _read_text(path, extension, limit)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.", "Check the name and the folder.") from None
     except OSError as error:
@@ -37,8 +43,29 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
     return rows
 
 
+def _read_streamed(path: Path, limit: int) -> list[Any]:
+    """Packed files, Arrow and UTF-16 by the data doctor's reader; what costs a row there is an error here."""
+    from studio.data.archives import open_parts
+    from studio.data.records import FileFacts, read_batches
+
+    rows: list[Any] = []
+    for part in open_parts(path, lambda *_: None):
+        for batch in read_batches(part, FileFacts(part.name, part.extension, part.size)):
+            fault = next((fault for fault in batch.faults if not fault.keeps_row or fault.name == "encoding"), None)
+            if fault is not None:
+                where = f" at line {fault.line:,}" if fault.line else ""
+                raise DataError(f"{part.name} cannot be read{where}: {fault.name.replace('_', ' ')}.",
+                                f'Look what is wrong with it:  python -m studio doctor "{path}"')
+            rows += batch.rows
+            if limit and len(rows) >= limit:
+                return rows[:limit]
+    return rows
+
+
 def _read_text(path: Path, extension: str, limit: int) -> list[Any]:
     data = path.read_bytes()
+    if is_utf16(data):
+        return _read_streamed(path, limit)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
