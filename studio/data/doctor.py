@@ -15,8 +15,9 @@ from typing import Any
 
 from studio.data import duplicates, formats, privacy
 from studio.data.archives import Part, open_parts
+from studio.data.batches import Batch, FileFacts
 from studio.data.formats import Refused, Shape
-from studio.data.records import BATCH_ROWS, Batch, FileFacts, read_batches
+from studio.data.records import BATCH_ROWS, read_batches
 from studio.data.report import Duplicates, Findings, Overlap, Place, Report, automatic_epochs, verdict
 from studio.data.row_checks import check_row, check_source
 from studio.data.sources import is_hub, local_path, read_rows

@@ -46,7 +46,8 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
 def _read_streamed(path: Path, limit: int) -> list[Any]:
     """Packed files, Arrow and UTF-16 by the data doctor's reader; what costs a row there is an error here."""
     from studio.data.archives import open_parts
-    from studio.data.records import FileFacts, read_batches
+    from studio.data.batches import FileFacts
+    from studio.data.records import read_batches
 
     rows: list[Any] = []
     for part in open_parts(path, lambda *_: None):

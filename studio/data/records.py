@@ -3,71 +3,29 @@
 One pass, bounded memory: at most a block of text, a batch of rows and one over-long row are held.
 """
 
-import csv
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
-from studio.data.archives import Part, unpacked_limit
+from studio.data.archives import Part
+from studio.data.batches import Batch, Fault, FileFacts, Found
+from studio.data.column_rows import read_arrow, read_parquet
+from studio.data.csv_rows import read_csv
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
-from studio.data.files import csv_delimiter, csv_header
 from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
 from studio.errors import DataError
 
 BATCH_ROWS = 2000
-COLUMN_BATCH_ROWS = 500
-# what a row of columns costs at least, so that a tiny file cannot hold rows without end
-ROW_BYTES = 64
 LONG_LINE_BYTES = 1_000_000
-# a cell that runs on over so many characters has an open quotation mark
-LONGEST_CSV_ROW = 2_000_000
-# each long rewind reads up to LONGEST_CSV_ROW again
-CSV_REWINDS, REWOUND_FREELY = 50, 20_000
 ROW_LISTS = ("data", "rows", "train", "examples")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong where a row should be, or (`keeps_row`) with the text of a row that can be used."""
-
-    name: str
-    line: int
-    detail: str = ""
-    keeps_row: bool = False
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows with their lines (from 1; 0 where the kind of file has none), and faults met on the way."""
-
-    rows: list[Any] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    def add(self, row: Any, line: int) -> None:
-        self.rows.append(row)
-        self.lines.append(line)
-
-
-@dataclass
-class FileFacts:
-    """What was found out about a file while it was read; `encoding` is empty for kinds that are not text."""
-
-    name: str
-    kind: str
-    size_bytes: int
-    encoding: str = ""
-    rows: int = 0
 
 
 def read_batches(part: Part, facts: FileFacts) -> Iterator[Batch]:
     """The rows of one file. Raises `DataError` where nothing more of it can be read."""
     if part.extension == ".parquet":
-        yield from _parquet(part)
+        yield from read_parquet(part)
     elif part.extension == ".arrow":
-        yield from _arrow(part)
+        yield from read_arrow(part)
     else:
         yield from _text(part, facts)
 
@@ -77,7 +35,7 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
     lines = TextLines(part.stream, lambda number: batch.faults.append(
         Fault("line_too_long", number, f"longer than {LONGEST_LINE_BYTES // 1_000_000} MB")))
     if part.extension in (".csv", ".tsv"):
-        found = _csv(part, lines)
+        found = read_csv(part, lines)
     elif part.extension == ".json":
         found = _json(part, lines)
     else:
@@ -104,9 +62,6 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
     if lines.foreign_lines:
         batch.faults.append(Fault("encoding", lines.first_foreign, f"{lines.foreign_lines}", keeps_row=True))
     yield batch
-
-
-Found = Iterator[tuple[Any, int, Fault | None]]
 
 
 def _json_lines(lines: TextLines) -> Found:
@@ -270,166 +225,3 @@ class _Characters:
                 break
         self._text, self._at = "".join(parts), 0
         return ahead >= size
-
-
-def _csv(part: Part, lines: TextLines) -> Found:
-    """Rows of cells. A row with an open quotation mark costs that one line: reading goes on with the next."""
-    csv.field_size_limit(sys.maxsize)
-    source = _Rewindable(lines)
-    delimiter, header = "", []
-    while True:
-        source.begin_row()
-        try:
-            if not delimiter:
-                delimiter = "\t" if part.extension == ".tsv" else csv_delimiter(source.peek())
-            # one reader a row, so that a row that ends in an error does not take the lines read ahead with it
-            cells = next(csv.reader(source, delimiter=delimiter, strict=True), None)
-        except (csv.Error, _TooLong) as error:
-            if not header:
-                raise DataError(f"{part.name} has a header that cannot be read: {error}.",
-                                "The first line must name every column.") from None
-            first, lost = source.first, source.rewind()
-            yield None, first, Fault("ragged_csv", first, f"{error}" + (f"; {lost:,} lines with it" if lost else ""))
-            continue
-        if cells is None:
-            return
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not header:
-            header = csv_header(part.name, cells)
-        elif len(cells) != len(header):
-            yield None, source.first, Fault("ragged_csv", source.first,
-                                            f"{len(cells):,} cells, and the header has {len(header):,}")
-        elif any("\0" in cell for cell in cells):
-            yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
-        else:
-            yield dict(zip(header, cells, strict=True)), source.first, None
-
-
-class _TooLong(Exception):
-    pass
-
-
-class _Rewindable:
-    """Lines as text for the CSV reader, which can be given back if they turn out not to be one row."""
-
-    def __init__(self, lines: TextLines):
-        self._lines, self._as_text = iter(lines), lines.as_text
-        self._ahead: list[str] = []
-        self._taken: list[str] = []
-        self._taken_characters = 0
-        self._rewinds = 0
-        self._number = 0
-        self.first = 1
-
-    def __iter__(self) -> "_Rewindable":
-        return self
-
-    def __next__(self) -> str:
-        if self._taken_characters > LONGEST_CSV_ROW:
-            raise _TooLong("the row does not end; a quotation mark is open")
-        line = self._ahead.pop() if self._ahead else self._as_text(next(self._lines)) + "\n"
-        self._number += 1
-        self._taken.append(line)
-        self._taken_characters += len(line)
-        return line
-
-    def peek(self) -> str:
-        if not self._ahead:
-            self._ahead.append(self._as_text(next(self._lines, b"")) + "\n")
-        return self._ahead[-1]
-
-    def begin_row(self) -> None:
-        self._taken, self._taken_characters = [], 0
-        self.first = self._number + 1
-
-    def rewind(self) -> int:
-        """Give back all lines of this row but its first; returns how many were not given back, to stay in bounds."""
-        if self._rewinds == CSV_REWINDS:
-            return len(self._taken) - 1
-        self._rewinds += self._taken_characters > REWOUND_FREELY
-        self._ahead.extend(reversed(self._taken[1:]))
-        self._number -= len(self._taken) - 1
-        return 0
-
-
-# what pyarrow lets through from a file whose bytes lie: names that are no text, sizes that no memory holds
-PYARROW_ERRORS = (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
-
-
-def _parquet(part: Part) -> Iterator[Batch]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(part.stream) as file:
-            groups = range(file.metadata.num_row_groups)
-            room = _Room(part)
-            room.take(sum(file.metadata.row_group(number).total_byte_size for number in groups))
-            room = _Room(part)
-            for batch in file.iter_batches(batch_size=COLUMN_BATCH_ROWS):
-                room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
-                yield _columns(batch)
-    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
-        raise DataError(f"{part.name} is not a readable Parquet file: {_reason(error)}.", "Write it again.") from None
-
-
-def _arrow(part: Part) -> Iterator[Batch]:
-    """Arrow IPC, as a file or (what `datasets` writes) a stream."""
-    import pyarrow
-
-    try:
-        head = part.stream.read(6)
-        part.stream.seek(0)
-        room = _Room(part)
-        if head == b"ARROW1":
-            with pyarrow.ipc.open_file(part.stream) as file:
-                for number in range(file.num_record_batches):
-                    yield from _slices(file.get_batch(number), room)
-        else:
-            with pyarrow.ipc.open_stream(part.stream) as stream:
-                for batch in stream:
-                    yield from _slices(batch, room)
-    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
-        raise DataError(f"{part.name} is not a readable Arrow file: {_reason(error)}.", "Write it again.") from None
-
-
-class _Room:
-    """How much the columns of a file may still unpack to: runs of equal values pack far tighter than text."""
-
-    def __init__(self, part: Part):
-        self._name, self._left = part.name, unpacked_limit(part.size)
-
-    def take(self, size_bytes: int) -> None:
-        """Raises `DataError` when there is no room left."""
-        self._left -= size_bytes
-        if self._left < 0:
-            raise DataError(f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
-                            "Write its rows as JSON Lines.")
-
-
-def _slices(batch: Any, room: _Room) -> Iterator[Batch]:
-    room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
-    # offsets in a hostile file may point outside its buffers
-    batch.validate(full=True)
-    for start in range(0, batch.num_rows, COLUMN_BATCH_ROWS):
-        yield _columns(batch.slice(start, COLUMN_BATCH_ROWS))
-
-
-def _columns(table: Any) -> Batch:
-    """Rows of an Arrow batch; values that Python cannot hold (dates after the year 9999) cost their row."""
-    try:
-        return Batch(rows := table.to_pylist(), [0] * len(rows), [])
-    except (ValueError, OverflowError, TypeError):
-        batch = Batch()
-        for number in range(table.num_rows):
-            try:
-                batch.add(table.slice(number, 1).to_pylist()[0], 0)
-            except (ValueError, OverflowError, TypeError) as error:
-                batch.faults.append(Fault("unreadable_value", 0, _reason(error)))
-        return batch
-
-
-def _reason(error: Exception) -> str:
-    first = (str(error).splitlines() or [""])[0][:200]
-    return "".join(c for c in first if c.isprintable()).strip(" .:") or type(error).__name__

@@ -45,7 +45,8 @@ class _Counter:
 
     def __init__(self, tokenizer: Any, preset: Preset, step: int):
         self._tokenizer, self._preset, self._step = tokenizer, preset, step
-        own = [token for token in tokenizer.all_special_tokens if len(token) > 2 and not TEMPLATE_TOKENS.search(token)]
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        own = [token for token in special if len(token) > 2 and not TEMPLATE_TOKENS.search(token)]
         self._own_tokens = re.compile("|".join(map(re.escape, own)) or r"(?!)")
         self._chunk: list[tuple[dict[str, Any], Place]] = []
         self._lengths, self._trained = array("L"), array("L")

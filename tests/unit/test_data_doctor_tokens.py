@@ -75,6 +75,17 @@ def test_the_stated_error_covers_the_whole_set(tmp_path, settings, tokenizer_dir
     assert abs(sampled.mean - exact.mean) <= 2 * sampled.mean_error
 
 
+def test_special_tokens_of_the_model_itself_are_found_in_texts(tmp_path, settings):
+    tokenizer = make_tiny_tokenizer(tmp_path / "own")
+    tokenizer.add_special_tokens({"cls_token": "[FIRST]"})
+    tokenizer.save_pretrained(tmp_path / "own")
+    (tmp_path / "own" / "config.json").write_text('{"model_type": "llama"}')
+    rows = [chat("the city", "of what"), chat("a [FIRST] city", "what")]
+    path, preset = preset_for(tmp_path, tmp_path / "own", rows)
+    found = {finding.name: finding.places[0].line for finding in count_tokens([str(path)], preset, settings, 2).findings}
+    assert found == {"own_special_token": 2}
+
+
 def test_an_unknown_model_is_its_own_error(tmp_path, settings):
     path, preset = preset_for(tmp_path, tmp_path / "gone")
     with pytest.raises(ModelError):
