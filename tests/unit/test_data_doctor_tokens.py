@@ -82,8 +82,8 @@ def test_special_tokens_of_the_model_itself_are_found_in_texts(tmp_path, setting
     (tmp_path / "own" / "config.json").write_text('{"model_type": "llama"}')
     rows = [chat("the city", "of what"), chat("a [FIRST] city", "what")]
     path, preset = preset_for(tmp_path, tmp_path / "own", rows)
-    found = {finding.name: finding.places[0].line for finding in count_tokens([str(path)], preset, settings, 2).findings}
-    assert found == {"own_special_token": 2}
+    findings = count_tokens([str(path)], preset, settings, 2).findings
+    assert [(finding.name, finding.places[0].line) for finding in findings] == [("own_special_token", 2)]
 
 
 def test_an_unknown_model_is_its_own_error(tmp_path, settings):
