@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from studio import start, terminal, words
 from studio.errors import PresetError, StudioError
 from studio.preset import files
+from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
 from studio.publishing.request import PublishRequest
 from studio.runs import launcher
@@ -23,6 +22,7 @@ from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 
 EXIT_MISTAKE = 2
+PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,7 +90,7 @@ def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
 
 def _resume(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
-    launcher.resume(store, view.run_id, start.child_environment())
+    start.resume(store, view.run_id)
     return _followed_or_detached(store, view, arguments)
 
 
@@ -170,20 +170,16 @@ def _preset(settings: Settings, arguments: argparse.Namespace) -> tuple[Preset, 
         path = next((p for p in files.list_presets(settings) if p.stem == arguments.preset), path)
     origin = files.load(path)
     preset = files.override(origin, dict(_assignment(text) for text in arguments.set))
-    local = Path(preset.data.dataset_name)
-    if local.exists():  # the run must find it from any folder
-        preset = files.override(preset, {"data.dataset_name": str(local.resolve())})
-    return preset, origin
+    named = {name: Path(value) for name, value in flatten(preset).items() if name in PATHS and value}
+    # the run must find them from any folder
+    return files.override(preset, {name: str(path.resolve()) for name, path in named.items() if path.exists()}), origin
 
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign:
         raise PresetError(f'"{text}" is no assignment.', "Write --set training.learning_rate=1e-4.")
-    try:
-        return name.strip(), yaml.safe_load(value) if value else ""
-    except yaml.YAMLError:
-        return name.strip(), value
+    return name.strip(), value  # the schema reads numbers, switches and lists from text
 
 
 def _followed_or_detached(store: RunStore, view: RunView, arguments: argparse.Namespace) -> int:

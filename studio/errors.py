@@ -38,6 +38,10 @@ class ModelError(StudioError):
     """The base model is unknown, gated, unreachable, or lacks what the run needs (a chat template, safe weights)."""
 
 
+class UnknownShapeError(ModelError):
+    """The model's memory and time cannot be worked out from its config; it may run all the same."""
+
+
 class CheckError(StudioError):
     """The preflight found something that would make the run fail on this machine."""
 

@@ -72,6 +72,10 @@ class Settings:
             raise SettingsError(f"The data folder {data_dir} cannot be used: {error.strerror}.",
                                 "Set STUDIO_DATA_DIR to a folder you may write to.") from None
         owners = environ.get("STUDIO_OWNER", environ.get("SPACE_AUTHOR_NAME", "") if on_space else "")
+        password = environ.get("STUDIO_PASSWORD", "")
+        if owners and not on_space and not password:
+            raise SettingsError("STUDIO_OWNER names owners, but nothing here can tell who somebody is.",
+                                "Set STUDIO_PASSWORD too, or remove STUDIO_OWNER.")
         return cls(
             data_dir=data_dir,
             host=environ.get("STUDIO_HOST", "0.0.0.0" if on_space else "127.0.0.1"),
@@ -79,7 +83,7 @@ class Settings:
             on_space=on_space,
             owners=tuple(name.strip() for name in owners.split(",") if name.strip()),
             public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
-            password=environ.get("STUDIO_PASSWORD", ""),
+            password=password,
             data_is_lasting=lasting,
             worker_module=environ.get("STUDIO_WORKER_MODULE", "studio.worker"),
             price_per_hour=_number(environ, "STUDIO_PRICE_PER_HOUR"),

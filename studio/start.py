@@ -9,7 +9,8 @@ from studio.data.preview_client import preview
 from studio.errors import CheckError, StudioError
 from studio.preset.schema import Preset
 from studio.publishing.hub import check_push, resolve_token
-from studio.publishing.request import PublishRequest, write_request
+from studio.publishing.release import model_files
+from studio.publishing.request import PublishRequest, read_request, write_request
 from studio.runs import launcher
 from studio.runs.base_model import shape_of
 from studio.runs.checks import Finding, check_device, check_disk, check_memory, check_settings
@@ -85,15 +86,30 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
     return launcher.start(store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
 
 
+def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
+    """Continue a run; one that will push is checked for token and repository first. Returns the phases to come.
+
+    Raises `RunError` (live, nothing left to do) or `HubError`.
+    """
+    view = store.get(run_id)
+    token = token or resolve_token()
+    if "publish" in launcher.remaining_phases(view):
+        request = read_request(view.run_dir, view.preset)
+        check_push(request.repo_id, token, private=request.private)
+    return launcher.resume(store, run_id, child_environment(token))
+
+
 def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | None = None) -> None:
     """Check token and repository, then push a finished run in a process of its own.
 
     Raises `HubError` (token, rights, name) or `RunError` (live, nothing trained).
     """
     token = token or resolve_token()
+    model_files(store.run_dir(run_id), request.what)
     checked = check_push(request.repo_id, token, private=request.private)
-    write_request(store.run_dir(run_id), PublishRequest(checked.repo_id, request.private, request.what))
-    launcher.run_phases(store, run_id, ["publish"], child_environment(token))
+    complete = PublishRequest(checked.repo_id, request.private, request.what)
+    launcher.run_phases(store, run_id, ["publish"], child_environment(token),
+                        prepare=lambda run_dir: write_request(run_dir, complete))
 
 
 def child_environment(token: str | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 The preset's description is its script, words like `step_s=0.05`:
   step_s=0.02     seconds a training step takes         lines=20        log lines a step writes
   fail=merge      this phase writes an error event      crash=train     this phase dies with a traceback
+  fail_on_stop=1  training dies while it saves for a stop
   stubborn=1      training ignores a polite stop        heldout=0       no held-out rows
 Training has `training.max_steps` steps (20 where it is -1).
 """
@@ -49,6 +50,8 @@ def train(run_dir, preset, script, journal):
         if step % 5 == 0:
             journal.eval(step, {"eval_loss": loss + 0.2})
         stopped = (run_dir / "stop_request").exists() and script.get("stubborn") != "1"
+        if stopped and script.get("fail_on_stop"):
+            raise OSError("No space left on device")
         if stopped or step % 10 == 0:
             (run_dir / "checkpoints" / f"checkpoint-{step}").mkdir(parents=True, exist_ok=True)
             journal.checkpoint(step, f"checkpoints/checkpoint-{step}")

@@ -64,5 +64,7 @@ def _write_journal(run_dir: Path) -> None:
     journal.eval(50, {"eval_loss": 0.41})
     journal.progress("train", 50, 50, "steps")
     journal.done("train", {"stopped": False, "steps": 50, "train_seconds": 92.4, "seconds": 101.0})
+    for phase in ("evaluate", "merge"):
+        journal.done(phase, {})
     journal.stage(RunStage.COMPLETED)
     journal.close()

@@ -147,7 +147,9 @@ def ask_worker(
         raise DataError("The look at the data was ended by the system, as when memory runs out.",
                         "Set data.max_rows to read fewer rows.", "data.max_rows")
     if process.returncode not in (0, 3):
-        raise RuntimeError(f"the {part} process failed with exit code {process.returncode}:\n{process.stderr[-4000:]}")
+        said = [line.strip() for line in process.stderr.splitlines() if line.strip()] or ["no message"]
+        raise DataError(f"The data could not be looked at: {said[-1][:300]}.",
+                        "Try another file; if this one is sound, report it with these words.", "data.dataset_name")
     answer = json.loads(process.stdout)
     if "error" in answer:
         error = answer["error"]

@@ -22,7 +22,7 @@ def parameter(default: Any, title: str, help: str, level: str = EXPERT, **bounds
 def _split_words(value: Any) -> Any:
     """Let a list be written as "a, b" too, as a text box and `--set` give it."""
     if isinstance(value, str):
-        return [word for word in value.replace(",", " ").split() if word]
+        return value.strip("[] ").replace(",", " ").split()
     return value
 
 

@@ -32,7 +32,7 @@ def shape_of(section: ModelSection, settings: Settings, token: str | None) -> Mo
     Raises `ModelError`: unknown, gated, no config, not a dense decoder, or the Hub cannot be reached.
     """
     name = section.model_name_or_path
-    if name.endswith(".gguf"):
+    if name.lower().endswith(".gguf"):
         return ModelShape.from_config(_gguf_config(Path(name).expanduser()))
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.errors import CheckError, StudioError
+from studio.errors import CheckError, StudioError, UnknownShapeError
 from studio.preset.schema import Preset
 from studio.runs.device import Device
 from studio.runs.estimates import GIB, MemoryEstimate, Verdict, disk_bytes
@@ -32,7 +32,8 @@ class Finding:
     @classmethod
     def of(cls, error: StudioError) -> "Finding":
         """The finding that a failed check amounts to."""
-        return cls("error", error.message, error.hint, error.field)
+        level = "warning" if isinstance(error, UnknownShapeError) else "error"
+        return cls(level, error.message, error.hint, error.field)
 
 
 def check_device(preset: Preset, device: Device) -> list[Finding]:

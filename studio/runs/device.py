@@ -56,6 +56,8 @@ def _first_gpu(cores: int) -> Device | None:
     if result.returncode != 0:
         return None
     name, total, used, capability = (part.strip() for part in result.stdout.splitlines()[0].split(","))
+    if not (total.isdecimal() and used.isdecimal()):
+        return Device("cuda", name, _memory_limit_bytes(), psutil.virtual_memory().used, cores, float(capability))
     mebibyte = 1024**2
     return Device("cuda", name, int(total) * mebibyte, int(used) * mebibyte, cores, float(capability))
 
@@ -110,12 +112,14 @@ class DeviceSlot:
 
     def take(self, run_id: str) -> bool:
         """Take the slot if it is free and no run waits longer; returns whether it is held now."""
-        if self._someone_waits_longer(run_id):
-            return False
         file = open(self._path, "w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.close()
+            return False
+        # asked only once the slot is free: it reads the journals of all runs
+        if self._someone_waits_longer(run_id):
             file.close()
             return False
         self._file = file

@@ -4,6 +4,7 @@ At any time one process writes: the supervisor, or the worker it is waiting for.
 types they do not know, so a newer studio's folder can be read by an older one.
 """
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -172,11 +173,13 @@ class RunState:
                        warnings=list(self.warnings))
 
     def apply(self, event: Event) -> None:
-        """Take one event into the state; unknown types only move `updated_at`."""
+        """Take one event into the state; what an older studio does not know only moves `updated_at`."""
         self.updated_at = event.time
         handler = getattr(self, f"_on_{event.type}", None)
         if handler:
-            handler(event)
+            # a stage or a field of a newer studio
+            with contextlib.suppress(KeyError, ValueError, TypeError):
+                handler(event)
 
     def _on_stage(self, event: Event) -> None:
         self.stage = RunStage(event.values["stage"])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
@@ -43,7 +44,10 @@ def stop(store: RunStore, run_id: str) -> None:
     if not request.exists():
         request.write_text("stop\n")
         return
-    request.write_text("kill\n")
+    # in one step: the supervisor must never read an empty request
+    harder = view.run_dir / ".stop_request"
+    harder.write_text("kill\n")
+    os.replace(harder, request)
     marks = read_marks(view.run_dir)
     orphaned = "supervisor" in marks and not marks["supervisor"].is_alive()
     if orphaned and "worker" in marks and marks["worker"].is_alive():
@@ -63,8 +67,12 @@ def resume(store: RunStore, run_id: str, environment: dict[str, str] | None = No
     return phases
 
 
-def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run some phases of a finished run again (evaluate, merge, publish). Raises `RunError` if it is live."""
+def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None = None,
+               prepare: Callable[[Path], None] = lambda run_dir: None) -> None:
+    """Run some phases of a finished run again (evaluate, merge, publish). Raises `RunError` if it is live.
+
+    `prepare` gets the run's folder once nothing speaks against the start, and before anything starts.
+    """
     with _starting:  # two clicks at once start one supervisor
         view = store.get(run_id)
         if view.is_live:
@@ -73,6 +81,7 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
         if "train" not in phases and not (view.has_adapter or view.has_merged):
             raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
         (view.run_dir / "stop_request").unlink(missing_ok=True)
+        prepare(view.run_dir)
         _spawn(store, run_id, phases, environment)
 
 
@@ -93,7 +102,7 @@ def remaining_phases(view: RunView) -> list[str]:
     planned = planned_phases(view.preset)
     for position, phase in enumerate(planned):
         done = phases[phase].result if phase in phases else None
-        if done is None or (phase == "train" and view.state.stage is RunStage.STOPPED and done.get("stopped")):
+        if done is None or (phase == "train" and done.get("stopped")):
             return planned[position:]
     return []
 

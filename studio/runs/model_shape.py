@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from studio.errors import ModelError
+from studio.errors import UnknownShapeError
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class ModelShape:
     def from_config(cls, config: dict[str, Any]) -> "ModelShape":
         """Read transformers' config.json (its text part for a multimodal model).
 
-        Raises `ModelError` where it is not a dense decoder of the usual kind.
+        Raises `UnknownShapeError` where it is not a dense decoder of the usual kind.
         """
         text = config.get("text_config", config)
         try:
             heads, hidden = text["num_attention_heads"], text["hidden_size"]
             return cls(
-                hidden_size=hidden, intermediate_size=text["intermediate_size"],
+                hidden_size=hidden, intermediate_size=int(text["intermediate_size"]),
                 num_hidden_layers=text["num_hidden_layers"], vocab_size=text["vocab_size"], num_attention_heads=heads,
                 num_key_value_heads=text.get("num_key_value_heads") or heads,
                 head_dim=text.get("head_dim") or hidden // heads,
@@ -66,7 +66,7 @@ class ModelShape:
                 max_position_embeddings=text.get("max_position_embeddings", 0))
         except (KeyError, TypeError):
             kind = config.get("model_type", "unknown")
-            raise ModelError(f'The size of a "{kind}" model cannot be worked out from its config.json.',
+            raise UnknownShapeError(f'The size of a "{kind}" model cannot be worked out from its config.json.',
                              "The run can still start; watch its memory.", "model.model_name_or_path") from None
 
 

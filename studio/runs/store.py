@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import __version__
-from studio.errors import RunError
+from studio.errors import PresetError, RunError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import TERMINAL_STAGES, RunStage, RunState, read_events
@@ -152,7 +152,11 @@ class RunStore:
             info = _read_json(run_dir / "run.json")
             if info is None:
                 raise RunError(f"The run {run_id} cannot be read: run.json is missing or broken.", "Delete its folder.")
-            self._fixed[run_id] = (info, files.load(run_dir / "preset.yaml"))
+            try:
+                self._fixed[run_id] = (info, files.load(run_dir / "preset.yaml"))
+            except PresetError as error:
+                raise RunError(f"The preset of {run_id} cannot be read: {error.message}",
+                               "Mend preset.yaml in its folder, or delete the folder.") from None
         info, preset = self._fixed[run_id]
         return RunView(run_id, info["name"], run_dir, info, preset, self._state(run_id, run_dir))
 

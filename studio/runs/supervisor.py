@@ -5,6 +5,7 @@ page and the server; it holds no run state, only the journal does. It never impo
 """
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -83,19 +84,19 @@ class Supervisor:
         worker = subprocess.Popen([sys.executable, "-m", *module, str(self.run_dir)], start_new_session=True,
                                   stdin=subprocess.DEVNULL, pass_fds=slot.descriptors)
         write_marks(self.run_dir, supervisor=self.mark, worker=ProcessMark.of(worker.pid))
+        ended_here = False
         while worker.poll() is None:
             asked = self._asked()
             if asked == "kill" or (asked and phase != "train"):
                 terminate_group(worker.pid, KILL_GRACE_S)
+                ended_here = True
             self._beat()
             time.sleep(POLL_S)
         write_marks(self.run_dir, supervisor=self.mark)
-        if self._asked():
-            return RunStage.STOPPED
-        if worker.returncode != 0:
+        if worker.returncode != 0 and not ended_here:
             self._explain(phase, worker.returncode)
             return RunStage.FAILED
-        return RunStage.COMPLETED
+        return RunStage.STOPPED if self._asked() else RunStage.COMPLETED
 
     def _explain(self, phase: str, returncode: int) -> None:
         """Write the cause of a failure, unless the worker has done so itself."""
@@ -126,7 +127,8 @@ class Supervisor:
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat > BEAT_S:
             self._last_beat = time.monotonic()
-            beat(self.run_dir / "heartbeat")
+            with contextlib.suppress(OSError):  # a full disk must not end the run's watch
+                beat(self.run_dir / "heartbeat")
 
 
 def _cause(returncode: int, log: Path) -> tuple[str, str]:

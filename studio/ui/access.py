@@ -12,9 +12,12 @@ from studio.settings import Settings
 def is_owner(settings: Settings, profile: gr.OAuthProfile | None) -> bool:
     """Whether this person may start, stop, delete and publish.
 
-    Without owners everyone may. Off a Space a password, where set, has been asked before the page.
+    Without owners everyone may, except on a Space, where strangers come by. Off a Space a password, where set, has been
+    asked before the page.
     """
-    if not settings.owners or (settings.password and not settings.on_space):
+    if not settings.owners:
+        return not settings.on_space
+    if settings.password and not settings.on_space:
         return True
     return profile is not None and profile.username in settings.owners
 
@@ -45,10 +48,11 @@ def sign_in_offered(settings: Settings) -> bool:
 
 
 def hub_token(settings: Settings, token: gr.OAuthToken | None, pasted: str = "") -> str | None:
-    """The token to use on the Hub for this person: pasted, else signed in (on a Space), else of the machine.
+    """The token to use on the Hub for this person: pasted, else of the machine, else signed in (on a Space).
 
-    On a Space the machine's own token (the secret HF_TOKEN) serves the owner only; callers check that before.
+    The machine's own (the secret HF_TOKEN of a Space) comes before the sign-in, which ends after two days and would
+    leave a long run without. It serves the owner only; callers check that before.
     """
     if pasted.strip():
         return pasted.strip()
-    return token.token if token is not None else get_token()
+    return get_token() or (token.token if token is not None else None)

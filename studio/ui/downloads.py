@@ -3,6 +3,8 @@
 Gradio's login does not cover routes of our own, so each request is checked here.
 """
 
+import time
+
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
@@ -45,7 +47,12 @@ def _may_look(settings: Settings, gradio_app: FastAPI, request: Request) -> bool
     if settings.password:
         cookies = (f"access-token-{gradio_app.cookie_id}", f"access-token-unsecure-{gradio_app.cookie_id}")
         return any(gradio_app.tokens.get(request.cookies.get(name)) for name in cookies)
-    if not settings.owners or settings.public_view:
+    if settings.public_view or not (settings.owners or settings.on_space):
         return True
     info = request.scope.get("session", {}).get("oauth_info")
-    return info is not None and info["userinfo"]["preferred_username"] in settings.owners
+    if info is None:
+        return False
+    expires_at = info.get("expires_at")  # Gradio leaves it out where the provider names none
+    if expires_at is not None and expires_at < time.time():
+        return False
+    return info["userinfo"]["preferred_username"] in settings.owners

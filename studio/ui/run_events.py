@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio import start
 from studio.errors import RunError
 from studio.runs import launcher
 from studio.runs.events import RunStage
@@ -60,27 +61,27 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
                  redraw: dict[str, Any]) -> None:
     """Buttons that change a run. Each asks who presses it, acts, and has the page drawn by `redraw`."""
 
-    def handler(act: Callable[[str, dict[str, str]], None]) -> Callable:
+    def handler(act: Callable[[str, str | None], Any]) -> Callable:
         @shown
         def acted(run: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> gr.Timer:
             require_owner(settings, profile)
-            hub = hub_token(settings, token)
-            act(run, {"HF_TOKEN": hub} if hub else {})
+            act(run, hub_token(settings, token))
             return gr.Timer(active=True)
 
         return acted
 
-    def stop(run: str, environment: dict[str, str]) -> None:
+    def stop(run: str, hub: str | None) -> None:
         # a second stop ends the run at once: that is the other button's
         if store.get(run).state.stage is not RunStage.STOPPING:
             launcher.stop(store, run)
 
-    acts: dict[str, Callable[[str, dict[str, str]], None]] = {
-        "stop": stop,
-        "stop_now": lambda run, environment: launcher.stop(store, run),
-        "resume": lambda run, environment: launcher.resume(store, run, environment),
-        "evaluate": lambda run, environment: launcher.run_phases(store, run, ["evaluate"], environment),
-        "merge": lambda run, environment: launcher.run_phases(store, run, ["merge"], environment),
+    def again(phase: str) -> Callable[[str, str | None], None]:
+        return lambda run, hub: launcher.run_phases(store, run, [phase], start.child_environment(hub))
+
+    acts: dict[str, Callable[[str, str | None], Any]] = {
+        "stop": stop, "stop_now": lambda run, hub: launcher.stop(store, run),
+        "resume": lambda run, hub: start.resume(store, run, hub),
+        "evaluate": again("evaluate"), "merge": again("merge"),
     }
     for action, act in acts.items():
         page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)

@@ -109,11 +109,11 @@ def next_step(view: RunView) -> NextStep:
         key = "queued" if stage is RunStage.QUEUED else "live"
         return NextStep(text(f"runs.next.{key}"), "", ("stop", "clone"))
     later = (*_model_actions(view), "clone", "delete")
-    if stage is RunStage.COMPLETED:
+    left = remaining_phases(view)
+    if stage is RunStage.COMPLETED and not left:
         talkative = "talk" in later
         return NextStep(text("runs.next.completed" if talkative else "runs.next.completed_empty"),
                         "talk" if talkative else "clone", later)
-    left = remaining_phases(view)
     if not left:
         return NextStep(text("runs.next.nothing_left"), "talk" if "talk" in later else "", later)
     sentence = text(f"runs.next.{stage.value.lower()}_{'train' if left[0] == 'train' else 'later'}")

@@ -63,12 +63,13 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     taken = [walkthrough, what.gallery, what.chosen, *sheet]
 
     def restore(stored_draft: Any, stored_step: Any, profile: gr.OAuthProfile | None) -> list[Any]:
-        cards = list_cards(settings)
+        allowed = may_look(settings, profile)
+        cards = list_cards(settings) if allowed else []
         draft = Draft.read(stored_draft)
         if draft is None and cards:
             draft = Draft(files.dumps(cards[0].preset, comments=False), cards[0].id)
         draft = draft or Draft(files.dumps(Preset(), comments=False))
-        runs = store.list() if may_look(settings, profile) else []
+        runs = store.list() if allowed else []
         choices = [(f"{view.name} ({view.run_id[:8]})", view.run_id) for view in runs]
         at = stored_step if stored_step in range(1, LAST_STEP + 1) else 1
         preset = files.loads(draft.yaml)
@@ -77,7 +78,8 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
                 note, *_filled(preset, draft.origin)]
 
     @shown
-    def choose(event: gr.EventData) -> list[Any]:
+    def choose(event: gr.EventData, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
         card = find_card(settings, event.card)
         return ["", *_filled(card.preset, card.id)]
 

@@ -76,6 +76,44 @@ def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store):
     assert [step for step, _ in view.state.logs] == list(range(1, 41))
 
 
+def test_a_stopped_training_can_still_be_resumed_after_a_merge(store):
+    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=30))
+    wait(store, run_id, lambda view: view.state.step >= 3)
+    launcher.stop(store, run_id)
+    wait(store, run_id)
+    launcher.run_phases(store, run_id, ["merge"])
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.COMPLETED and view.has_merged
+    assert launcher.resume(store, run_id) == ["train", "evaluate", "merge"]
+    assert wait(store, run_id).state.step == 30
+
+
+def test_a_training_that_fails_while_it_stops_is_failed(store):
+    run_id = launcher.start(store, preset("step_s=0.2 fail_on_stop=1", training__max_steps=500))
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    launcher.stop(store, run_id)
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.FAILED and "No space left" in view.state.error
+
+
+def test_a_refused_start_prepares_nothing(store):
+    run_id = launcher.start(store, preset("step_s=0.2", training__max_steps=500))
+    wait(store, run_id, lambda view: view.state.step >= 1)
+    with pytest.raises(RunError, match="still working"):
+        launcher.run_phases(store, run_id, ["publish"], prepare=lambda run_dir: (run_dir / "publish.json").touch())
+    assert not (store.run_dir(run_id) / "publish.json").exists()
+
+
+def test_an_unreadable_run_does_not_hide_the_others(store):
+    broken, whole = store.create(preset()), store.create(preset())
+    (store.run_dir(broken) / "preset.yaml").write_text("lora: {rank: 8}")
+    journal = store.run_dir(whole) / "events.jsonl"
+    journal.write_text('{"seq": 1, "time": "2026-01-01T00:00:00+00:00", "type": "stage", "stage": "PAUSED"}\n')
+    assert [view.run_id for view in store.list()] == [whole]
+    with pytest.raises(RunError, match=r"cannot be read.*lora\.rank"):
+        store.get(broken)
+
+
 def test_a_second_stop_ends_a_stubborn_worker(store):
     run_id = launcher.start(store, preset("step_s=0.2 stubborn=1", training__max_steps=500))
     wait(store, run_id, lambda view: view.state.step >= 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.doctor_fuzz import LINES, check_any_bytes, check_good_rows_survive, damaged_files, names, rubbish
 
-MANY = settings(max_examples=int(os.environ.get("STUDIO_FUZZ_CASES", "10000")), deadline=None, database=None,
+MANY = settings(max_examples=int(os.environ.get("STUDIO_FUZZ_CASES", "10000")), deadline=None, derandomize=True,
                 suppress_health_check=list(HealthCheck))
 
 

@@ -31,3 +31,10 @@ def test_a_data_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be used"):
         Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "file" / "below")})
+
+
+def test_owners_off_a_space_need_a_password(tmp_path):
+    environment = {"STUDIO_DATA_DIR": str(tmp_path), "STUDIO_OWNER": "ana"}
+    with pytest.raises(SettingsError, match="STUDIO_OWNER"):
+        Settings.from_environment(environment)
+    assert Settings.from_environment(environment | {"STUDIO_PASSWORD": "x"}).owners == ("ana",)

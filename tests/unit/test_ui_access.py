@@ -7,6 +7,7 @@ import pytest
 
 from studio.errors import AccessError
 from studio.settings import Settings
+from studio.ui import access
 from studio.ui.access import hub_token, is_owner, may_look, require_owner, require_viewer
 
 
@@ -20,6 +21,7 @@ def settings(**fields):
 
 @pytest.mark.parametrize(("fields", "profile", "acts", "looks"), [
     ({}, None, True, True),
+    ({"on_space": True}, person("bob"), False, False),
     ({"owners": ("ann",)}, None, False, False),
     ({"owners": ("ann",)}, person("ann"), True, True),
     ({"owners": ("ann",)}, person("bob"), False, False),
@@ -38,9 +40,11 @@ def test_owners_act_and_guests_look_where_allowed(fields, profile, acts, looks):
                 rule(settings(**fields), profile)
 
 
-def test_a_pasted_token_comes_before_the_signed_in_one(monkeypatch):
+def test_a_pasted_token_comes_first_and_a_sign_in_that_ends_comes_last(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_machine")
     signed_in = gr.OAuthToken(token="hf_person", scope="", expires_at=0)
     assert hub_token(settings(), signed_in, " hf_pasted ") == "hf_pasted"
+    assert hub_token(settings(), signed_in) == "hf_machine"
+    monkeypatch.setattr(access, "get_token", lambda: None)
     assert hub_token(settings(), signed_in) == "hf_person"
-    assert hub_token(settings(), None) == "hf_machine"
+    assert hub_token(settings(), None) is None
