@@ -14,6 +14,7 @@ from studio.runs.events import RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 
+ROUNDING = 0.5
 PROMPT = [{"role": "system", "content": "Turn the ingredient line into JSON with quantity, unit, name, preparation."},
           {"role": "user", "content": "2 cups plain flour, sifted"}]
 
@@ -60,22 +61,38 @@ def test_real_model_learns_from_the_first_steps(finished):
 
 
 def test_merged_model_answers_as_base_with_adapter_in_plain_transformers(finished):
+    """Greedy, in float32: each token the merged model takes is the adapter's choice too.
+
+    Merged weights are rounded to bfloat16 once, which moves log-probabilities by some tenths here; so a token that the
+    adapter puts less than ROUNDING behind its own choice counts as a tie.
+    """
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    merged_dir, base_dir = finished.run_dir / "merged", next((finished.run_dir.parents[1] / "cache" / "gguf").iterdir())
+    def load(folder):
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+    merged_dir = finished.run_dir / "merged"
+    cache = finished.run_dir.parents[1] / "cache" / "gguf"
+    base_dir = next(folder for folder in cache.iterdir() if not folder.name.endswith("-tokenizer"))
     tokenizer = AutoTokenizer.from_pretrained(merged_dir)
     ids = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    merged, base = load(merged_dir), load(base_dir)
+    answer = merged.generate(**ids, max_new_tokens=24, do_sample=False)
+    taken = answer[0, ids["input_ids"].shape[1]:]
 
-    def answer(model) -> str:
-        output = model.generate(**ids, max_new_tokens=24, do_sample=False)
-        return tokenizer.decode(output[0, ids["input_ids"].shape[1]:])
+    def scores(model) -> torch.Tensor:
+        with torch.no_grad():
+            return model(answer).logits[0, -len(taken) - 1:-1].log_softmax(dim=-1)
 
-    merged = answer(AutoModelForCausalLM.from_pretrained(merged_dir, dtype=torch.bfloat16))
-    base = AutoModelForCausalLM.from_pretrained(base_dir, dtype=torch.bfloat16)
-    untouched = answer(base)
-    assert merged == answer(PeftModel.from_pretrained(base, finished.run_dir / "adapter")) != untouched
+    def behind(of_model: torch.Tensor) -> float:
+        return (of_model.max(dim=-1).values - of_model.gather(1, taken[:, None])[:, 0]).max().item()
+
+    untouched = scores(base)
+    tuned, joined = scores(PeftModel.from_pretrained(base, finished.run_dir / "adapter")), scores(merged)
+    assert behind(tuned) < ROUNDING < 2 < behind(untouched)
+    assert (tuned - joined).abs().mean() < 0.1 * (untouched - joined).abs().mean()
 
 
 def test_numbers_keep_the_tokens_of_the_original_model(finished):
