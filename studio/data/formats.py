@@ -268,7 +268,7 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "[{" and value[:1]:
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # not JSON, or nested too deeply to be a chat
             return value
     return value
 

@@ -1,5 +1,6 @@
 """Supervised fine-tuning from top to bottom: rows, model, trainer, train, save."""
 
+import shutil
 from pathlib import Path
 
 # isort: off
@@ -102,6 +103,7 @@ def train(phase: Phase) -> dict:
         _save_whole(trainer.model, tokenizer, preset, run_dir / "merged")
     else:
         models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
+        _forget_what_came_of_earlier_weights(run_dir)
     return {
         "stopped": journal_callback.stopped, "steps": state.global_step,
         "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 3),
@@ -156,6 +158,13 @@ def _tokens_to_see(rows: Dataset, preset: Preset) -> int:
         rows_seen = training.max_steps * training.per_device_train_batch_size * training.gradient_accumulation_steps
         total = min(total, tokens / len(rows) * rows_seen)
     return round(total)
+
+
+def _forget_what_came_of_earlier_weights(run_dir: Path) -> None:
+    """After a resume, merged model and report of the weights before must not pass for those of the new ones."""
+    shutil.rmtree(run_dir / "merged", ignore_errors=True)
+    for name in ("report.json", "predictions.jsonl"):
+        (run_dir / name).unlink(missing_ok=True)
 
 
 def _save_whole(model, tokenizer, preset: Preset, folder: Path) -> None:

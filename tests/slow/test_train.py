@@ -109,7 +109,10 @@ def test_stopped_run_resumes_with_the_losses_of_an_unbroken_one(runs):
 
     stop_request.unlink()
     (runs.data_dir / "broken.jsonl").write_text("")
+    (broken / "merged").mkdir()
+    (broken / "report.json").write_text("{}")
     resumed = runs.train(broken)
+    assert not (broken / "merged").exists() and not (broken / "report.json").exists(), "they told of earlier weights"
     assert resumed["resumed_from"] == f"checkpoint-{stopped['steps']}" and not resumed["stopped"]
     assert losses(broken) == losses(unbroken)
     ours, theirs = (load_file(run / "adapter" / "adapter_model.safetensors") for run in (broken, unbroken))

@@ -145,3 +145,8 @@ def test_a_row_is_parted_into_question_and_wanted_answer():
 def test_no_rows_are_an_error():
     with pytest.raises(DataError, match="no rows"):
         normalise([], section())
+
+
+def test_a_cell_of_endless_brackets_is_text():
+    (row,) = normalise([{"prompt": "[" * 200_000, "completion": "no"}], DataSection())
+    assert row["completion"] == "no"
