@@ -50,6 +50,7 @@ def test_the_server_can_open_with_a_run(page, settings, store, studio):
     with serve(studio.settings, open_run=run_id) as served:
         page.goto(served.url)
         expect(page.get_by_role("heading", name="slow one")).to_be_visible()
+        page.close()  # before its server ends, whose end a page would report as an error
 
 
 def test_a_stranger_sees_a_private_studio_s_door_only(page, studio):
