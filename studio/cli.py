@@ -3,12 +3,14 @@
 import argparse
 import dataclasses
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import start, terminal
+from studio import start, terminal, words
 from studio.errors import PresetError, StudioError
 from studio.preset import files
 from studio.preset.flatten import flatten
@@ -132,6 +134,31 @@ def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     _print(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
 
 
+def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
+    """Exit code 1 where training would refuse rows. Ctrl-C ends the reading and reports what was read."""
+    from studio import terminal_doctor
+    from studio.data import doctor, token_client
+
+    fields = {"data.dataset_name": arguments.data[0]}
+    fields |= {"model.model_name_or_path": arguments.model} if arguments.model else {}
+    fields |= {"training.max_length": arguments.max_length} if arguments.max_length is not None else {}
+    preset = files.override(Preset(), fields | dict(_assignment(text) for text in arguments.set))
+    line = terminal.LiveLine(arguments.json)
+    ended = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: ended.set())
+    report = doctor.examine(
+        preset.data, store.settings, more=arguments.data[1:], heldout=arguments.heldout, stopped=ended.is_set,
+        progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
+    signal.signal(signal.SIGINT, before)
+    if arguments.model and report.usable_rows and report.complete:
+        line.show("counting tokens")
+        report.tokens = token_client.count_tokens(
+            arguments.data, preset, store.settings, report.usable_rows, exact=arguments.exact)
+    line.clear()
+    _print(arguments, report.as_json(), lambda: terminal_doctor.print_report(report))
+    return 0 if report.may_train else 1
+
+
 def _schema(store: RunStore, arguments: argparse.Namespace) -> None:
     print(json.dumps(Preset.model_json_schema(), indent=2, ensure_ascii=False))
 
@@ -226,5 +253,13 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--prompt", required=True, help="the question")
     chat.add_argument("--base", action="store_true", help="ask the untouched base model instead")
     command("presets", _presets, "list presets")
+    examined = command("doctor", _doctor, "examine a data set: what is wrong with which rows, and is it enough")
+    examined.add_argument("data", metavar="DATA", nargs="+", help="files (also .gz, .zip), or owner/name on the Hub")
+    examined.add_argument("--heldout", metavar="FILE", default="", help="rows to judge by: what of them is in DATA too")
+    examined.add_argument("--model", default="", help="count tokens with this model's tokenizer and chat template")
+    examined.add_argument("--max-length", type=int, metavar="N", help="longest row in tokens (default: the preset's)")
+    examined.add_argument("--exact", action="store_true", help="count every row's tokens, however many there are")
+    examined.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. data.prompt_column=question")
     command("schema", _schema, "print the preset's JSON schema")
     return parser

@@ -17,7 +17,7 @@ MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
     """Show progress until the run ends; returns its last view. Ctrl-C leaves the run working."""
-    line = _LiveLine(quiet)
+    line = LiveLine(quiet)
     warned = 0
     try:
         while True:
@@ -152,7 +152,7 @@ def _progress_line(view: RunView) -> str:
     return "  ".join(part for part in parts if part)
 
 
-class _LiveLine:
+class LiveLine:
     """One line redrawn in a terminal; elsewhere a line now and then, when it changed."""
 
     def __init__(self, quiet: bool):
@@ -175,6 +175,11 @@ class _LiveLine:
     def say(self, text: str) -> None:
         if not self._quiet:
             print(("\r\033[K" if self._redraws else "") + text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave no line behind."""
+        if self._redraws and not self._quiet:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._redraws and not self._quiet:

@@ -62,6 +62,12 @@ def money(dollars: float) -> str:
     return f"${dollars:,.2f}"
 
 
+def plain(text: str, most: int = 80) -> str:
+    """A name from a file as part of a sentence: on one line, without control characters, not too long."""
+    shown = "".join(c if c.isprintable() else " " for c in text[:most])
+    return f"{shown}…" if len(text) > most else shown
+
+
 def seconds_between(start: str, end: str) -> float:
     """Seconds from one ISO 8601 time to another."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,4 +1,4 @@
-"""Reads rows from a file: JSON Lines, JSON, CSV, TSV or Parquet, with errors that name the line."""
+"""Reads rows from a file of any kind that holds them, also packed, with errors that name the line."""
 
 import csv
 import io
@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from studio import words
+from studio.data.encoding import is_utf16
 from studio.errors import DataError
 
-EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+ROW_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+EXTENSIONS = (*ROW_EXTENSIONS, ".gz", ".zip")
+STREAMED = (".arrow", ".gz", ".zip")
 
 
 def read_file(path: Path, limit: int = 0) -> list[Any]:
@@ -19,14 +23,17 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
     """
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
-        raise DataError(f"{path.name} is not a kind of file that can hold rows.", 
+        raise DataError(f"{path.name} is not a kind of file that can hold rows.",
                         f"Use one of {', '.join(EXTENSIONS)}.")
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder.", "Name one file in it.")
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} is empty.", "Choose a file with rows in it.")
-        rows = _read_parquet(path, limit) if extension == ".parquet" else _read_text(path, extension, limit)
+        if extension in STREAMED:
+            rows = _read_streamed(path, limit)
+        else:
+            rows = _read_parquet(path, limit) if extension == ".parquet" else _read_text(path, extension, limit)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.", "Check the name and the folder.") from None
     except OSError as error:
@@ -36,8 +43,30 @@ def read_file(path: Path, limit: int = 0) -> list[Any]:
     return rows
 
 
+def _read_streamed(path: Path, limit: int) -> list[Any]:
+    """Packed files, Arrow and UTF-16 by the data doctor's reader; what costs a row there is an error here."""
+    from studio.data.archives import open_parts
+    from studio.data.batches import FileFacts
+    from studio.data.records import read_batches
+
+    rows: list[Any] = []
+    for part in open_parts(path, lambda *_: None):
+        for batch in read_batches(part, FileFacts(part.name, part.extension, part.size)):
+            fault = next((fault for fault in batch.faults if not fault.keeps_row or fault.name == "encoding"), None)
+            if fault is not None:
+                where = f" at line {fault.line:,}" if fault.line else ""
+                raise DataError(f"{part.name} cannot be read{where}: {fault.name.replace('_', ' ')}.",
+                                f'Look what is wrong with it:  python -m studio doctor "{path}"')
+            rows += batch.rows
+            if limit and len(rows) >= limit:
+                return rows[:limit]
+    return rows
+
+
 def _read_text(path: Path, extension: str, limit: int) -> list[Any]:
     data = path.read_bytes()
+    if is_utf16(data):
+        return _read_streamed(path, limit)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -87,8 +116,7 @@ def _read_json(name: str, text: str, limit: int) -> list[Any]:
 
 def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str, str]]:
     csv.field_size_limit(sys.maxsize)
-    first_line = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = delimiter or max(",;\t", key=first_line.count)
+    delimiter = delimiter or csv_delimiter(text.lstrip("\r\n").partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[dict[str, str]] = []
     header: list[str] = []
@@ -97,7 +125,7 @@ def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str
             if not cells:
                 continue
             if not header:
-                header = _header(name, cells)
+                header = csv_header(name, cells)
                 continue
             if limit and len(rows) == limit:
                 break
@@ -111,14 +139,21 @@ def _read_csv(name: str, text: str, delimiter: str, limit: int) -> list[dict[str
     return rows
 
 
-def _header(name: str, cells: list[str]) -> list[str]:
+def csv_delimiter(first_line: str) -> str:
+    """The sign that parts the cells: comma, semicolon or tab, whichever the first line has most of."""
+    return max(",;\t", key=first_line.count)
+
+
+def csv_header(name: str, cells: list[str]) -> list[str]:
+    """The names of the columns. Raises `DataError` for one without name and for a name used twice."""
     header = [cell.strip() for cell in cells]
     if "" in header:
         raise DataError(f"Column {header.index('') + 1} of {name} has no name.",
                         "The first line must name every column.")
     twice = next((cell for cell in header if header.count(cell) > 1), None)
     if twice is not None:
-        raise DataError(f'{name} has two columns called "{twice}".', "Give every column a name of its own.")
+        raise DataError(f'{name} has two columns called "{words.plain(twice)}".',
+                        "Give every column a name of its own.")
     return header
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studio import words
+from studio.data.json_rows import DEEPEST, depth, has_half_characters
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 
@@ -27,6 +29,7 @@ ROLES = {
     "human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
     "function": "tool", "function_call": "assistant", "observation": "tool",
 }
+OWN_ROLES = frozenset(ROLES.values())
 KEPT_KEYS = ("name", "weight", "tool_call_id", "reasoning_content")
 
 # OpenAI's names for what can be wrong with a row, and what to say of it: {n} rows of {total}, the first is {row}.
@@ -85,8 +88,8 @@ class Converted:
     problems: list[Problem]
 
 
-class _Refused(Exception):
-    """A row cannot be used; the only argument is the name of the problem."""
+class Refused(Exception):
+    """A row cannot be used; the only argument is the name of the problem, one of PROBLEMS."""
 
 
 def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSection = ANY) -> Shape:
@@ -103,7 +106,7 @@ def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSecti
     for find in chosen:
         if shape := find(known, first_rows):
             return shape
-    found = ", ".join(columns[:12]) or "none"
+    found = _named(columns) or "none"
     wanted = "chats, prompts and answers, or text" if section.format == "auto" else section.format
     raise DataError(
         f"No columns were found that hold {wanted}; the columns are {found}.",
@@ -138,15 +141,12 @@ def convert(rows: Sequence[Any], section: DataSection) -> Converted:
         raise DataError("The rows are not objects with named columns.", 'Each row must look like {"messages": [...]}.',
                         field="data.dataset_name")
     shape = detect(columns, rows[:100], section)
-    read = {"messages": _chat_row, "prompt_completion": _pair_row, "text": _text_row}[shape.format]
     good, numbers, counts, first = [], [], {}, {}
     for number, row in enumerate(rows, start=1):
         try:
-            if not isinstance(row, dict):
-                raise _Refused("data_type")
-            good.append(read(row, shape.columns))
+            good.append(convert_row(row, shape))
             numbers.append(number)
-        except _Refused as refused:
+        except Refused as refused:
             name = refused.args[0]
             counts[name] = counts.get(name, 0) + 1
             first.setdefault(name, number)
@@ -157,6 +157,13 @@ def convert(rows: Sequence[Any], section: DataSection) -> Converted:
                 HINTS.get(name, FIX_ROWS))
         for name, n in sorted(counts.items(), key=lambda item: -item[1])]
     return Converted(shape, good, numbers, problems)
+
+
+def convert_row(row: Any, shape: Shape) -> dict[str, Any]:
+    """Bring one row into the studio's shapes. Raises `Refused`."""
+    if not isinstance(row, dict):
+        raise Refused("data_type")
+    return READERS[shape.format](row, shape.columns)
 
 
 def split_answer(row: dict[str, Any]) -> tuple[str | list[dict[str, Any]], str]:
@@ -180,8 +187,12 @@ def _check_named_columns(columns: Sequence[str], section: DataSection) -> None:
     for field in ("messages_column", "prompt_column", "completion_column", "text_column"):
         name = getattr(section, field)
         if name and name not in columns:
-            raise DataError(f'There is no column "{name}"; the columns are {", ".join(columns[:12])}.',
+            raise DataError(f'There is no column "{name}"; the columns are {_named(columns)}.',
                             "Choose one of them, or leave the field empty.", field=f"data.{field}")
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join(words.plain(name, 40) for name in columns[:12])
 
 
 def _named_shape(columns: Sequence[str], section: DataSection) -> Shape:
@@ -267,16 +278,40 @@ def _parsed(value: Any) -> Any:
     """CSV cells hold lists as JSON text."""
     if isinstance(value, str) and value[:1] in "[{" and value[:1]:
         try:
-            return json.loads(value)
+            parsed = json.loads(value)
         except (ValueError, RecursionError):  # not JSON, or nested too deeply to be a chat
             return value
+        # half a character would break the tokenizer; as the text it stands in it does not
+        broken = "\\ud" in value.lower() and has_half_characters(parsed)
+        return value if broken or depth(parsed) > DEEPEST else parsed
     return value
 
 
+def _is_plain_chat(value: Any) -> bool:
+    """Whether a list of messages is in the studio's shape already, with an answer: most rows are, and it is quick."""
+    if type(value) is not list:
+        return False
+    answered = False
+    try:
+        for message in value:
+            role, content = message["role"], message["content"]
+            if len(message) != 2 or type(content) is not str or role not in OWN_ROLES:
+                return False
+            if role == "assistant":
+                if not content or content.isspace():
+                    return False
+                answered = True
+    except (KeyError, TypeError):  # a key is missing, or what stands there is no message
+        return False
+    return answered
+
+
 def _chat_row(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    if len(columns) == 1 and _is_plain_chat(messages := row.get(columns["messages"])):
+        return {"messages": messages}
     messages = _messages(row.get(columns["messages"]))
     if not any(message["role"] == "assistant" for message in messages):
-        raise _Refused("example_missing_assistant_message")
+        raise Refused("example_missing_assistant_message")
     system = row.get(columns["system"]) if "system" in columns else None
     if system and messages[0]["role"] not in ("system", "developer"):
         messages.insert(0, {"role": "system", "content": str(system)})
@@ -291,7 +326,7 @@ def _pair_row(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
         prompt = asked or _messages(prompt)
         completion = _messages(completion) if _is_chat(completion) else _answer(completion)
         if not any(message["role"] == "assistant" for message in completion):
-            raise _Refused("example_missing_assistant_message")
+            raise Refused("example_missing_assistant_message")
         return {"prompt": prompt, "completion": completion}
     prompt = _text(prompt, "missing_prompt")
     context = row.get(columns["context"]) if "context" in columns else None
@@ -315,39 +350,39 @@ def _answer(value: Any) -> list[dict[str, Any]]:
 def _text(value: Any, problem: str) -> str:
     """A cell as text; numbers are written out and objects become JSON, as an answer to learn."""
     if value is None:
-        raise _Refused(problem)
+        raise Refused(problem)
     if not isinstance(value, str):
         value = json.dumps(value, ensure_ascii=False, default=str)
     if not value.strip():
-        raise _Refused(problem)
+        raise Refused(problem)
     return value
 
 
 def _messages(value: Any) -> list[dict[str, Any]]:
     value = _parsed(value)
     if not isinstance(value, list) or not value:
-        raise _Refused("missing_messages_list")
+        raise Refused("missing_messages_list")
     return [_message(message) for message in value]
 
 
 def _message(message: Any) -> dict[str, Any]:
     """One turn from OpenAI's keys (role, content) or ShareGPT's (from, value)."""
     if not isinstance(message, dict):
-        raise _Refused("message_missing_key")
+        raise Refused("message_missing_key")
     source = message.get("role", message.get("from"))
     content = message.get("content", message.get("value"))
     tool_calls = _tool_calls(message)
     if source is None or ("content" not in message and "value" not in message and not tool_calls):
-        raise _Refused("message_missing_key")
+        raise Refused("message_missing_key")
     role = ROLES.get(str(source).strip().lower())
     if role is None:
-        raise _Refused("unrecognized_role")
+        raise Refused("unrecognized_role")
     if isinstance(content, list):
         content = _joined_parts(content)
     if content is None and tool_calls:
         content = ""
     if not isinstance(content, str) or (not content.strip() and not tool_calls and role == "assistant"):
-        raise _Refused("missing_content")
+        raise Refused("missing_content")
     turn = {"role": role, "content": content}
     if tool_calls:
         turn["tool_calls"] = tool_calls
@@ -361,7 +396,7 @@ def _joined_parts(parts: list[Any]) -> str:
     """The text of a message given in parts."""
     texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
     if len(texts) < len(parts) or any(not isinstance(text, str) for text in texts):
-        raise _Refused("message_unrecognized_key")
+        raise Refused("message_unrecognized_key")
     return "".join(texts)
 
 
@@ -371,7 +406,10 @@ def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]]:
     if message.get("function_call"):
         calls = [{"type": "function", "function": message["function_call"]}]
     if not isinstance(calls, list) or any(not isinstance(call, dict) for call in calls):
-        raise _Refused("message_missing_key")
+        raise Refused("message_missing_key")
     return [
         call | {"function": call["function"] | {"arguments": _parsed(call["function"].get("arguments"))}}
         if isinstance(call.get("function"), dict) else call for call in calls]
+
+
+READERS = {"messages": _chat_row, "prompt_completion": _pair_row, "text": _text_row}

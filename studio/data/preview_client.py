@@ -123,15 +123,25 @@ def _stamp(file: Path | str | None) -> list[int]:
 
 
 def _ask(preset: Preset, settings: Settings, rows: int, token: str | None) -> Preview:
-    request = {"preset": dumps(preset, comments=False), "rows": rows, "data_dir": str(settings.data_dir),
-               "presets_dir": str(settings.presets_dir)}
+    answer = ask_worker("preview", {"preset": dumps(preset, comments=False), "rows": rows}, settings, token)
+    return Preview(**answer | {"problems": [Problem(**problem) for problem in answer["problems"]]})
+
+
+def ask_worker(
+    part: str, request: dict[str, Any], settings: Settings, token: str | None, time_limit_s: float = TIME_LIMIT_S
+) -> dict[str, Any]:
+    """Ask `python -m studio.worker PART`, a process with a tokenizer and without torch: JSON there and back.
+
+    Raises the `StudioError` that the process answers with, and `DataError` where it takes too long or is ended.
+    """
+    request = request | {"data_dir": str(settings.data_dir), "presets_dir": str(settings.presets_dir)}
     environment = os.environ | ({"HF_TOKEN": token} if token else {})
     try:
         process = subprocess.run(
-            [sys.executable, "-m", "studio.worker", "preview"], input=json.dumps(request), capture_output=True,
-            encoding="utf-8", timeout=TIME_LIMIT_S, env=environment, cwd=PROJECT_DIR)
+            [sys.executable, "-m", "studio.worker", part], input=json.dumps(request), capture_output=True,
+            encoding="utf-8", timeout=time_limit_s, env=environment, cwd=PROJECT_DIR)
     except subprocess.TimeoutExpired:
-        raise DataError(f"Reading the data took longer than {TIME_LIMIT_S // 60} minutes.",
+        raise DataError(f"Reading the data took longer than {time_limit_s / 60:.0f} minutes.",
                         "Set data.max_rows to look at fewer rows, or try again.", "data.max_rows") from None
     if process.returncode < 0:
         raise DataError("The look at the data was ended by the system, as when memory runs out.",
@@ -144,4 +154,4 @@ def _ask(preset: Preset, settings: Settings, rows: int, token: str | None) -> Pr
     if "error" in answer:
         error = answer["error"]
         raise ERRORS.get(error["type"], StudioError)(error["message"], error["hint"], error["field"])
-    return Preview(**answer | {"problems": [Problem(**problem) for problem in answer["problems"]]})
+    return answer

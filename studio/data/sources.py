@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from studio.data.files import EXTENSIONS, read_file
+from studio.data.files import EXTENSIONS, ROW_EXTENSIONS, read_file
 from studio.data.formats import normalise
 from studio.data.hub import is_hub_name, read_hub
 from studio.errors import DataError
@@ -128,7 +128,10 @@ def store_upload(settings: Settings, path: Path) -> str:
                         f"Use one of {', '.join(EXTENSIONS)}.", field="data.dataset_name")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-")[:60] or "data"
+    inner = Path(path.stem).suffix.lower() if extension == ".gz" else ""
+    if inner in ROW_EXTENSIONS:
+        extension = inner + extension
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", path.name[:-len(extension)]).strip("-")[:60] or "data"
     target = settings.uploads_dir / f"{stem}-{digest}{extension}"
     if not target.exists():
         partial = target.with_name(f"{target.name}.{os.getpid()}.partial")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -35,6 +36,11 @@ UNSURE = 0.7
 
 def main() -> int:
     """Answer one request; 0 done, 3 the person can mend it."""
+    return answer_request(lambda preset, settings, request: look(preset, settings, request["rows"]))
+
+
+def answer_request(answer: Callable[[Preset, Settings, dict[str, Any]], dict[str, Any]]) -> int:
+    """Read a request from stdin, write the answer or the `StudioError` it ends with; returns the exit code."""
     request = json.load(sys.stdin)
     settings = Settings(data_dir=Path(request["data_dir"]), presets_dir=Path(request["presets_dir"]))
     prepare(settings)
@@ -46,11 +52,11 @@ def main() -> int:
             if not preset.model.model_name_or_path.lower().endswith(".gguf"):
                 # transformers reads a tokenizer from a GGUF file with torch only
                 sys.modules["torch"] = None
-            answer, code = look(preset, settings, request["rows"]), 0
+            said, code = answer(preset, settings, request), 0
         except StudioError as error:
-            answer, code = {"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint,
-                                      "field": error.field}}, 3
-    json.dump(answer, sys.stdout, ensure_ascii=True)
+            said, code = {"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint,
+                                    "field": error.field}}, 3
+    json.dump(said, sys.stdout, ensure_ascii=True)
     return code
 
 
@@ -61,7 +67,7 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
     converted = convert(table.rows, preset.data)
     if not converted.rows:
         converted_or_error(converted)
-    tokenizer = _tokenizer(preset, settings)
+    tokenizer = tokenizer_of(preset, settings)
     problems = [_problem("error", problem.message, problem.hint, "data.dataset_name") for problem in converted.problems]
     total = _total(table, converted, preset)
     heldout, own_heldout = _heldout(preset, settings, total, problems)
@@ -76,7 +82,8 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer(preset: Preset, settings: Settings) -> Any:
+def tokenizer_of(preset: Preset, settings: Settings) -> Any:
+    """The tokenizer of the preset's model, without torch. Raises `ModelError`."""
     from studio.worker import base_model
     from studio.worker.tokenizer import load_tokenizer
 

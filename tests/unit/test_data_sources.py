@@ -1,7 +1,9 @@
 """Files of every kind, broken in every way, uploads, and the parting into rows to learn from and to judge by."""
 
+import gzip
 import json
 import pickle
+import zipfile
 
 import pyarrow
 import pyarrow.parquet
@@ -51,6 +53,24 @@ CSV = "prompt,completion\n" + "".join(f'{row["prompt"]},"{row["completion"]}"\n'
 def test_text_files_give_their_rows(tmp_path, name, content):
     assert read_file(write(tmp_path / name, content)) == ROWS
     assert read_file(tmp_path / name, limit=3) == ROWS[:3]
+
+
+def test_packed_and_arrow_files_give_their_rows(tmp_path, settings):
+    table = pyarrow.Table.from_pylist(ROWS)
+    with pyarrow.ipc.new_file(tmp_path / "rows.arrow", table.schema) as writer:
+        writer.write_table(table)
+    write(tmp_path / "rows.csv.gz", gzip.compress(CSV.encode()))
+    write(tmp_path / "wide.jsonl", json_lines(ROWS).encode("utf-16"))
+    with zipfile.ZipFile(tmp_path / "rows.zip", "w") as archive:
+        archive.writestr("rows.jsonl", json_lines(ROWS))
+    for name in ("rows.arrow", "rows.csv.gz", "wide.jsonl", "rows.zip"):
+        assert read_file(tmp_path / name) == ROWS
+        assert read_file(tmp_path / name, limit=3) == ROWS[:3]
+        upload = store_upload(settings, tmp_path / name)
+        assert read_rows(DataSection(dataset_name=upload), settings).rows == ROWS
+    write(tmp_path / "bad.jsonl.gz", gzip.compress(json_lines(ROWS).encode() + b"rubbish\n"))
+    with pytest.raises(DataError, match=r"bad\.jsonl\.gz cannot be read at line 21: not json"):
+        read_file(tmp_path / "bad.jsonl.gz")
 
 
 def test_parquet_gives_its_rows(tmp_path):

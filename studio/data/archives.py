@@ -1,0 +1,227 @@
+"""Opens what a person names as data, packed or not: a file, a .gz, a .zip with several; nothing is written to disk.
+
+Archives are read as streams, so a member's name cannot lead anywhere, and what they unpack to is bounded.
+"""
+
+import gzip
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from studio import words
+from studio.data.files import ROW_EXTENSIONS
+from studio.errors import DataError
+
+COLUMN_EXTENSIONS = (".parquet", ".arrow")
+# deflate cannot pack tighter than 1,032 to 1; rows of text seldom reach 30 to 1
+UNPACKED_RATIO = 250
+UNPACKED_ALWAYS_BYTES = 64_000_000
+UNPACKED_COLUMNS_BYTES = 256_000_000
+PIECE_BYTES = 1_000_000
+MEMBERS = 10_000
+MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
+FOREIGN = {b"%PDF": "a PDF document", b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
+           b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle", b"\x93NUMPY": "a NumPy array",
+           b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"SQLite format 3": "a database",
+           b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive", b"7z\xbc\xaf": "a 7z archive",
+           b"\x28\xb5\x2f\xfd": "a zstd archive", b"\x7fELF": "a program"}
+CODE_EXTENSIONS = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
+
+Report = Callable[[str, str, str], None]
+
+
+@dataclass
+class Part:
+    """One file of rows: the name people know it by, what its content is, its bytes, and how many those are packed.
+
+    `position` says how many of the `size` packed bytes are read, for progress.
+    """
+
+    name: str
+    extension: str
+    stream: BinaryIO
+    size: int
+    position: Callable[[], int]
+
+
+class Bounded(io.RawIOBase):
+    """A stream of unpacked bytes that ends with a `DataError` once it gives more than any honest archive would.
+
+    What came before a fault is given first; the read after it raises.
+    """
+
+    def __init__(self, stream: gzip.GzipFile | zipfile.ZipExtFile, name: str, budget: list[int]):
+        self._stream, self._name, self._budget = stream, name, budget
+        self._failure: DataError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes. Raises `DataError` for a bomb, a broken archive or one that ends early."""
+        pieces, wanted = [], size if size >= 0 else self._budget[0] + 1
+        while wanted > 0 and self._failure is None and (piece := self._piece(min(wanted, PIECE_BYTES))):
+            pieces.append(piece)
+            wanted -= len(piece)
+        if self._failure is not None and not pieces:
+            raise self._failure
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes:
+        try:
+            data = self._stream.read1(size)
+        except (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            self._failure = DataError(f"{self._name} is a broken archive: {error}.", "Pack it again.")
+            return b""
+        except EOFError:
+            self._failure = DataError(f"{self._name} ends in the middle: the archive was cut off.",
+                                      "Pack or upload it again.")
+            return b""
+        self._budget[0] -= len(data)
+        if self._budget[0] < 0:
+            self._failure = DataError(
+                f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
+                "Unpack it yourself and name the files in it.")
+            return b""
+        return data
+
+
+def open_parts(path: Path, skipped: Report) -> Iterator[Part]:
+    """The files of rows in `path`, one after the other; each is read before the next is asked for.
+
+    `skipped(name of the problem, file, detail)` is told of what is left out. Raises `DataError` for a missing, empty or
+    foreign file.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder.", "Name one file in it.")
+        size = path.stat().st_size
+        if not path.is_file():
+            raise DataError(f"{path} is not a file.", "Name a file with rows in it.")
+        if size == 0:
+            raise DataError(f"{path.name} is empty.", "Choose a file with rows in it.")
+        with open(path, "rb") as file:
+            yield from _open(path.name, file, size, skipped)
+    except (FileNotFoundError, ValueError):
+        raise DataError(f"There is no file {path}.", "Check the name and the folder.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from None
+
+
+def kind_of(name: str, head: bytes) -> str:
+    """The extension that fits the content: what its first bytes say, else the name. Raises `DataError`."""
+    said = PurePosixPath(name).suffix.lower()
+    if said in CODE_EXTENSIONS:
+        raise DataError(f"{name} may run code when it is opened, so the studio does not open it.",
+                        "Save the rows as JSON Lines or Parquet.")
+    for magic, what in FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"{name} is {what}, not rows.", f"Use one of {', '.join(ROW_EXTENSIONS)}, .gz or .zip.")
+    for magic, extension in MAGIC.items():
+        if head.startswith(magic):
+            return extension
+    if said not in (*ROW_EXTENSIONS, ".gz", ".zip"):
+        raise DataError(f"{name} is not a kind of file that can hold rows.",
+                        f"Use one of {', '.join(ROW_EXTENSIONS)}, .gz or .zip.")
+    return said
+
+
+def _open(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Part]:
+    head = file.read(16)
+    file.seek(0)
+    extension = kind_of(name, head)
+    if extension == ".zip":
+        yield from _members(name, file, size, skipped)
+    elif extension == ".gz":
+        yield _unzipped(name, file, size, skipped)
+    else:
+        _compare(name, extension, skipped)
+        yield Part(name, extension, file, size, file.tell)
+
+
+def _compare(name: str, extension: str, skipped: Report) -> None:
+    if PurePosixPath(name).suffix.lower() != extension:
+        skipped("wrong_extension", name, f"it holds {extension.lstrip('.')}")
+
+
+def unpacked_limit(size: int) -> int:
+    """How many bytes a packed file of `size` bytes may unpack to."""
+    return max(UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO * size)
+
+
+def _budget(size: int) -> list[int]:
+    return [unpacked_limit(size)]
+
+
+def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:
+    inner = name[:-3] if name.lower().endswith(".gz") else name
+    head = Bounded(gzip.GzipFile(fileobj=file), name, _budget(size)).read(16)
+    file.seek(0)
+    if PurePosixPath(inner).suffix.lower() not in ROW_EXTENSIONS and not any(map(head.startswith, MAGIC)):
+        inner += ".jsonl"
+        skipped("wrong_extension", name, "the name does not say what is packed in it, so it is read as JSON Lines")
+    extension = kind_of(inner, head)
+    if extension in (".zip", ".gz"):
+        raise DataError(f"{name} is an archive in an archive.", "Unpack it once and name the inner file.")
+    return _part(name, extension, gzip.GzipFile(fileobj=file), size, _budget(size), file.tell)
+
+
+def _members(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Part]:
+    try:
+        archive = zipfile.ZipFile(file)
+        members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, OverflowError) as error:
+        raise DataError(f"{name} is not a readable ZIP archive: {error}.", "Pack it again.") from None
+    if any(member.filename == "[Content_Types].xml" for member in members):
+        raise DataError(f"{name} is an Office document, not rows.", "Save the sheet as CSV.")
+    if len(members) > MEMBERS:
+        raise DataError(f"{name} holds {len(members):,} files.", f"Put at most {MEMBERS:,} in an archive.")
+    budget = _budget(size)
+    for member in members:
+        if member.is_dir() or "__MACOSX/" in member.filename:
+            continue
+        whole = f"{name}/{words.plain(member.filename)}"
+        if reason := _refused_member(member):
+            skipped("archive_member", whole, reason)
+            continue
+        try:
+            with archive.open(member) as stream:
+                head = Bounded(stream, whole, budget).read(16)
+            extension = kind_of(whole, head)
+            if extension in (".zip", ".gz"):
+                skipped("archive_member", whole, "it is an archive in an archive")
+                continue
+            _compare(whole, extension, skipped)
+            with archive.open(member) as stream:
+                yield _part(whole, extension, stream, size, budget, file.tell)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as error:
+            skipped("archive_member", whole, f"it cannot be unpacked ({error})")
+        except DataError as error:
+            skipped("archive_member", whole, error.message)
+
+
+def _refused_member(member: zipfile.ZipInfo) -> str:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        return "its name leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "it is a link"
+    return "it is encrypted" if member.flag_bits & 1 else ""
+
+
+def _part(
+    name: str, extension: str, stream: BinaryIO, size: int, budget: list[int], position: Callable[[], int]
+) -> Part:
+    if extension not in COLUMN_EXTENSIONS:
+        return Part(name, extension, Bounded(stream, name, budget), size, position)
+    # these need random access
+    bounded = Bounded(stream, name, [min(budget[0], UNPACKED_COLUMNS_BYTES)])
+    data = bounded.read()
+    bounded.read(1)  # raises where the data is not whole
+    budget[0] -= len(data)
+    return Part(name, extension, io.BytesIO(data), size, position)

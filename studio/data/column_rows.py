@@ -1,0 +1,93 @@
+"""Rows of files of columns (Parquet, Arrow), which are parsed and never executed; what they unpack to is bounded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from studio.data.archives import Part, unpacked_limit
+from studio.data.batches import Batch, Fault
+from studio.errors import DataError
+
+COLUMN_BATCH_ROWS = 500
+# what a row of columns costs at least, so that a tiny file cannot hold rows without end
+ROW_BYTES = 64
+# what pyarrow lets through from a file whose bytes lie: names that are no text, sizes that no memory holds
+PYARROW_ERRORS = (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+
+
+def read_parquet(part: Part) -> Iterator[Batch]:
+    """Rows group by group. Raises `DataError` where the file is broken or unpacks to too much."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(part.stream) as file:
+            groups = range(file.metadata.num_row_groups)
+            room = _Room(part)
+            room.take(sum(file.metadata.row_group(number).total_byte_size for number in groups))
+            room = _Room(part)
+            for batch in file.iter_batches(batch_size=COLUMN_BATCH_ROWS):
+                room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
+                yield _columns(batch)
+    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
+        raise DataError(f"{part.name} is not a readable Parquet file: {_reason(error)}.", "Write it again.") from None
+
+
+def read_arrow(part: Part) -> Iterator[Batch]:
+    """Arrow IPC, as a file or (what `datasets` writes) a stream. Raises `DataError` as `read_parquet`."""
+    import pyarrow
+
+    try:
+        head = part.stream.read(6)
+        part.stream.seek(0)
+        room = _Room(part)
+        if head == b"ARROW1":
+            with pyarrow.ipc.open_file(part.stream) as file:
+                for number in range(file.num_record_batches):
+                    yield from _slices(file.get_batch(number), room)
+        else:
+            with pyarrow.ipc.open_stream(part.stream) as stream:
+                for batch in stream:
+                    yield from _slices(batch, room)
+    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
+        raise DataError(f"{part.name} is not a readable Arrow file: {_reason(error)}.", "Write it again.") from None
+
+
+class _Room:
+    """How much the columns of a file may still unpack to: runs of equal values pack far tighter than text."""
+
+    def __init__(self, part: Part):
+        self._name, self._left = part.name, unpacked_limit(part.size)
+
+    def take(self, size_bytes: int) -> None:
+        """Raises `DataError` when there is no room left."""
+        self._left -= size_bytes
+        if self._left < 0:
+            raise DataError(f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
+                            "Write its rows as JSON Lines.")
+
+
+def _slices(batch: Any, room: _Room) -> Iterator[Batch]:
+    room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
+    # offsets in a hostile file may point outside its buffers
+    batch.validate(full=True)
+    for start in range(0, batch.num_rows, COLUMN_BATCH_ROWS):
+        yield _columns(batch.slice(start, COLUMN_BATCH_ROWS))
+
+
+def _columns(table: Any) -> Batch:
+    """Rows of an Arrow batch; values that Python cannot hold (dates after the year 9999) cost their row."""
+    try:
+        return Batch(rows := table.to_pylist(), [0] * len(rows), [])
+    except (ValueError, OverflowError, TypeError):
+        batch = Batch()
+        for number in range(table.num_rows):
+            try:
+                batch.add(table.slice(number, 1).to_pylist()[0], 0)
+            except (ValueError, OverflowError, TypeError) as error:
+                batch.faults.append(Fault("unreadable_value", 0, _reason(error)))
+        return batch
+
+
+def _reason(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0][:200]
+    return "".join(c for c in first if c.isprintable()).strip(" .:") or type(error).__name__

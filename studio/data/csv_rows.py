@@ -1,0 +1,96 @@
+"""Rows of a table in text (CSV, TSV); a line that does not fit costs only itself."""
+
+import csv
+import sys
+
+from studio.data.archives import Part
+from studio.data.batches import Fault, Found
+from studio.data.encoding import TextLines
+from studio.data.files import csv_delimiter, csv_header
+from studio.errors import DataError
+
+# a cell that runs on over so many characters has an open quotation mark
+LONGEST_CSV_ROW = 2_000_000
+# each long rewind reads up to LONGEST_CSV_ROW again
+CSV_REWINDS, REWOUND_FREELY = 50, 20_000
+
+
+def read_csv(part: Part, lines: TextLines) -> Found:
+    """Rows of cells. A row with an open quotation mark costs that one line: reading goes on with the next."""
+    csv.field_size_limit(sys.maxsize)
+    source = _Rewindable(lines)
+    delimiter, header = "", []
+    while True:
+        source.begin_row()
+        try:
+            if not delimiter:
+                delimiter = "\t" if part.extension == ".tsv" else csv_delimiter(source.peek())
+            # one reader a row, so that a row that ends in an error does not take the lines read ahead with it
+            cells = next(csv.reader(source, delimiter=delimiter, strict=True), None)
+        except (csv.Error, _TooLong) as error:
+            if not header:
+                raise DataError(f"{part.name} has a header that cannot be read: {error}.",
+                                "The first line must name every column.") from None
+            first, lost = source.first, source.rewind()
+            yield None, first, Fault("ragged_csv", first, f"{error}" + (f"; {lost:,} lines with it" if lost else ""))
+            continue
+        if cells is None:
+            return
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not header:
+            header = csv_header(part.name, cells)
+        elif len(cells) != len(header):
+            yield None, source.first, Fault("ragged_csv", source.first,
+                                            f"{len(cells):,} cells, and the header has {len(header):,}")
+        elif any("\0" in cell for cell in cells):
+            yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
+        else:
+            yield dict(zip(header, cells, strict=True)), source.first, None
+
+
+class _TooLong(Exception):
+    pass
+
+
+class _Rewindable:
+    """Lines as text for the CSV reader, which can be given back if they turn out not to be one row."""
+
+    def __init__(self, lines: TextLines):
+        self._lines, self._as_text = iter(lines), lines.as_text
+        self._ahead: list[str] = []
+        self._taken: list[str] = []
+        self._taken_characters = 0
+        self._rewinds = 0
+        self._number = 0
+        self.first = 1
+
+    def __iter__(self) -> "_Rewindable":
+        return self
+
+    def __next__(self) -> str:
+        if self._taken_characters > LONGEST_CSV_ROW:
+            raise _TooLong("the row does not end; a quotation mark is open")
+        line = self._ahead.pop() if self._ahead else self._as_text(next(self._lines)) + "\n"
+        self._number += 1
+        self._taken.append(line)
+        self._taken_characters += len(line)
+        return line
+
+    def peek(self) -> str:
+        if not self._ahead:
+            self._ahead.append(self._as_text(next(self._lines, b"")) + "\n")
+        return self._ahead[-1]
+
+    def begin_row(self) -> None:
+        self._taken, self._taken_characters = [], 0
+        self.first = self._number + 1
+
+    def rewind(self) -> int:
+        """Give back all lines of this row but its first; returns how many were not given back, to stay in bounds."""
+        if self._rewinds == CSV_REWINDS:
+            return len(self._taken) - 1
+        self._rewinds += self._taken_characters > REWOUND_FREELY
+        self._ahead.extend(reversed(self._taken[1:]))
+        self._number -= len(self._taken) - 1
+        return 0

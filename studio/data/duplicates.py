@@ -1,0 +1,161 @@
+"""Rows that are there twice, nearly twice, or on both sides of a split; memory grows by about 300 bytes a row."""
+
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import xxhash
+from rensa import RMinHash
+
+NEAR_ROWS = 1_000_000
+NEAR_SIMILARITY = 0.8
+# signatures of 16 bands of 4: pairs as similar as that share a band with 99.98 % probability
+PERMUTATIONS, BANDS, SEED = 64, 16, 42
+BAND_WIDTH = PERMUTATIONS // BANDS
+SIGNED_AT_ONCE, COMPARED_AT_ONCE = 1000, 100_000
+SHINGLE_WORDS = 3
+# shorter rows are near to each other by chance
+NEAR_WORDS = 12
+# rows are told apart by their beginning
+NEAR_CHARACTERS = 20_000
+
+
+class Duplicates:
+    """Takes rows one by one and then tells which are equal, which nearly, and which are in another set too."""
+
+    def __init__(self) -> None:
+        self._hashes, self._questions = array("Q"), array("Q")
+        self._signed = array("Q")
+        self._signatures: list[numpy.ndarray] = []
+        self._waiting: list[list[str]] = []
+        self.compared = 0
+
+    def add(self, question: str, said: str, whole: str) -> None:
+        """Note a row: what it asks, its text without system prompt, and all its text."""
+        digest = _digest(whole)
+        self._hashes.append(digest)
+        self._questions.append(_digest(question) if question else digest)
+        if self.compared == NEAR_ROWS:
+            return
+        self.compared += 1
+        tokens = shingles(said)
+        if tokens is not None:
+            self._signed.append(len(self._hashes) - 1)
+            self._waiting.append(tokens)
+            if len(self._waiting) == SIGNED_AT_ONCE:
+                self._sign()
+
+    def exact(self) -> Iterator[tuple[int, int]]:
+        """Index of each row that is there already, in order, and of the first such row; both from 0."""
+        hashes = self._hash_array()
+        order = numpy.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        again = numpy.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+        starts = numpy.searchsorted(ordered, ordered[again], side="left")
+        pairs = numpy.stack([order[again], order[starts]], axis=1)
+        yield from map(tuple, pairs[numpy.argsort(pairs[:, 0])].tolist())
+
+    def near(self) -> Iterator[tuple[int, int]]:
+        """Index of each row that is near to an earlier one and equal to none, in order, and of that earlier one."""
+        rows, signatures = self._signed_rows()
+        first_times = numpy.ones(len(self._hashes), dtype=bool)
+        first_times[[again for again, _ in self.exact()]] = False
+        kept = first_times[rows]
+        rows, signatures = rows[kept], signatures[kept]
+        found = numpy.full(len(rows), -1, dtype=numpy.int64)
+        for band in range(BANDS):
+            keys = _band_keys(signatures, band)
+            order = numpy.argsort(keys, kind="stable")
+            ordered = keys[order]
+            again = numpy.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+            starts = numpy.searchsorted(ordered, ordered[again], side="left")
+            # the first of a band's rows, and the one before: both may be the similar one
+            for others in (order[starts], order[again - 1]):
+                _note_similar(found, signatures, order[again], signatures, others)
+        for index in numpy.flatnonzero(found >= 0).tolist():
+            yield int(rows[index]), int(rows[found[index]])
+
+    def overlap(self, heldout: "Duplicates") -> Iterator[tuple[int, str]]:
+        """Index of each row of `heldout` that is among these rows, and how: "exact", "near" or "question"."""
+        exact = numpy.isin(heldout._hash_array(), self._hash_array())
+        asked = numpy.isin(numpy.array(heldout._questions, dtype=numpy.uint64),
+                           numpy.array(self._questions, dtype=numpy.uint64))
+        _, signatures = self._signed_rows()
+        rows, theirs = heldout._signed_rows()
+        found = numpy.full(len(rows), -1, dtype=numpy.int64)
+        for band in range(BANDS if len(signatures) else 0):
+            keys = _band_keys(signatures, band)
+            order = numpy.argsort(keys, kind="stable")
+            wanted = _band_keys(theirs, band)
+            at = numpy.minimum(numpy.searchsorted(keys[order], wanted), len(keys) - 1)
+            same = numpy.flatnonzero(keys[order][at] == wanted)
+            _note_similar(found, theirs, same, signatures, order[at[same]])
+        near = numpy.zeros(len(exact), dtype=bool)
+        near[rows[found >= 0]] = True
+        for index in numpy.flatnonzero(exact | near | asked).tolist():
+            yield index, "exact" if exact[index] else "near" if near[index] else "question"
+
+    def _hash_array(self) -> numpy.ndarray:
+        return numpy.array(self._hashes, dtype=numpy.uint64)
+
+    def _sign(self) -> None:
+        """Turn the waiting rows into signatures."""
+        if self._waiting:
+            matrix = RMinHash.digest_matrix_from_token_sets(self._waiting, PERMUTATIONS, SEED)
+            self._signatures.append(numpy.array(matrix.to_rows(), dtype=numpy.uint32))
+            self._waiting = []
+
+    def _signed_rows(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Indices of the rows that have a signature, and these signatures."""
+        self._sign()
+        self._signatures = [numpy.concatenate([numpy.empty((0, PERMUTATIONS), numpy.uint32), *self._signatures])]
+        return numpy.array(self._signed, dtype=numpy.int64), self._signatures[0]
+
+
+def _band_keys(signatures: numpy.ndarray, band: int) -> numpy.ndarray:
+    """One number for each row's part of the signature; rows that only share the number are told apart later."""
+    keys = numpy.zeros(len(signatures), dtype=numpy.uint64)
+    for column in range(band * BAND_WIDTH, (band + 1) * BAND_WIDTH):
+        keys = keys * numpy.uint64(0x9E3779B97F4A7C15) + signatures[:, column]
+    return keys
+
+
+def _note_similar(
+    found: numpy.ndarray, signatures: numpy.ndarray, rows: numpy.ndarray, others: numpy.ndarray, partners: numpy.ndarray
+) -> None:
+    """Write into `found` the partner of each row whose signature is similar enough."""
+    for start in range(0, len(rows), COMPARED_AT_ONCE):
+        row, partner = rows[start:start + COMPARED_AT_ONCE], partners[start:start + COMPARED_AT_ONCE]
+        similar = (signatures[row] == others[partner]).mean(axis=1) >= NEAR_SIMILARITY
+        found[row[similar]] = partner[similar]
+
+
+def shingles(text: str) -> list[str] | None:
+    """Runs of three words in lower case, or None for a row of few words."""
+    words = text[:NEAR_CHARACTERS].lower().split()
+    if len(words) < NEAR_WORDS:
+        return None
+    return [" ".join(run) for run in zip(words, words[1:], words[2:], strict=False)]
+
+
+def parts(row: dict[str, Any]) -> tuple[str, str]:
+    """What a normalised row asks ("" for plain text), and its text without what rows share (system prompts)."""
+    if "text" in row:
+        return "", row["text"]
+    if "messages" in row:
+        turns = row["messages"]
+        question = next((turn["content"] for turn in turns if turn["role"] == "user"), "")
+        return question, "\n".join(_said(turn) for turn in turns if turn["role"] != "system")
+    asked, answered = (
+        side if isinstance(side, str) else "\n".join(_said(turn) for turn in side if turn["role"] != "system")
+        for side in (row["prompt"], row["completion"]))
+    return asked, f"{asked}\n{answered}"
+
+
+def _digest(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def _said(turn: dict[str, Any]) -> str:
+    return f"{turn['content']}\n{turn['tool_calls']}" if "tool_calls" in turn else turn["content"]

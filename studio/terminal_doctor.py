@@ -1,0 +1,87 @@
+"""The data doctor's report in a terminal: the verdict, what is wrong with its lines, and figures."""
+
+from studio import words
+from studio.data.report import Finding, Report, Tokens
+from studio.terminal import MARKS
+
+PLACES_SHOWN = 3
+BAR_WIDTH = 40
+LABELS_SHOWN = 8
+
+
+def print_report(report: Report) -> None:
+    """Everything a person needs before training: worst first, figures at the end."""
+    print(report.verdict)
+    if not report.complete:
+        print("The examination was ended early: this is what was read until then.")
+    print()
+    for finding in report.all_findings:
+        _print_finding(finding)
+    if report.all_findings:
+        print()
+    for name, value in _facts(report):
+        print(f"  {name:12} {value}")
+    if report.tokens is not None:
+        _print_tokens(report.tokens)
+
+
+def _print_finding(finding: Finding) -> None:
+    print(f"{MARKS[finding.level]} {finding.message} {finding.fix}")
+    places = [place for place in finding.places if place.file or place.detail]
+    for place in places[:PLACES_SHOWN]:
+        where = f"line {place.line:,}" if place.line else f"row {place.row:,}" if place.row else ""
+        print("    " + ", ".join(part for part in (place.file, where, words.plain(place.detail)) if part))
+    if places and finding.count > PLACES_SHOWN:
+        print(f"    and {finding.count - PLACES_SHOWN:,} more")
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    columns = ", ".join(f"{part} from {words.plain(name, 40)}" for part, name in report.shape["columns"].items())
+    facts = [
+        ("rows", f"{report.rows:,}, of which {report.usable_rows:,} can be used"),
+        ("shape", f"{report.shape['format']} ({columns}), {words.percent(report.shape['confidence'])} sure")]
+    facts += [("file", f"{file['name']}: {file['rows']:,} rows, {words.size(file['size_bytes'])}"
+               + (f", {file['encoding']}" if file["encoding"] else "")) for file in report.files[:8]]
+    if report.turns:
+        facts.append(("chats", f"{report.turns['mean']:.1f} messages on average, "
+                      f"{words.percent(report.turns['with_system'])} with a system message"))
+    if report.labels:
+        most = sorted(report.labels.items(), key=lambda item: -item[1])[:LABELS_SHOWN]
+        facts.append(("labels", ", ".join(f"{words.plain(label, 24)} {n:,}" for label, n in most)))
+    found = report.secrets | report.personal_data
+    if found:
+        facts.append(("found", ", ".join(f"{kind} {n:,}" for kind, n in found.items())))
+    if report.overlap:
+        facts.append(("held out", f"{report.overlap.heldout_rows:,} rows, {report.overlap.exact:,} of them among "
+                      f"the training rows and {report.overlap.near:,} nearly"))
+    facts.append(("epochs", f"{report.epochs} would be chosen automatically"))
+    facts.append(("time", words.duration(report.seconds)))
+    return facts
+
+
+def _gain(tokens: Tokens) -> str:
+    return f"{tokens.packing_gain:.1f} times fewer to compute" if tokens.packing_gain > 1 else "saves nothing"
+
+
+def _print_tokens(tokens: Tokens) -> None:
+    print(f"\n  Tokens of {tokens.model}, longest row {tokens.max_length:,}")
+    if tokens.sampled_rows < tokens.rows:
+        print(f"  Estimated from {tokens.sampled_rows:,} of {tokens.rows:,} rows: "
+              f"mean {tokens.mean:.1f} ± {tokens.mean_error:.1f}")
+    most = max(tokens.histogram["counts"])
+    edges = tokens.histogram["edges"]
+    bins = list(zip(edges, edges[1:], tokens.histogram["counts"], strict=False))
+    while bins[0][2] == 0:
+        del bins[0]
+    for low, high, n in bins:
+        print(f"  {low:>7,} to {high - 1:<7,} {'█' * round(BAR_WIDTH * n / most)} {n:,}")
+    facts = [
+        ("median", f"{tokens.median:,}; 95 % have at most {tokens.p95:,}; the longest has {tokens.longest:,}"),
+        ("cut", f"{100 * tokens.truncated_share:.1f} % of the rows, "
+                f"{100 * tokens.tokens_cut_share:.1f} % of the tokens"),
+        ("suggested", f"training.max_length={tokens.suggested_max_length}"),
+        ("epoch", f"{tokens.tokens_per_epoch:,} tokens, {tokens.trained_tokens_per_epoch:,} of them learned"),
+        ("padding", f"{words.percent(tokens.padding_waste)} with {tokens.batch_size} rows a batch"),
+        ("packing", f"{words.percent(tokens.packed_waste)} empty; {_gain(tokens)}")]
+    for name, value in facts:
+        print(f"  {name:12} {value}")

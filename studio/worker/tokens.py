@@ -1,0 +1,183 @@
+"""Counts a whole data set in tokens, as the trainer will: JSON request on stdin, JSON answer on stdout, no torch.
+
+    {"preset": "<YAML>", "names": [...], "step": 1, "data_dir", "presets_dir"}  ->  fields of report.Tokens
+
+Every `step`-th usable row is tokenised; rows are read, counted and forgotten in chunks.
+"""
+
+import re
+from array import array
+from bisect import bisect_left, insort
+from dataclasses import asdict
+from typing import Any
+
+from studio.data.doctor import each_row, texts
+from studio.data.report import Findings, Place, Tokens
+from studio.data.row_checks import TEMPLATE_TOKENS
+from studio.errors import DataError
+from studio.preset.schema import Preset
+from studio.settings import Settings
+from studio.worker.preview import answer_request, tokenizer_of
+
+CHUNK_ROWS = 2000
+HISTOGRAM_BINS = 20
+# a longest row is a multiple of this, as kernels like it
+LENGTH_MULTIPLE = 64
+SUGGESTED_SHARE = 0.99
+# where the very longest is hardly longer than that, it may as well fit
+SLIGHTLY = 1.25
+
+
+def main() -> int:
+    """Answer one request; 0 done, 3 the person can mend it."""
+    return answer_request(count)
+
+
+def count(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+    """Read, render and measure every `step`-th row. Raises `StudioError`."""
+    counter = _Counter(tokenizer_of(preset, settings), preset, request["step"])
+    each_row(request["names"], preset.data, settings, None, counter.take)
+    return asdict(counter.finish())
+
+
+class _Counter:
+    """Lengths of rows before the cut and learned tokens after it, and what is wrong with rows once they are tokens."""
+
+    def __init__(self, tokenizer: Any, preset: Preset, step: int):
+        self._tokenizer, self._preset, self._step = tokenizer, preset, step
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        own = [token for token in special if len(token) > 2 and not TEMPLATE_TOKENS.search(token)]
+        self._own_tokens = re.compile("|".join(map(re.escape, own)) or r"(?!)")
+        self._chunk: list[tuple[dict[str, Any], Place]] = []
+        self._lengths, self._trained = array("L"), array("L")
+        self._findings = Findings()
+        self._rows = 0
+
+    def take(self, row: dict[str, Any], place: Place) -> None:
+        """Note a row; every so many are tokenised together."""
+        self._rows += 1
+        if (self._rows - 1) % self._step:
+            return
+        self._chunk.append((row, place))
+        if len(self._chunk) == CHUNK_ROWS:
+            self._tokenise()
+
+    def _tokenise(self) -> None:
+        from studio.data.render import render_each
+
+        outcomes = render_each(self._tokenizer, [row for row, _ in self._chunk], self._preset)
+        for (row, place), outcome in zip(self._chunk, outcomes, strict=True):
+            if isinstance(outcome, DataError):
+                self._findings.add("template_refuses", Place(place.file, place.row, place.line, outcome.message))
+                continue
+            self._lengths.append(outcome.length)
+            self._trained.append(outcome.trained_tokens)
+            if outcome.truncated:
+                self._findings.add("truncated", Place(place.file, place.row, place.line, f"{outcome.length:,} tokens"))
+            if outcome.trained_tokens == 0:
+                self._findings.add("all_labels_masked", place)
+            if any(self._own_tokens.search(text) for text in texts(row)):
+                self._findings.add("own_special_token", place)
+        self._chunk = []
+
+    def finish(self) -> Tokens:
+        """The figures. Raises `DataError` where the template refuses every row."""
+        import numpy
+
+        self._tokenise()
+        if not self._lengths:
+            raise DataError("The model's chat template refuses every row.",
+                            "Change the roles or their order, or choose another model.", "model.model_name_or_path")
+        limit = self._preset.training.max_length
+        lengths = numpy.frombuffer(self._lengths, dtype=numpy.dtype("L")).astype(numpy.int64)
+        cut = numpy.minimum(lengths, limit)
+        n = len(lengths)
+        missing = 1 - n / self._rows if self._step > 1 else 0.0
+        scale = self._rows / n if self._step > 1 else 1.0
+        batch_size = self._preset.training.per_device_train_batch_size
+        padded, packed = padded_tokens(cut, batch_size, self._preset.training.seed), packed_bins(cut, limit) * limit
+        kept, all_tokens = int(cut.sum()), int(lengths.sum())
+        return Tokens(
+            model=self._preset.model.model_name_or_path, rows=self._rows, sampled_rows=n, max_length=limit,
+            mean=float(cut.mean()), mean_error=float(1.96 * cut.std() * (missing / n) ** 0.5),
+            mean_trained=sum(self._trained) / n, median=int(numpy.median(lengths)),
+            p95=int(numpy.quantile(lengths, 0.95)), longest=int(lengths.max()), histogram=histogram(lengths),
+            truncated_share=float((lengths > limit).mean()), tokens_cut_share=1 - kept / all_tokens,
+            suggested_max_length=suggested_length(lengths), tokens_per_epoch=round(kept * scale),
+            trained_tokens_per_epoch=round(sum(self._trained) * scale), batch_size=batch_size,
+            padding_waste=1 - kept / padded, packed_waste=1 - kept / packed, packing_gain=padded / packed,
+            findings=self._findings.list(n))
+
+
+def suggested_length(lengths: Any) -> int:
+    """The longest row that holds 99 % of the rows whole, or all of them where that costs little more."""
+    import numpy
+
+    wanted, longest = int(numpy.quantile(lengths, SUGGESTED_SHARE, method="higher")), int(lengths.max())
+    if longest <= SLIGHTLY * wanted:
+        wanted = longest
+    return max(1, -(-wanted // LENGTH_MULTIPLE)) * LENGTH_MULTIPLE
+
+
+def histogram(lengths: Any) -> dict[str, list[int]]:
+    """Counts of rows between equally spaced edges from 0 to the longest."""
+    import numpy
+
+    width = -(-(int(lengths.max()) + 1) // HISTOGRAM_BINS)
+    counts = numpy.bincount(lengths // width)
+    return {"edges": [i * width for i in range(len(counts) + 1)], "counts": counts.tolist()}
+
+
+def padded_tokens(lengths: Any, batch_size: int, seed: int) -> int:
+    """Tokens computed in an epoch of random batches, each as wide as its longest row."""
+    import numpy
+
+    shuffled = numpy.random.default_rng(seed).permutation(lengths)
+    whole = len(shuffled) // batch_size * batch_size
+    wide = int(shuffled[:whole].reshape(-1, batch_size).max(axis=1).sum()) * batch_size
+    rest = shuffled[whole:]
+    return wide + (int(rest.max()) * len(rest) if len(rest) else 0)
+
+
+def packed_bins(lengths: Any, room: int) -> int:
+    """How many packed rows of `room` tokens hold all rows: each goes where it fits best, the longest first (TRL's bfd).
+
+    Kept is how many bins have how much room left, so it costs a step for each different length, not for each row.
+    """
+    import numpy
+
+    left: list[int] = []
+    bins: dict[int, int] = {}
+    total = 0
+    found = zip(*(part.tolist() for part in numpy.unique(numpy.maximum(lengths, 1), return_counts=True)), strict=True)
+    for length, n in sorted(found, reverse=True):
+        while n:
+            at = bisect_left(left, length)
+            opened = at == len(left)
+            space = room if opened else left[at]
+            each = space // length
+            used = -(-n // each) if opened else min(-(-n // each), bins[space])
+            if opened:
+                total += used
+            else:
+                _take(bins, left, space, used)
+            placed = min(n, used * each)
+            full, rest = divmod(placed, each)
+            _put(bins, left, space - each * length, full)
+            _put(bins, left, space - rest * length, 1 if rest else 0)
+            n -= placed
+    return total
+
+
+def _take(bins: dict[int, int], left: list[int], space: int, n: int) -> None:
+    bins[space] -= n
+    if not bins[space]:
+        del bins[space]
+        left.pop(bisect_left(left, space))
+
+
+def _put(bins: dict[int, int], left: list[int], space: int, n: int) -> None:
+    if n and space:
+        if space not in bins:
+            insort(left, space)
+        bins[space] = bins.get(space, 0) + n
