@@ -69,16 +69,46 @@ class DataSection(Section):
     test_size: float = parameter(
         0.1, "Held-out share", "Share of the rows never trained on, to judge by. 0 holds back none.",
         BASIC, ge=0, le=0.9)
-    format: Literal["auto", "messages", "prompt_completion", "text"] = parameter(
+    split_by: Literal["random", "label", "group", "time", "file"] = parameter(
+        "random", "Hold back by",
+        "random: any rows; label: the same share of each label; group: whole groups; time: the latest; file: the last.")
+    split_column: str = parameter(
+        "", "Column to hold back by", "Column with the label, group or time that the held-out part is chosen by.")
+    format: Literal[
+        "auto", "messages", "prompt_completion", "text", "text_label", "text_pair", "preference",
+        "unpaired_preference", "prompt_only"] = parameter(
         "auto", "Shape of the rows",
         "messages: chats; prompt_completion: question and answer; text: documents. auto looks at the columns.")
     messages_column: str = parameter("", "Chat column", "Column with the list of messages; empty finds it.")
     prompt_column: str = parameter("", "Prompt column", "Column with the question or instruction; empty finds it.")
     completion_column: str = parameter("", "Answer column", "Column with the answer to learn; empty finds it.")
     text_column: str = parameter("", "Text column", "Column with the plain text; empty finds it.")
+    rejected_column: str = parameter("", "Rejected column", "Column with the worse answer of a pair; empty finds it.")
+    label_column: str = parameter("", "Label column", "Column with the label of each row; empty finds it.")
+    prompt_template: str = parameter(
+        "", "Prompt template",
+        "Builds the prompt, or a plain text, from columns: {title}: {body}. [[ ]] around a part leaves it out where a"
+        " column is empty.")
+    completion_template: str = parameter(
+        "", "Answer template", "Builds the answer from columns, as the prompt template does.")
     system_prompt: str = parameter(
         "", "System prompt", "Put before every chat that has no system message of its own.", BASIC)
     max_rows: int = parameter(0, "Rows to use at most", "Takes only this many rows; 0 takes all.", ge=0)
+    bad_rows: Literal["stop", "fix", "drop"] = parameter(
+        "stop", "Rows that cannot be used",
+        "stop: the run does not start; fix: what can be mended safely is, the rest is dropped; drop: all are dropped.",
+        BASIC)
+    drop_duplicates: bool = parameter(
+        False, "Drop repeated rows", "Keeps one of the rows that are the same word for word.")
+    mask: Literal["none", "secrets", "all"] = parameter(
+        "none", "Mask",
+        "secrets: keys and passwords become [SECRET]; all: also e-mail addresses, card and phone numbers.")
+    edits: str = parameter(
+        "", "Edits by hand", "Name of the list of rows changed or left out by hand; the data set itself stays as it is.")
+    chunk_tokens: int = parameter(
+        0, "Document piece", "Longest piece, in tokens, that a document is cut into; 0 takes the longest row.", ge=0)
+    chunk_overlap: int = parameter(
+        0, "Document overlap", "Tokens that a piece of a document repeats from the piece before it.", ge=0)
 
 
 class MethodSection(Section):
