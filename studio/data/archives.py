@@ -1,4 +1,4 @@
-"""Opens what a person names as data, packed or not: a file, a .gz, a .zip with several; nothing is written to disk.
+"""Opens what a person names as data, packed or not: a file, a .gz, a .zip with several.
 
 Archives are read as streams, so a member's name cannot lead anywhere, and what they unpack to is bounded.
 """
@@ -6,6 +6,7 @@ Archives are read as streams, so a member's name cannot lead anywhere, and what 
 import gzip
 import io
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from studio import words
 from studio.data.files import ROW_EXTENSIONS
 from studio.errors import DataError
 
-COLUMN_EXTENSIONS = (".parquet", ".arrow")
+# read by `reader_process`, which needs real files
+APART_EXTENSIONS = (".parquet", ".arrow")
 # deflate cannot pack tighter than 1,032 to 1; rows of text seldom reach 30 to 1
 UNPACKED_RATIO = 250
 UNPACKED_ALWAYS_BYTES = 64_000_000
-UNPACKED_COLUMNS_BYTES = 256_000_000
+UNPACKED_APART_BYTES = 256_000_000
 PIECE_BYTES = 1_000_000
 MEMBERS = 10_000
 MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
@@ -217,11 +219,11 @@ def _refused_member(member: zipfile.ZipInfo) -> str:
 def _part(
     name: str, extension: str, stream: BinaryIO, size: int, budget: list[int], position: Callable[[], int]
 ) -> Part:
-    if extension not in COLUMN_EXTENSIONS:
+    if extension not in APART_EXTENSIONS:
         return Part(name, extension, Bounded(stream, name, budget), size, position)
-    # these need random access
-    bounded = Bounded(stream, name, [min(budget[0], UNPACKED_COLUMNS_BYTES)])
-    data = bounded.read()
-    bounded.read(1)  # raises where the data is not whole
-    budget[0] -= len(data)
-    return Part(name, extension, io.BytesIO(data), size, position)
+    bounded, file = Bounded(stream, name, [min(budget[0], UNPACKED_APART_BYTES)]), tempfile.TemporaryFile()
+    while piece := bounded.read(PIECE_BYTES):
+        file.write(piece)
+    file.flush()
+    budget[0] -= file.tell()
+    return Part(name, extension, file, size, position)

@@ -1,54 +1,53 @@
-"""Rows of files of columns (Parquet, Arrow), which are parsed and never executed; what they unpack to is bounded."""
+"""Rows of files of columns (Parquet, Arrow), which are parsed and never executed; what they unpack to is bounded.
+
+pyarrow can crash on damaged bytes, so only `reader_child` calls this.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+
+import pyarrow
+import pyarrow.parquet
 
 from studio.data.archives import Part, unpacked_limit
 from studio.data.batches import Batch, Fault
 from studio.errors import DataError
 
-COLUMN_BATCH_ROWS = 500
+BATCH_ROWS, BATCH_BYTES = 500, 16_000_000
 # what a row of columns costs at least, so that a tiny file cannot hold rows without end
 ROW_BYTES = 64
 # what pyarrow lets through from a file whose bytes lie: names that are no text, sizes that no memory holds
-PYARROW_ERRORS = (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+PYARROW_ERRORS = (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError)
 
 
 def read_parquet(part: Part) -> Iterator[Batch]:
     """Rows group by group. Raises `DataError` where the file is broken or unpacks to too much."""
-    import pyarrow
-    import pyarrow.parquet
-
     try:
-        with pyarrow.parquet.ParquetFile(part.stream) as file:
+        with pyarrow.parquet.ParquetFile(part.stream, pre_buffer=False) as file:
             groups = range(file.metadata.num_row_groups)
+            _Room(part).take(sum(file.metadata.row_group(number).total_byte_size for number in groups))
             room = _Room(part)
-            room.take(sum(file.metadata.row_group(number).total_byte_size for number in groups))
-            room = _Room(part)
-            for batch in file.iter_batches(batch_size=COLUMN_BATCH_ROWS):
-                room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
-                yield _columns(batch)
-    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+                yield from _slices(batch, room)
+    except PYARROW_ERRORS as error:
         raise DataError(f"{part.name} is not a readable Parquet file: {_reason(error)}.", "Write it again.") from None
 
 
 def read_arrow(part: Part) -> Iterator[Batch]:
     """Arrow IPC, as a file or (what `datasets` writes) a stream. Raises `DataError` as `read_parquet`."""
-    import pyarrow
-
+    options = pyarrow.ipc.IpcReadOptions(use_threads=False)
     try:
         head = part.stream.read(6)
         part.stream.seek(0)
         room = _Room(part)
         if head == b"ARROW1":
-            with pyarrow.ipc.open_file(part.stream) as file:
+            with pyarrow.ipc.open_file(part.stream, options=options) as file:
                 for number in range(file.num_record_batches):
                     yield from _slices(file.get_batch(number), room)
         else:
-            with pyarrow.ipc.open_stream(part.stream) as stream:
+            with pyarrow.ipc.open_stream(part.stream, options=options) as stream:
                 for batch in stream:
                     yield from _slices(batch, room)
-    except (pyarrow.ArrowException, *PYARROW_ERRORS) as error:
+    except PYARROW_ERRORS as error:
         raise DataError(f"{part.name} is not a readable Arrow file: {_reason(error)}.", "Write it again.") from None
 
 
@@ -66,15 +65,17 @@ class _Room:
                             "Write its rows as JSON Lines.")
 
 
-def _slices(batch: Any, room: _Room) -> Iterator[Batch]:
+def _slices(batch: pyarrow.RecordBatch, room: _Room) -> Iterator[Batch]:
+    """The rows of a record batch, so many at a time that their text stays small."""
     room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
     # offsets in a hostile file may point outside its buffers
     batch.validate(full=True)
-    for start in range(0, batch.num_rows, COLUMN_BATCH_ROWS):
-        yield _columns(batch.slice(start, COLUMN_BATCH_ROWS))
+    rows = max(1, min(BATCH_ROWS, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
+    for start in range(0, batch.num_rows, rows):
+        yield _columns(batch.slice(start, rows))
 
 
-def _columns(table: Any) -> Batch:
+def _columns(table: pyarrow.RecordBatch) -> Batch:
     """Rows of an Arrow batch; values that Python cannot hold (dates after the year 9999) cost their row."""
     try:
         return Batch(rows := table.to_pylist(), [0] * len(rows), [])

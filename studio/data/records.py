@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
-from studio.data.archives import Part
+from studio.data.archives import APART_EXTENSIONS, Part
 from studio.data.batches import Batch, Fault, FileFacts, Found
-from studio.data.column_rows import read_arrow, read_parquet
 from studio.data.csv_rows import read_csv
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
 from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
+from studio.data.reader_process import read_apart
 from studio.errors import DataError
 
 BATCH_ROWS = 2000
@@ -22,10 +22,8 @@ ROW_LISTS = ("data", "rows", "train", "examples")
 
 def read_batches(part: Part, facts: FileFacts) -> Iterator[Batch]:
     """The rows of one file. Raises `DataError` where nothing more of it can be read."""
-    if part.extension == ".parquet":
-        yield from read_parquet(part)
-    elif part.extension == ".arrow":
-        yield from read_arrow(part)
+    if part.extension in APART_EXTENSIONS:
+        yield from read_apart(part)
     else:
         yield from _text(part, facts)
 
