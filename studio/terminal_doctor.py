@@ -1,12 +1,14 @@
 """The data doctor's report in a terminal: the verdict, what is wrong with its lines, and figures."""
 
 from studio import words
+from studio.data.languages import UNKNOWN
 from studio.data.report import Finding, Report, Tokens
 from studio.terminal import MARKS
 
 PLACES_SHOWN = 3
 BAR_WIDTH = 40
 LABELS_SHOWN = 8
+LANGUAGES_SHOWN = 6
 
 
 def print_report(report: Report) -> None:
@@ -48,6 +50,11 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     if report.labels:
         most = sorted(report.labels.items(), key=lambda item: -item[1])[:LABELS_SHOWN]
         facts.append(("labels", ", ".join(f"{words.plain(label, 24)} {n:,}" for label, n in most)))
+    if report.languages:
+        judged = sum(report.languages.values())
+        facts.append(("languages", ", ".join(
+            f"{'unknown' if code == UNKNOWN else code} {words.percent(n / judged)}"
+            for code, n in list(report.languages.items())[:LANGUAGES_SHOWN]) + f" of {judged:,} rows looked at"))
     found = report.secrets | report.personal_data
     if found:
         facts.append(("found", ", ".join(f"{kind} {n:,}" for kind, n in found.items())))

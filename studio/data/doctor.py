@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from studio.data import duplicates, formats, privacy
+from studio.data import duplicates, formats, languages, privacy
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch, FileFacts
 from studio.data.formats import Refused, Shape
@@ -142,6 +142,7 @@ class Scan:
         self.personal_data: Counter[str] = Counter()
         self.labels: Counter[str] | None = Counter()
         self.turns: Counter[str] = Counter()
+        self.languages = languages.Sample()
         self._columns: set[str] = set()
         self._waiting: list[tuple[FileFacts, Batch]] = []
         self._waiting_rows = 0
@@ -242,7 +243,9 @@ class Scan:
         for name in names:
             self.findings.add(name, place)
         self._count(row)
-        self.duplicates.add(*duplicates.parts(row), text)
+        asked, said = duplicates.parts(row)
+        self.duplicates.add(asked, said, text)
+        self.languages.add(said)
         self._place_files.append(len(self.files) - 1)
         self._place_rows.append(place.row)
         self._place_lines.append(place.line)
@@ -336,6 +339,7 @@ def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, se
         duplicates=Duplicates(
             scan.findings.count("duplicates"), scan.findings.count("near_duplicates"), scan.duplicates.compared),
         secrets=dict(scan.secrets), personal_data=dict(scan.personal_data), labels=dict(labels),
+        languages=languages.mix(scan.languages.texts),
         turns={"mean": chats / usable, "with_system": scan.turns["with_system"] / usable,
                "with_tools": scan.turns["with_tools"] / usable} if chats and usable else {},
         seconds=round(seconds, 3), complete=complete)

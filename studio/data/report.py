@@ -151,7 +151,10 @@ class Tokens:
 
 @dataclass
 class Report:
-    """The whole examination of a data set; `complete` is False where the person ended it early."""
+    """The whole examination of a data set; `complete` is False where the person ended it early.
+
+    `languages` counts a sample of the rows by ISO 639 code, "und" where they are too short to tell.
+    """
 
     source: str
     verdict: str
@@ -166,6 +169,7 @@ class Report:
     secrets: dict[str, int]
     personal_data: dict[str, int]
     labels: dict[str, int]
+    languages: dict[str, int]
     turns: dict[str, float]
     seconds: float
     complete: bool = True
