@@ -5,8 +5,10 @@ question and answer under their common names, and plain text.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from studio import words
@@ -80,12 +82,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Converted:
-    """Rows in the studio's shapes; `numbers` are the data set's row numbers (from 1) they came from."""
+    """Rows in the studio's shapes; `numbers` are the data set's row numbers (from 1) they came from.
+
+    `refused` are the numbers of the other rows, each with the name of its problem.
+    """
 
     shape: Shape
     rows: list[dict[str, Any]]
     numbers: list[int]
     problems: list[Problem]
+    refused: list[tuple[int, str]]
 
 
 class Refused(Exception):
@@ -106,7 +112,7 @@ def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSecti
     for find in chosen:
         if shape := find(known, first_rows):
             return shape
-    found = _named(columns) or "none"
+    found = named(columns) or "none"
     wanted = "chats, prompts and answers, or text" if section.format == "auto" else section.format
     raise DataError(
         f"No columns were found that hold {wanted}; the columns are {found}.",
@@ -129,10 +135,11 @@ def converted_or_error(converted: Converted) -> list[dict[str, Any]]:
     return converted.rows
 
 
-def convert(rows: Sequence[Any], section: DataSection) -> Converted:
+def convert(rows: Sequence[Any], section: DataSection, numbers: Sequence[int] = ()) -> Converted:
     """Bring rows into the studio's shapes and list what is wrong with the others, most frequent problem first.
 
-    Rows of empty text are left out in silence: text data sets use them as separators. Raises `DataError` as `detect`.
+    `numbers` of the rows are 1, 2, 3, ... unless given. Rows of empty text beside others are no problem, since text
+    data sets use them as separators: they are refused as empty_text. Raises `DataError` as `detect`.
     """
     if not rows:
         raise DataError("The data set has no rows.", "Add rows to it.", field="data.dataset_name")
@@ -141,22 +148,25 @@ def convert(rows: Sequence[Any], section: DataSection) -> Converted:
         raise DataError("The rows are not objects with named columns.", 'Each row must look like {"messages": [...]}.',
                         field="data.dataset_name")
     shape = detect(columns, rows[:100], section)
-    good, numbers, counts, first = [], [], {}, {}
-    for number, row in enumerate(rows, start=1):
+    good, kept, refused = [], [], []
+    for number, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
         try:
             good.append(convert_row(row, shape))
-            numbers.append(number)
-        except Refused as refused:
-            name = refused.args[0]
-            counts[name] = counts.get(name, 0) + 1
-            first.setdefault(name, number)
+            kept.append(number)
+        except Refused as reason:
+            refused.append((number, reason.args[0]))
     if good:
-        counts.pop("missing_text", None)
-    problems = [
-        Problem(name, n, first[name], PROBLEMS[name].format(n=f"{n:,}", total=f"{len(rows):,}", row=f"{first[name]:,}"),
+        refused = [(number, "empty_text" if name == "missing_text" else name) for number, name in refused]
+    return Converted(shape, good, kept, _problems(refused, len(rows)), refused)
+
+
+def _problems(refused: list[tuple[int, str]], total: int) -> list[Problem]:
+    counts = Counter(name for _, name in refused if name != "empty_text")
+    first = {name: number for number, name in reversed(refused)}
+    return [
+        Problem(name, n, first[name], PROBLEMS[name].format(n=f"{n:,}", total=f"{total:,}", row=f"{first[name]:,}"),
                 HINTS.get(name, FIX_ROWS))
-        for name, n in sorted(counts.items(), key=lambda item: -item[1])]
-    return Converted(shape, good, numbers, problems)
+        for name, n in counts.most_common()]
 
 
 def convert_row(row: Any, shape: Shape) -> dict[str, Any]:
@@ -183,15 +193,38 @@ def split_answer(row: dict[str, Any]) -> tuple[str | list[dict[str, Any]], str]:
     return row["prompt"], answers[-1]
 
 
+def question(row: dict[str, Any]) -> str:
+    """What a normalised row asks, without regard to case and spaces; "" for plain text."""
+    if "text" in row:
+        return ""
+    asked = row["messages"] if "messages" in row else row["prompt"]
+    if not isinstance(asked, str):
+        asked = next((turn["content"] for turn in asked if turn["role"] == "user"), "")
+    return " ".join(asked.lower().split())
+
+
+def label_of(row: dict[str, Any]) -> str:
+    """What a normalised row is labelled with: its answer, "" for plain text."""
+    return split_answer(row)[1] if "text" not in row else ""
+
+
 def _check_named_columns(columns: Sequence[str], section: DataSection) -> None:
     for field in ("messages_column", "prompt_column", "completion_column", "text_column"):
         name = getattr(section, field)
         if name and name not in columns:
-            raise DataError(f'There is no column "{name}"; the columns are {_named(columns)}.',
-                            "Choose one of them, or leave the field empty.", field=f"data.{field}")
+            raise DataError(no_column(name, columns), "Choose one of them, or leave the field empty.",
+                            field=f"data.{field}")
 
 
-def _named(columns: Sequence[str]) -> str:
+def no_column(name: str, columns: Sequence[str]) -> str:
+    """That there is no such column, with the nearest known one and all others."""
+    near = get_close_matches(name, columns, n=1)
+    meant = f' Did you mean "{words.plain(near[0], 40)}"?' if near else ""
+    return f'There is no column "{words.plain(name, 40)}"; the columns are {named(columns)}.{meant}'
+
+
+def named(columns: Sequence[str]) -> str:
+    """The first columns' names, for a sentence."""
     return ", ".join(words.plain(name, 40) for name in columns[:12])
 
 

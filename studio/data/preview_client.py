@@ -46,7 +46,8 @@ class Preview:
     "trained_tokens", "truncated"}, where `number` counts the source's rows from 1. `n_rows` are the usable rows,
     `train_rows` and `heldout_rows` what they are parted into. `mean_tokens`, `longest_tokens` are per training row,
     after the cut at max_length, `histogram` before it: {"median", "p95", "longest", "edges", "counts"}; all over
-    `sampled_rows`. `columns` maps parts (prompt, completion, ...) to the names among `all_columns`.
+    `sampled_rows`. `columns` maps parts (prompt, completion, ...) to the names among `all_columns`. `left_out` and
+    `changed` count the rows by the reasons of the account.
     """
 
     rows: list[dict[str, Any]]
@@ -66,6 +67,8 @@ class Preview:
     mean_trained_tokens: float
     truncated_share: float
     histogram: dict[str, Any]
+    left_out: dict[str, int]
+    changed: dict[str, int]
 
 
 @dataclass
@@ -107,7 +110,7 @@ def _answer_for(key: str) -> _Answer:
 def _key(preset: Preset, settings: Settings, rows: int, token: str | None) -> str:
     """A hash over all the answer hangs on: the parts of the preset, the files' size and time, the token."""
     parts = Preset(model=preset.model, data=preset.data, method=preset.method,
-                   training={"max_length": preset.training.max_length})
+                   training={"max_length": preset.training.max_length, "seed": preset.training.seed})
     data = local_path(preset.data.dataset_name, settings)
     stamps = [_stamp(file) for file in (data, preset.data.dataset_test_split, preset.model.model_name_or_path)]
     text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), rows, token, stamps])

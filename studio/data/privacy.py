@@ -1,6 +1,8 @@
-"""Finds what looks like a secret or personal data in a text; says the kind and never repeats what it found."""
+"""Finds and masks what looks like a secret or personal data in a text; says the kind, never repeats what it found."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 # name -> pieces of text of which the pattern needs one (a quick look first, so rare ones), and the pattern
 SECRETS = {
@@ -29,6 +31,15 @@ _SIX_DIGITS = re.compile(r"\d{2}[ -]?\d{2}[ -]?\d{2}")
 _NOBODY = re.compile(r"@(?:[\w-]+\.)*(?:example|test|localhost|invalid)(?:\.|$)", re.IGNORECASE)
 
 
+_PHONE = re.compile(
+    r"(?<![\w.+-])(?:\+\d{1,3}[ ./-]?(?:\(\d{1,4}\)[ ./-]?)?\d{1,4}(?:[ ./-]?\d{2,4}){2,4}"
+    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})(?![\w-]|\.\d)")
+_PHONE_HINT = re.compile(r"\+\d|\d{3}[).-]")
+# of a private key the lines between its marks are the secret
+_KEY_BLOCK = re.compile(
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY[\s\S]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY[A-Z ]{0,10}-----|\Z)")
+
+
 def secrets_in(text: str) -> list[str]:
     """The kinds of secrets in the text, each once."""
     found = [kind for kind, piece, pattern in _SECRETS if piece in text and pattern.search(text)]
@@ -36,7 +47,7 @@ def secrets_in(text: str) -> list[str]:
 
 
 def personal_data_in(text: str) -> list[str]:
-    """The kinds of personal data in the text, each once: e-mail address, card number, bank account."""
+    """The kinds of personal data in the text, each once: e-mail address, card, bank account or phone number."""
     kinds = []
     if "@" in text and any(not _NOBODY.search(match.group()) for match in _EMAIL.finditer(text)):
         kinds.append("e-mail address")
@@ -45,7 +56,57 @@ def personal_data_in(text: str) -> list[str]:
             kinds.append("card number")
         if any(is_iban(match.group()) for match in _IBAN.finditer(text)):
             kinds.append("bank account")
+    if _PHONE_HINT.search(text) and any(is_phone(match.group()) for match in _PHONE.finditer(text)):
+        kinds.append("phone number")
     return kinds
+
+
+def mask_row(row: dict[str, Any], personal: bool) -> tuple[dict[str, Any], list[str]]:
+    """A normalised row with its secrets and, if `personal`, its personal data masked; and the kinds found, each once.
+
+    The row itself comes back where there are none.
+    """
+    kinds: list[str] = []
+    masked = _mask_value(row, personal, kinds)
+    return (masked, list(dict.fromkeys(kinds))) if kinds else (row, [])
+
+
+def mask_text(text: str, personal: bool) -> tuple[str, list[str]]:
+    """The text with [SECRET] and, if `personal`, [EMAIL], [CARD], [IBAN], [PHONE] in place of what was found."""
+    kinds = secrets_in(text)
+    if kinds:
+        text = _KEY_BLOCK.sub("[SECRET]", text)
+        for _, piece, pattern in _SECRETS:
+            if piece in text:
+                text = pattern.sub("[SECRET]", text)
+    found = personal_data_in(text) if personal else []
+    if found:
+        text = _EMAIL.sub(_instead("[EMAIL]", lambda address: not _NOBODY.search(address)), text)
+        text = _CARD.sub(_instead("[CARD]", is_card), text)
+        text = _IBAN.sub(_instead("[IBAN]", is_iban), text)
+        text = _PHONE.sub(_instead("[PHONE]", is_phone), text)
+    return text, kinds + found
+
+
+def _mask_value(value: Any, personal: bool, kinds: list[str]) -> Any:
+    if isinstance(value, str):
+        text, found = mask_text(value, personal)
+        kinds += found
+        return text
+    if isinstance(value, dict):
+        return {key: _mask_value(inner, personal, kinds) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_mask_value(inner, personal, kinds) for inner in value]
+    return value
+
+
+def _instead(mark: str, is_one: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+    return lambda match: mark if is_one(match.group()) else match.group()
+
+
+def is_phone(text: str) -> bool:
+    """8 to 15 digits, as the international plan (E.164) allows."""
+    return 8 <= sum(c.isdigit() for c in text) <= 15
 
 
 def is_card(text: str) -> bool:

@@ -4,45 +4,57 @@ Nothing here executes what it reads: JSON, CSV and Parquet are parsed, and Hub d
 """
 
 import hashlib
-import json
 import os
-import random
 import re
 import shutil
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from studio.data.files import EXTENSIONS, ROW_EXTENSIONS, read_file
-from studio.data.formats import normalise
+from studio.data.account import Entry, sentences, stops
+from studio.data.archives import open_parts
+from studio.data.batches import Fault, FileFacts
+from studio.data.files import EXTENSIONS, ROW_EXTENSIONS
 from studio.data.hub import is_hub_name, read_hub
+from studio.data.records import read_batches
+from studio.data.split import row_key
 from studio.errors import DataError
-from studio.preset.schema import DataSection, Preset
+from studio.preset.schema import DataSection
 from studio.settings import Settings
 
 UPLOAD, BUNDLED = "upload:", "bundled:"
 UPLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Table:
-    """Rows as the source holds them. `source` names it for people, `total` is its row count where that is known."""
+    """Rows as the source holds them. `source` names it for people, `total` is its row count where that is known.
+
+    `files` says with which row (from 0) each file begins, `lines` on which line each row stands (0: none), and `lost`
+    what was met where a row should have been, or with the text of a row.
+    """
 
     rows: list[Any]
     source: str
-    total: int | None
+    total: int | None = None
+    files: list[tuple[int, str]] = field(default_factory=list)
+    lines: array = field(default_factory=lambda: array("Q"))
+    lost: list[Entry] = field(default_factory=list)
 
     @property
     def columns(self) -> list[str]:
         """Column names of the first hundred rows, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows[:100] if isinstance(row, dict) for name in row))
 
+    def file_number(self, number: int) -> int:
+        """Which of `files` row `number` (from 1) is in."""
+        return bisect_right(self.files, number - 1, key=lambda file: file[0]) - 1
 
-class Split(NamedTuple):
-    """Normalised rows to learn from and to judge by."""
-
-    train: list[dict[str, Any]]
-    heldout: list[dict[str, Any]]
+    def entry(self, number: int, reason: str, detail: str = "") -> Entry:
+        """A line of the account for row `number` (from 1)."""
+        return Entry(self.files[self.file_number(number)][1], number, self.lines[number - 1], reason, detail)
 
 
 def read_rows(section: DataSection, settings: Settings, token: str | None = None, limit: int = 0) -> Table:
@@ -70,49 +82,15 @@ def read_heldout_rows(
     if split:
         return _read(split, split, "data.dataset_test_split", section, settings, token, limit)
     if name.startswith(BUNDLED):
-        path = _bundled_dir(name, settings) / "heldout.jsonl"
-        return Table(rows := read_file(path), f"{name} (held out)", len(rows))
+        return _read_local(_bundled_dir(name, settings) / "heldout.jsonl", f"{name} (held out)", 0)
     return None
-
-
-def open_split(preset: Preset, settings: Settings, token: str | None = None) -> Split:
-    """Read, normalise and part the rows; the same preset gives the same parts.
-
-    Rows that are equal stay on one side. `data.test_size` 0 holds back nothing. Raises `DataError`.
-    """
-    section = preset.data
-    train = normalise(read_rows(section, settings, token).rows, section)
-    if section.test_size == 0 and not section.dataset_test_split:
-        return Split(train, [])
-    heldout = read_heldout_rows(section, settings, token)
-    if heldout is not None:
-        return Split(train, normalise(heldout.rows, section))
-    return hold_back(train, section.test_size, preset.training.seed)
-
-
-def hold_back(rows: list[dict[str, Any]], test_size: float, seed: int) -> Split:
-    """Hold back a share of the rows, chosen by `seed`; both parts keep the rows' order. Raises `DataError`."""
-    groups: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(_key(row), []).append(index)
-    order = list(groups.values())
-    random.Random(seed).shuffle(order)
-    wanted = max(1, round(len(rows) * test_size))
-    chosen: set[int] = set()
-    for group in order:
-        if len(chosen) + len(group) <= wanted:
-            chosen.update(group)
-    if not chosen or len(chosen) == len(rows):
-        raise DataError(f"{_count(len(rows))} cannot be parted into rows to learn from and rows to judge by.",
-                        "Add different rows, or set data.test_size to 0.", field="data.test_size")
-    return Split([row for i, row in enumerate(rows) if i not in chosen], [rows[i] for i in sorted(chosen)])
 
 
 def fingerprint(rows: list[dict[str, Any]]) -> str:
     """SHA-256 over the rows in order, in hexadecimal: the same rows give the same fingerprint."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(_key(row).encode() + b"\n")
+        digest.update(row_key(row).encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -165,12 +143,53 @@ def _read(
     try:
         path = local_path(name, settings)
         if path is not None:
-            rows = read_file(path, limit)
-            return Table(rows, name if name.startswith(BUNDLED) else path.name, None if limit else len(rows))
+            return _read_local(path, name if name.startswith(BUNDLED) else path.name, limit)
         rows, total = read_hub(name, section.dataset_config, split, token, limit)
-        return Table(rows, f"{name} on the Hub", total)
+        return Table(rows, f"{name} on the Hub", total, [(0, name)], array("Q", bytes(8 * len(rows))))
     except DataError as error:
         raise DataError(error.message, error.hint, error.field or field) from None
+
+
+def _read_local(path: Path, source: str, limit: int) -> Table:
+    """The rows of a file, packed or not; what is no row is noted, and so is a file of several that cannot be read.
+
+    Raises `DataError` where there are no rows at all.
+    """
+    table = Table([], source)
+    failure = None
+    for part in open_parts(path, lambda name, file, detail: table.lost.append(Entry(file, 0, 0, name, detail))):
+        facts = FileFacts(part.name, part.extension, part.size)
+        table.files.append((len(table.rows), part.name))
+        try:
+            for batch in read_batches(part, facts):
+                table.rows += batch.rows
+                table.lines.extend(batch.lines)
+                table.lost += [_lost(fault, facts) for fault in batch.faults]
+                if limit and len(table.rows) >= limit:
+                    break
+        except DataError as error:  # the next file of an archive may be whole
+            failure = failure or error
+            table.lost.append(Entry(part.name, 0, 0, "unreadable_file", error.message))
+        if limit and len(table.rows) >= limit:
+            del table.rows[limit:], table.lines[limit:]
+            return table
+    if not table.rows:
+        raise failure or _without_rows(path.name, table.lost)
+    table.total = len(table.rows)
+    return table
+
+
+def _lost(fault: Fault, facts: FileFacts) -> Entry:
+    detail = f"{fault.detail} lines, read as {facts.encoding}" if fault.name == "encoding" else fault.detail
+    return Entry(facts.name, 0, fault.line, fault.name, detail)
+
+
+def _without_rows(name: str, lost: list[Entry]) -> DataError:
+    costs = [entry for entry in lost if stops(entry)]
+    if not costs:
+        return DataError(f"{name} holds no rows.", "Choose a file with rows in it.")
+    sentence, fix = sentences(costs, 0)[0]
+    return DataError(f"{name} holds no row that can be read. {sentence}", fix)
 
 
 def _bundled_dir(name: str, settings: Settings) -> Path:
@@ -186,11 +205,3 @@ def _is_local(name: str) -> bool:
     """A path rather than owner/name: it exists, starts like a path, or ends like a data file."""
     path = Path(name).expanduser()
     return path.is_absolute() or name.startswith((".", "~")) or path.suffix.lower() in EXTENSIONS or path.exists()
-
-
-def _key(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, sort_keys=True, default=str)
-
-
-def _count(n: int) -> str:
-    return "1 row" if n == 1 else f"{n:,} rows"

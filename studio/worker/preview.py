@@ -10,14 +10,17 @@ import contextlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from studio.data.formats import Converted, convert, converted_or_error
-from studio.data.sources import Table, is_hub, read_heldout_rows, read_rows
+from studio.data import account
+from studio.data.prepare import Cleaned, Prepared
+from studio.data.prepare import look as look_at
+from studio.data.sources import is_hub
 from studio.errors import DataError, StudioError
 from studio.preset.files import loads
 from studio.preset.schema import Preset
@@ -63,22 +66,20 @@ def answer_request(answer: Callable[[Preset, Settings, dict[str, Any]], dict[str
 def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
     """Read, convert and render; the answer's fields are those of `preview_client.Preview`. Raises `StudioError`."""
     limit = HUB_ROWS if is_hub(preset.data.dataset_name) else 0
-    table = read_rows(preset.data, settings, limit=limit)
-    converted = convert(table.rows, preset.data)
-    if not converted.rows:
-        converted_or_error(converted)
+    prepared = look_at(preset, settings, limit=limit)
+    source = prepared.source
     tokenizer = tokenizer_of(preset, settings)
-    problems = [_problem("error", problem.message, problem.hint, "data.dataset_name") for problem in converted.problems]
-    total = _total(table, converted, preset)
-    heldout, own_heldout = _heldout(preset, settings, total, problems)
-    stats = _token_stats(tokenizer, converted, preset, problems)
-    _add_remarks(tokenizer, converted, preset, total, problems)
+    problems = [_problem("error", error.message, error.hint, error.field) for error in prepared.errors]
+    problems += _remarks_on_account(prepared, preset)
+    total, train, heldout = _counts(prepared, preset)
+    stats = _token_stats(tokenizer, source, preset, problems)
+    _add_remarks(tokenizer, source, preset, total, problems)
     return {
-        "rows": _shown_rows(tokenizer, converted, preset, n_rows),
-        "source": table.source, "n_rows": total, "train_rows": total - (0 if own_heldout else heldout),
-        "heldout_rows": heldout, "format": converted.shape.format, "confidence": converted.shape.confidence,
-        "reason": converted.shape.reason, "columns": converted.shape.columns, "all_columns": table.columns,
-        "problems": problems, **stats,
+        "rows": _shown_rows(tokenizer, source, preset, n_rows),
+        "source": source.table.source, "n_rows": total, "train_rows": train, "heldout_rows": heldout,
+        "format": source.shape.format, "confidence": source.shape.confidence, "reason": source.shape.reason,
+        "columns": source.shape.columns, "all_columns": source.table.columns, "problems": problems,
+        "left_out": _by_reason(prepared.left_out), "changed": _by_reason(prepared.changed), **stats,
     }
 
 
@@ -90,39 +91,56 @@ def tokenizer_of(preset: Preset, settings: Settings) -> Any:
     return load_tokenizer(base_model.locate(preset.model, settings, weights=False).folder, preset.model)
 
 
-def _total(table: Table, converted: Converted, preset: Preset) -> int:
-    """Rows that can be used: counted where all were read, else what the Hub says the split has."""
-    if table.total is None or table.total <= len(table.rows):
-        return len(converted.rows)
-    return min(table.total, preset.data.max_rows or table.total)
+def _counts(prepared: Prepared, preset: Preset) -> tuple[int, int, int]:
+    """Rows that can be used, to learn from and to judge by: counted where all were read, else what the Hub says."""
+    source, own = prepared.source, prepared.own_heldout
+    total = _total(source, preset)
+    if own is not None:
+        return total, total, _total(own, preset)
+    if total == len(source.rows):
+        return total, len(prepared.train), len(prepared.heldout)
+    heldout = max(1, round(total * preset.data.test_size)) if preset.data.test_size else 0
+    return total, total - heldout, heldout
 
 
-def _heldout(preset: Preset, settings: Settings, total: int, problems: list[dict[str, str]]) -> tuple[int, bool]:
-    """How many rows there are to judge by, and whether they come from a part of their own."""
-    section = preset.data
-    if section.test_size == 0 and not section.dataset_test_split:
-        return 0, False
-    limit = HUB_ROWS if is_hub(section.dataset_name) else 0
-    table = read_heldout_rows(section, settings, limit=limit)
-    if table is None:
-        return max(1, round(total * section.test_size)), False
-    converted = convert(table.rows, section)
-    field = "data.dataset_test_split" if section.dataset_test_split else "data.dataset_name"
-    problems += [_problem("error", f"Held-out rows: {problem.message}", problem.hint, field)
-                 for problem in converted.problems]
-    return _total(table, converted, preset) if limit else len(converted.rows), True
+def _total(cleaned: Cleaned, preset: Preset) -> int:
+    if cleaned.table.total is None or cleaned.table.total <= len(cleaned.table.rows):
+        return len(cleaned.rows)
+    return min(cleaned.table.total, preset.data.max_rows or cleaned.table.total)
+
+
+def _remarks_on_account(prepared: Prepared, preset: Preset) -> list[dict[str, str]]:
+    """What is left out or leaks across the split, where that does not stop the run."""
+    found = []
+    if preset.data.bad_rows != "stop":
+        rows = len(prepared.source.table.rows) + (len(prepared.own_heldout.table.rows) if prepared.own_heldout else 0)
+        dropped = [entry for entry in prepared.left_out if account.stops(entry)]
+        found = [_problem("warning", message, "They are left out, as data.bad_rows says.", "data.bad_rows")
+                 for message, _ in account.sentences(dropped, rows)]
+    if exact := len(prepared.leakage.exact):
+        found.append(_problem("warning", f"{exact:,} held-out rows are training rows too, so the score will flatter.",
+                              "Remove them from one side.", "data.test_size"))
+    if asked := len(prepared.leakage.same_question):
+        found.append(_problem("warning", f"{asked:,} held-out rows ask a question that a training row asks.",
+                              "Look whether that is meant; hold back by group to keep them together.",
+                              "data.split_by"))
+    return found
+
+
+def _by_reason(entries: list[account.Entry]) -> dict[str, int]:
+    return dict(Counter(entry.reason for entry in entries))
 
 
 def _token_stats(
-    tokenizer: Any, converted: Converted, preset: Preset, problems: list[dict[str, str]]
+    tokenizer: Any, cleaned: Cleaned, preset: Preset, problems: list[dict[str, str]]
 ) -> dict[str, Any]:
     """Lengths in tokens over a sample of the rows, and what is wrong with rows once they are tokens."""
     from studio.data.render import Rendered, render_each
 
-    step = max(1, len(converted.rows) // SAMPLE_ROWS)
-    outcomes = render_each(tokenizer, converted.rows[::step], preset)
+    step = max(1, len(cleaned.rows) // SAMPLE_ROWS)
+    outcomes = render_each(tokenizer, cleaned.rows[::step], preset)
     rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendered)]
-    refused = [(converted.numbers[i * step], outcome) for i, outcome in enumerate(outcomes)
+    refused = [(cleaned.numbers[i * step], outcome) for i, outcome in enumerate(outcomes)
                if isinstance(outcome, DataError)]
     if refused:
         row, error = refused[0]
@@ -163,9 +181,9 @@ def _histogram(lengths: list[int]) -> dict[str, Any]:
 
 
 def _add_remarks(
-    tokenizer: Any, converted: Converted, preset: Preset, total: int, problems: list[dict[str, str]]
+    tokenizer: Any, cleaned: Cleaned, preset: Preset, total: int, problems: list[dict[str, str]]
 ) -> None:
-    shape = converted.shape
+    shape = cleaned.shape
     if shape.confidence < UNSURE:
         problems.append(_problem("warning", f"The columns were guessed. {shape.reason}",
                                  "Name the columns if that is wrong.", "data.format"))
@@ -173,18 +191,18 @@ def _add_remarks(
         problems.append(_problem("warning", f"There are only {total:,} rows.", "Fifty good rows are a sensible least.",
                                  "data.dataset_name"))
     plain = shape.format == "text" or (
-        tokenizer.chat_template is None and isinstance(converted.rows[0].get("prompt"), str))
+        tokenizer.chat_template is None and isinstance(cleaned.rows[0].get("prompt"), str))
     if plain and preset.data.system_prompt:
         problems.append(_problem("warning", "The system prompt is not used: these rows are not read as chats.",
                                  "Empty data.system_prompt, or choose a model with a chat template.",
                                  "data.system_prompt"))
 
 
-def _shown_rows(tokenizer: Any, converted: Converted, preset: Preset, n_rows: int) -> list[dict[str, Any]]:
+def _shown_rows(tokenizer: Any, cleaned: Cleaned, preset: Preset, n_rows: int) -> list[dict[str, Any]]:
     from studio.data.render import Rendered, render_each
 
-    outcomes = render_each(tokenizer, converted.rows[:n_rows], preset)
-    return [_shown(number, row) for number, row in zip(converted.numbers[:n_rows], outcomes, strict=True)
+    outcomes = render_each(tokenizer, cleaned.rows[:n_rows], preset)
+    return [_shown(number, row) for number, row in zip(cleaned.numbers[:n_rows], outcomes, strict=True)
             if isinstance(row, Rendered)]
 
 

@@ -11,9 +11,11 @@ from datasets import Dataset, disable_progress_bars
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
+from studio.data import account
 from studio.data.jsonl import read_jsonl, write_jsonl
+from studio.data.prepare import Prepared, prepare
 from studio.data.render import Rendered, render_rows
-from studio.data.sources import fingerprint, open_split
+from studio.data.sources import fingerprint
 from studio.errors import DataError
 from studio.preset.schema import Preset
 from studio.runs.checks import require_device
@@ -24,6 +26,7 @@ from studio.worker.callbacks import JournalCallback
 from studio.worker.phase import Phase
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
+ACCOUNT_FILE = "data/left_out.jsonl"
 
 
 class Trainer(SFTTrainer):
@@ -117,10 +120,25 @@ def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict]]:
     files = [phase.run_dir / name for name in ROWS_FILES]
     if resuming and all(file.is_file() for file in files):
         return tuple(read_jsonl(file) for file in files)
-    parts = open_split(phase.preset, phase.settings)
+    prepared = prepare(phase.preset, phase.settings)
+    parts = prepared.train, prepared.heldout
     for file, rows in zip(files, parts, strict=True):
         write_jsonl(file, rows)
+    _give_account(phase, prepared)
     return parts
+
+
+def _give_account(phase: Phase, prepared: Prepared) -> None:
+    """Write down every row that was left out or changed, and warn with the counts."""
+    write_jsonl(phase.run_dir / ACCOUNT_FILE, account.as_json(prepared.left_out, prepared.changed))
+    for entries, done in ((prepared.left_out, "left out"), (prepared.changed, "changed")):
+        if entries:
+            phase.journal.warning(
+                f"{len(entries):,} rows are {done}: {account.in_words(entries)}. {ACCOUNT_FILE} lists them.")
+    leaks = len(prepared.leakage.exact), len(prepared.leakage.same_question)
+    if any(leaks):
+        phase.journal.warning(f"Of the held-out rows {leaks[0]:,} are training rows too, and {leaks[1]:,} more ask a "
+                              "question that a training row asks: the scores may flatter.")
 
 
 def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:

@@ -39,7 +39,7 @@ def preset_for(folder, rows, tokenizer_dir, **assignments):
 
 
 def test_rows_are_shown_as_read_with_the_learned_part_marked(tmp_path, settings, tokenizer_dir):
-    rows = [{"messages": [CHAT[0], CHAT[1] | {"content": f"answer {i}"}]} for i in range(25)]
+    rows = [{"messages": [CHAT[0] | {"content": f"city {i}"}, CHAT[1]]} for i in range(25)]
     rows = [{"messages": CHAT}] * 15 + rows
     seen = preview(preset_for(tmp_path, rows, tokenizer_dir), settings, rows=3)
     assert [row["number"] for row in seen.rows] == [1, 2, 3]

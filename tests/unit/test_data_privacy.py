@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from studio.data.privacy import is_card, is_iban, personal_data_in, secrets_in
+from studio.data.privacy import is_card, is_iban, mask_row, mask_text, personal_data_in, secrets_in
 
 
 @pytest.mark.parametrize(("text", "kind"), [
@@ -53,4 +53,44 @@ def test_hostile_texts_take_no_longer_than_long_ones(text):
     began = time.monotonic()
     secrets_in(text)
     personal_data_in(text)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("call +49 170 1234567 now", True), ("(555) 123-4567", True), ("555-123-4567", True), ("+1 (555) 123 4567", True),
+    ("555.123.4567", True), ("+5 apples", False), ("2026-01-31", False), ("192.168.100.2000", False),
+    ("1 + 2 = 3", False), ("x=+12345", False), ("3.141.5926.5358", False), ("12:30-13:45", False),
+])
+def test_phone_numbers_are_told_from_other_digits(text, found):
+    assert ("phone number" in personal_data_in(text)) is found
+
+
+def test_what_is_found_is_masked_and_nothing_else_is_touched():
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----"
+    text = f"{key} and AKIAIOSFODNN7EXAMPLE, bob@firm.com, bob@example.com, 4111 1111 1111 1111, +49 170 1234567."
+    secretless = text.replace(key, "[SECRET]").replace("AKIAIOSFODNN7EXAMPLE", "[SECRET]")
+    assert mask_text(text, personal=False)[0] == secretless
+    assert mask_text(text, personal=True) == (
+        "[SECRET] and [SECRET], [EMAIL], bob@example.com, [CARD], [PHONE].",
+        ["AWS key", "private key", "e-mail address", "card number", "phone number"])
+    assert mask_text("account DE89 3704 0044 0532 0130 00", personal=True)[0] == "account [IBAN]"
+    assert mask_text("cut -----BEGIN PRIVATE KEY-----\nMIIabc", personal=False)[0] == "cut [SECRET]"
+
+
+def test_every_text_of_a_row_is_masked():
+    token = "ghp_" + "a1" * 18
+    call = {"function": {"name": "f", "arguments": {"key": token, "n": 1}}}
+    row = {"messages": [{"role": "assistant", "content": "", "tool_calls": [call], "weight": 1}]}
+    masked, kinds = mask_row(row, personal=False)
+    assert kinds == ["GitHub token"] and token not in str(masked) and token in str(row)
+    assert masked["messages"][0]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"key": "[SECRET]", "n": 1}}
+    clean = {"text": "words"}
+    assert mask_row(clean, personal=True) == (clean, [])
+
+
+def test_hostile_texts_are_masked_in_no_time():
+    began = time.monotonic()
+    for text in ("+1" * 100_000, "-----BEGIN PRIVATE KEY" * 20_000, "sk-" * 100_000, "a@" * 100_000, "123-" * 100_000,
+                 "+1 2" * 50_000, "://a:b" * 50_000):
+        mask_text(text, personal=True)
     assert time.monotonic() - began < 3

@@ -4,8 +4,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from studio.data.formats import split_answer
+from studio.data.prepare import prepare
 from studio.data.render import IGNORED, render, render_each, render_prompt, render_rows
-from studio.data.sources import open_split
 from studio.errors import DataError, ModelError
 from studio.preset.schema import Preset
 from studio.settings import Settings
@@ -278,7 +278,8 @@ def test_the_quickstart_model_learns_each_recipe_answer_and_nothing_else(tmp_pat
     settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path_factory.mktemp("studio"))})
     wanted = Preset()
     tokenizer = load_tokenizer(locate(wanted.model, settings, weights=False).folder, wanted.model)
-    train, heldout = open_split(wanted, settings)
+    prepared = prepare(wanted, settings)
+    train, heldout = prepared.train, prepared.heldout
     rows = train + heldout
     rendered = render_rows(tokenizer, rows, wanted)
     for row, read in zip(rows, rendered, strict=True):

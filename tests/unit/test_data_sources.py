@@ -1,4 +1,4 @@
-"""Files of every kind, broken in every way, uploads, and the parting into rows to learn from and to judge by."""
+"""Files of every kind, broken in every way, uploads, and the names of what is where."""
 
 import gzip
 import json
@@ -10,9 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from studio.data.files import read_file
-from studio.data.sources import fingerprint, hold_back, is_hub, local_path, open_split, read_rows, store_upload
+from studio.data.sources import fingerprint, is_hub, local_path, read_rows, store_upload
 from studio.errors import DataError
-from studio.preset.schema import DataSection, Preset
+from studio.preset.schema import DataSection
 from studio.settings import Settings
 
 ROWS = [{"prompt": f"question {i} – é", "completion": f"answer {i}"} for i in range(20)]
@@ -30,10 +30,6 @@ def write(path, content):
 
 def json_lines(rows):
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def preset(**data):
-    return Preset.model_validate({"data": data})
 
 
 CSV = "prompt,completion\n" + "".join(f'{row["prompt"]},"{row["completion"]}"\n' for row in ROWS)
@@ -179,55 +175,6 @@ def test_at_most_max_rows_are_taken(tmp_path, settings):
     section = DataSection(dataset_name=str(write(tmp_path / "rows.jsonl", json_lines(ROWS))), max_rows=5)
     assert read_rows(section, settings).rows == ROWS[:5]
     assert read_rows(section, settings, limit=2).rows == ROWS[:2]
-
-
-def test_the_same_seed_holds_back_the_same_rows_in_their_order(tmp_path, settings):
-    path = write(tmp_path / "rows.jsonl", json_lines(ROWS))
-    wanted = preset(dataset_name=str(path), test_size=0.25)
-    train, heldout = open_split(wanted, settings)
-    assert (train, heldout) == tuple(open_split(wanted, settings))
-    assert (len(train), len(heldout)) == (15, 5)
-    assert sorted(train + heldout, key=ROWS.index) == ROWS
-    assert train == sorted(train, key=ROWS.index)
-    other = open_split(Preset.model_validate({"data": wanted.data, "training": {"seed": 1}}), settings)
-    assert other.heldout != heldout
-
-
-def test_equal_rows_stay_on_one_side():
-    rows = [{"text": str(i % 10)} for i in range(100)]
-    for seed in range(10):
-        train, heldout = hold_back(rows, 0.2, seed)
-        assert len(heldout) == 20
-        assert not {row["text"] for row in train} & {row["text"] for row in heldout}
-
-
-def test_rows_that_cannot_be_parted_say_so():
-    for rows in ([{"text": "a"}], [{"text": "a"}] * 8):
-        with pytest.raises(DataError, match="cannot be parted") as caught:
-            hold_back(rows, 0.1, 1)
-        assert caught.value.field == "data.test_size"
-
-
-def test_no_share_holds_back_none(tmp_path, settings):
-    path = write(tmp_path / "rows.jsonl", json_lines(ROWS))
-    assert open_split(preset(dataset_name=str(path), test_size=0), settings) == (ROWS, [])
-    assert open_split(preset(test_size=0), settings).heldout == []
-
-
-def test_a_second_file_serves_as_heldout_rows(tmp_path, settings):
-    path = write(tmp_path / "rows.jsonl", json_lines(ROWS[:15]))
-    second = write(tmp_path / "judge.jsonl", json_lines(ROWS[15:]))
-    split = open_split(preset(dataset_name=str(path), dataset_test_split=str(second)), settings)
-    assert split == (ROWS[:15], ROWS[15:])
-    with pytest.raises(DataError) as caught:
-        open_split(preset(dataset_name=str(path), dataset_test_split=str(tmp_path / "gone.jsonl")), settings)
-    assert caught.value.field == "data.dataset_test_split"
-
-
-def test_the_bundled_set_brings_its_own_heldout_rows(settings):
-    train, heldout = open_split(Preset(), settings)
-    assert (len(train), len(heldout)) == (400, 80)
-    assert len(open_split(preset(max_rows=50), settings).train) == 50
 
 
 def test_the_fingerprint_follows_content_and_order():

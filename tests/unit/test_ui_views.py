@@ -46,7 +46,7 @@ def test_a_preview_marks_what_is_learned_and_what_is_cut():
         {"text": "lost", "trained": False, "cut": True}]}
     page = preview_html(Preview(
         [row], EVIL, 100, 90, 10, "messages", 1.0, "", {"messages": EVIL}, [], [Problem("warning", "Mind.", EVIL, "")],
-        90, 11.6, 40, 5.0, 0.5, {}))
+        90, 11.6, 40, 5.0, 0.5, {}, {}, {}))
     assert "<img" not in page
     assert '<mark class="trained">learned</mark>' in page and '<s class="cut">lost</s>' in page and 'value="7"' in page
     assert "90 to learn from, 10 held out" in page and "12 tokens, 5 learned" in page

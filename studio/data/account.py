@@ -1,0 +1,75 @@
+"""The account of every row that training does not take as its file has it: left out or changed, where, and why."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from studio.data import formats
+from studio.data.report import OWN, Findings, Place
+
+# what was done on purpose, beside the problems of formats.PROBLEMS and report.OWN
+DONE = {
+    "excluded_by_hand": "left out by hand",
+    "edited_by_hand": "edited by hand",
+    "repeated": "the same as an earlier row",
+    "masked": "secrets or personal data masked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the account.
+
+    `row` counts the rows of the data set from 1, through all its files; 0 where no row could be read. `line` is 0 in
+    files without lines. `reason` is a name from DONE, mends.MENDS, formats.PROBLEMS or report.OWN.
+    """
+
+    file: str
+    row: int
+    line: int
+    reason: str
+    detail: str = ""
+
+
+def as_json(left_out: Iterable[Entry], changed: Iterable[Entry]) -> list[dict[str, Any]]:
+    """The account as rows of JSON, those left out first."""
+    return [{"left_out": True} | asdict(entry) for entry in left_out] + [
+        {"left_out": False} | asdict(entry) for entry in changed]
+
+
+def in_words(entries: Iterable[Entry]) -> str:
+    """Reasons with their counts, the most frequent first: "12 have no assistant answer, 3 left out by hand"."""
+    counts = Counter(entry.reason for entry in entries)
+    return ", ".join(f"{n:,} {reason_in_words(name)}" for name, n in counts.most_common())
+
+
+def reason_in_words(name: str) -> str:
+    """A reason as a few words."""
+    return DONE.get(name) or name.replace("_", " ")
+
+
+def stops(entry: Entry) -> bool:
+    """Whether what is noted would stop a run that takes no bad rows."""
+    return entry.reason in formats.PROBLEMS or (entry.reason in OWN and OWN[entry.reason][0] == "error")
+
+
+def sentences(entries: Iterable[Entry], total: int) -> list[tuple[str, str]]:
+    """For each problem a sentence with count and first place, and what to do; the most frequent first."""
+    of_reason: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        of_reason[entry.reason].append(entry)
+    return [_sentence(found, total) for found in sorted(of_reason.values(), key=len, reverse=True)]
+
+
+def _sentence(entries: list[Entry], total: int) -> tuple[str, str]:
+    name, first = entries[0].reason, entries[0]
+    if name in formats.PROBLEMS:
+        message = formats.PROBLEMS[name].format(n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
+        return message, formats.HINTS.get(name, formats.FIX_ROWS)
+    findings = Findings()
+    findings.add(name, Place(first.file, first.row, first.line), len(entries))
+    (finding,) = findings.list(total)
+    where = f"{first.file}, line {first.line:,}" if first.line else first.file
+    detail = f": {first.detail.rstrip('.')}" if first.detail else ""
+    return f"{finding.message.rstrip('.')} (first: {where}{detail}).", finding.fix

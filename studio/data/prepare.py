@@ -1,0 +1,180 @@
+"""The one way from a source to the rows a run learns from and is judged by, with an account of every row on the way.
+
+Read, edits by hand, bring into shape, mask, drop repeated rows, part: training, preview and export all do just this.
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.data import formats
+from studio.data.account import Entry, sentences, stops
+from studio.data.formats import Shape
+from studio.data.privacy import mask_row
+from studio.data.sources import Table, read_heldout_rows, read_rows
+from studio.data.split import Leakage, leakage, part, row_key
+from studio.errors import DataError
+from studio.preset.schema import DataSection, Preset
+from studio.settings import Settings
+
+# noted where a row keeps its place all the same
+KEPT = {"duplicate_key", "encoding"}
+# nothing of a row is lost or changed
+REMARKS = {"long_line", "wrong_extension"}
+
+
+@dataclass
+class Cleaned:
+    """The rows of one source in the studio's shapes; `numbers` are the source's row numbers (from 1) they came from.
+
+    `errors` holds what stops a run that takes no bad rows, worst first.
+    """
+
+    table: Table
+    shape: Shape
+    rows: list[dict[str, Any]]
+    numbers: array
+    left_out: list[Entry]
+    changed: list[Entry]
+    errors: list[DataError]
+
+
+@dataclass
+class Prepared:
+    """Rows to learn from and to judge by, and the account of all others.
+
+    `source` is where the training rows come from, `own_heldout` the source of the held-out rows where they have one of
+    their own. `leakage` counts held-out rows that are training rows too. `errors` stop the run.
+    """
+
+    train: list[dict[str, Any]]
+    heldout: list[dict[str, Any]]
+    source: Cleaned
+    own_heldout: Cleaned | None
+    leakage: Leakage
+    errors: list[DataError] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[Entry]:
+        return self.source.left_out + (self.own_heldout.left_out if self.own_heldout else [])
+
+    @property
+    def changed(self) -> list[Entry]:
+        return self.source.changed + (self.own_heldout.changed if self.own_heldout else [])
+
+
+def prepare(preset: Preset, settings: Settings, token: str | None = None) -> Prepared:
+    """All rows of a run; the same preset gives the same rows. Raises `DataError` for the worst that is wrong."""
+    prepared = look(preset, settings, token)
+    if prepared.errors:
+        worst, others = prepared.errors[0], len(prepared.errors) - 1
+        more = {0: "", 1: " There is 1 more problem."}.get(others, f" There are {others} more problems.")
+        raise DataError(f"{worst.message}{more}", worst.hint, worst.field)
+    return prepared
+
+
+def look(preset: Preset, settings: Settings, token: str | None = None, limit: int = 0) -> Prepared:
+    """The same with what is wrong as a list, of the first `limit` rows (0: all).
+
+    Raises `DataError` where there is nothing to look at: no rows, no columns to learn from, no row that can be used.
+    """
+    section = preset.data
+    source = clean(read_rows(section, settings, token, limit), section)
+    if section.test_size == 0 and not section.dataset_test_split:
+        return Prepared(source.rows, [], source, None, Leakage([], []), source.errors)
+    table = read_heldout_rows(section, settings, token, limit)
+    if table is not None:
+        return _with_own_heldout(source, clean(table, section), section)
+    return _parted(source, section, preset.training.seed)
+
+
+def clean(table: Table, section: DataSection) -> Cleaned:
+    """Bring the rows of a source into shape as `data.bad_rows`, `data.mask` and `data.drop_duplicates` say.
+
+    Raises `DataError` where no row can be used.
+    """
+    numbers = range(1, len(table.rows) + 1)
+    converted = formats.convert(table.rows, section, numbers)
+    left_out = [entry for entry in table.lost if entry.reason not in KEPT | REMARKS]
+    changed = [entry for entry in table.lost if entry.reason in KEPT]
+    left_out += [table.entry(number, name) for number, name in converted.refused]
+    errors = _errors(left_out + changed, section, table, len(numbers))
+    if not converted.rows:
+        raise errors[0] if errors else DataError(
+            "No row can be used.", formats.FIX_ROWS, field="data.dataset_name")
+    cleaned = Cleaned(table, converted.shape, converted.rows, array("Q", converted.numbers), left_out, changed, errors)
+    if section.mask != "none":
+        _mask(cleaned, personal=section.mask == "all")
+    if section.drop_duplicates:
+        _drop_repeated(cleaned)
+    return cleaned
+
+
+def _errors(entries: list[Entry], section: DataSection, table: Table, total: int) -> list[DataError]:
+    """What stops the run: every bad row, or only what cannot be told apart by rows."""
+    if section.bad_rows == "stop":
+        stopping = [entry for entry in entries if stops(entry)]
+        return [DataError(message, hint, field="data.dataset_name") for message, hint in sentences(stopping, total)]
+    foreign = [entry for entry in entries if entry.reason == "encoding"]
+    if foreign and section.bad_rows == "drop":
+        return [DataError(f"{foreign[0].file} is not UTF-8 text: {foreign[0].detail}.",
+                          "Save it as UTF-8, or set data.bad_rows to fix to read it so.", field="data.bad_rows")]
+    return []
+
+
+def _mask(cleaned: Cleaned, personal: bool) -> None:
+    for index, row in enumerate(cleaned.rows):
+        cleaned.rows[index], kinds = mask_row(row, personal)
+        if kinds:
+            cleaned.changed.append(cleaned.table.entry(cleaned.numbers[index], "masked", ", ".join(kinds)))
+
+
+def _drop_repeated(cleaned: Cleaned) -> None:
+    first: dict[str, int] = {}
+    kept = []
+    for index, row in enumerate(cleaned.rows):
+        number = cleaned.numbers[index]
+        earlier = first.setdefault(row_key(row), number)
+        if earlier == number:
+            kept.append(index)
+        else:
+            cleaned.left_out.append(cleaned.table.entry(number, "repeated", f"row {earlier:,}"))
+    cleaned.rows = [cleaned.rows[index] for index in kept]
+    cleaned.numbers = array("Q", [cleaned.numbers[index] for index in kept])
+
+
+def _with_own_heldout(source: Cleaned, heldout: Cleaned, section: DataSection) -> Prepared:
+    field_name = "data.dataset_test_split" if section.dataset_test_split else "data.dataset_name"
+    errors = source.errors + [
+        DataError(f"Held-out rows: {error.message}", error.hint, field=field_name) for error in heldout.errors]
+    leaks = leakage(source.rows, heldout.rows)
+    return Prepared(source.rows, heldout.rows, source, heldout, leaks, errors)
+
+
+def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
+    rows, table = source.rows, source.table
+    try:
+        values = _split_values(source, section)
+        files = [table.file_number(number) for number in source.numbers] if section.split_by == "file" else []
+        parts = part(rows, section.split_by, section.test_size, seed, values, files)
+    except DataError as error:
+        return Prepared(rows, [], source, None, Leakage([], []), [*source.errors, error])
+    train, heldout = [rows[index] for index in parts.train], [rows[index] for index in parts.heldout]
+    return Prepared(train, heldout, source, None, leakage(train, heldout), source.errors)
+
+
+def _split_values(source: Cleaned, section: DataSection) -> Sequence[Any]:
+    """The column to part by, one value a row. Raises `DataError` where there is none."""
+    by, column = section.split_by, section.split_column
+    if by in ("random", "file"):
+        return []
+    columns = source.table.columns
+    if column and column not in columns:
+        raise DataError(formats.no_column(column, columns), "Choose one of them.", field="data.split_column")
+    if column:
+        return [source.table.rows[number - 1].get(column) for number in source.numbers]
+    if by == "label":
+        return [formats.label_of(row) for row in source.rows]
+    raise DataError(f"Holding back by {by} needs the column that holds the {by}.",
+                    f"Set data.split_column; the columns are {formats.named(columns)}.", field="data.split_column")
