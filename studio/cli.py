@@ -143,11 +143,12 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     fields |= {"model.model_name_or_path": arguments.model} if arguments.model else {}
     fields |= {"training.max_length": arguments.max_length} if arguments.max_length is not None else {}
     preset = files.override(Preset(), fields | dict(_assignment(text) for text in arguments.set))
+    heldout = preset.data.model_copy(update={"dataset_name": arguments.heldout}) if arguments.heldout else None
     line = terminal.LiveLine(arguments.json)
     ended = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: ended.set())
     report = doctor.examine(
-        preset.data, store.settings, more=arguments.data[1:], heldout=arguments.heldout, stopped=ended.is_set,
+        preset.data, store.settings, more=arguments.data[1:], heldout=heldout, stopped=ended.is_set,
         progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
     signal.signal(signal.SIGINT, before)
     if arguments.model and report.usable_rows and report.complete:

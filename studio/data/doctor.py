@@ -20,7 +20,7 @@ from studio.data.formats import Refused, Shape
 from studio.data.records import BATCH_ROWS, read_batches
 from studio.data.report import Duplicates, Findings, Overlap, Place, Report, automatic_epochs, verdict
 from studio.data.row_checks import check_row, check_source
-from studio.data.sources import is_hub, local_path, read_rows
+from studio.data.sources import BUNDLED, is_hub, local_path, read_rows
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
@@ -30,6 +30,7 @@ DETECT_ROWS = 100
 LABELS_AT_MOST, ROWS_PER_LABEL, LABEL_CHARACTERS = 50, 5, 80
 LABEL_SHARE = 0.9
 FEW_ROWS, UNSURE = 10, 0.7
+FIRST_ROWS = 1000
 SOURCE_COLUMNS = {"rejected", "non_preferred_output", "label"}
 
 Progress = Callable[[float, int], None]
@@ -53,14 +54,16 @@ class Stopped(Exception):
 
 @without_cycle_search()
 def examine(
-    section: DataSection, settings: Settings, *, more: list[str] | None = None, heldout: str = "",
+    section: DataSection, settings: Settings, *, more: list[str] | None = None, heldout: DataSection | None = None,
     token: str | None = None, progress: Progress | None = None, stopped: Callable[[], bool] = lambda: False,
+    first: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Examine `section.dataset_name` and the files `more` as one set, and `heldout` against it.
+    """Examine `section.dataset_name` and the files `more` as one set, and the rows to judge by against it.
 
     `progress(share from 0 to 1, rows so far)` is called several times a second for large files; when `stopped()`
-    becomes True the report covers what was read. Raises `DataError` where there is nothing to examine: no such file,
-    no rows, no columns that a model could learn from.
+    becomes True the report covers what was read. `first` gets a report of the first FIRST_ROWS rows as soon as they
+    are judged, where there are more. Raises `DataError` where there is nothing to examine: no such file, no rows, no
+    columns that a model could learn from.
     """
     began = time.monotonic()
     names = [section.dataset_name, *(more or [])]
@@ -69,6 +72,9 @@ def examine(
     try:
         for facts, batch, share in read_set(names, section, settings, scan, token):
             scan.take(facts, batch)
+            if first and scan.rows >= FIRST_ROWS and scan.usable:
+                first(_report(scan, ", ".join(names), None, False, time.monotonic() - began))
+                first = None
             if progress:
                 progress(share, scan.rows)
             if stopped():
@@ -76,7 +82,7 @@ def examine(
     except Stopped:
         complete = False
     scan.finish()
-    overlap = _overlap(scan, heldout, section, settings, token) if heldout and complete else None
+    overlap = _overlap(scan, heldout, settings, token) if heldout and complete else None
     return _report(scan, ", ".join(names), overlap, complete, time.monotonic() - began)
 
 
@@ -87,9 +93,15 @@ def read_set(
 
     Raises `DataError` where no source gave a row.
     """
+    left = section.max_rows or float("inf")
     for number, name in enumerate(names):
         for facts, batch, share in _read_source(name, section, settings, scan, token):
+            if len(batch.rows) > left:
+                batch = Batch(batch.rows[:left], batch.lines[:left], [])
+            left -= len(batch.rows)
             yield facts, batch, (number + share) / len(names)
+            if left <= 0:
+                return
     if scan.unreadable and not scan.rows:
         error = scan.unreadable[0]
         raise DataError(error.message, error.hint, error.field or "data.dataset_name")
@@ -284,17 +296,29 @@ def texts(row: dict[str, Any]) -> list[str]:
 @without_cycle_search()
 def each_row(
     names: list[str], section: DataSection, settings: Settings, token: str | None,
-    each: Callable[[dict[str, Any], Place], None],
+    each: Callable[[dict[str, Any], Place], None], progress: Progress = lambda share, rows: None,
 ) -> Scan:
     """Call `each` with every usable row of the sources, normalised, and its place. Raises `DataError` as `examine`."""
     scan = Scan(section, each)
-    for facts, batch, _ in read_set(names, section, settings, scan, token):
+    for facts, batch, share in read_set(names, section, settings, scan, token):
         scan.take(facts, batch)
+        progress(share, scan.rows)
     scan.finish()
     return scan
 
 
-def _overlap(scan: Scan, heldout: str, section: DataSection, settings: Settings, token: str | None) -> Overlap:
+def heldout_of(section: DataSection, settings: Settings) -> DataSection | None:
+    """The rows to judge by that the source brings itself, as `sources.read_heldout_rows` reads them."""
+    name, split = section.dataset_name, section.dataset_test_split
+    if split:
+        return section.model_copy(update={"dataset_train_split" if is_hub(name) else "dataset_name": split})
+    if name.startswith(BUNDLED):
+        path = local_path(name, settings).with_name("heldout.jsonl")
+        return section.model_copy(update={"dataset_name": str(path)})
+    return None
+
+
+def _overlap(scan: Scan, heldout: DataSection, settings: Settings, token: str | None) -> Overlap:
     """Compare held-out rows with the training rows. Raises `DataError` where they cannot be read."""
     counts: Counter[str] = Counter()
     names = {"exact": "heldout_overlap", "near": "heldout_near_overlap", "question": "heldout_same_question"}
@@ -304,7 +328,7 @@ def _overlap(scan: Scan, heldout: str, section: DataSection, settings: Settings,
         places.append(place)
 
     theirs, places = duplicates.Duplicates(), []
-    own = each_row([heldout], section, settings, token, note)
+    own = each_row([heldout.dataset_name], heldout, settings, token, note)
     for index, kind in scan.duplicates.overlap(theirs):
         counts[kind] += 1
         scan.findings.add(names[kind], places[index])
@@ -316,20 +340,21 @@ def _overlap(scan: Scan, heldout: str, section: DataSection, settings: Settings,
 
 
 def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, seconds: float) -> Report:
+    found = scan.findings.copy()
     for name, pairs in (("duplicates", scan.duplicates.exact()), ("near_duplicates", scan.duplicates.near())):
         for again, first in pairs:
-            scan.findings.add(name, replace(scan.place(again), detail=f"as row {scan.place(first).row:,}"))
+            found.add(name, replace(scan.place(again), detail=f"as row {scan.place(first).row:,}"))
     usable = scan.usable
     labels = _labels(scan)
     if labels:
         most, n = labels.most_common(1)[0]
         if n > LABEL_SHARE * usable:
-            scan.findings.add("label_imbalance", Place("", 0, 0, most), n)
+            found.add("label_imbalance", Place("", 0, 0, most), n)
     if 0 < usable < FEW_ROWS:
-        scan.findings.add("few_rows", Place("", 0, 0), usable)
+        found.add("few_rows", Place("", 0, 0), usable)
     if scan.shape.confidence < UNSURE:
-        scan.findings.add("guessed_columns", Place("", 0, 0, scan.shape.reason))
-    findings = scan.findings.list(scan.rows)
+        found.add("guessed_columns", Place("", 0, 0, scan.shape.reason))
+    findings = found.list(scan.rows)
     errors = sum(finding.level == "error" for finding in findings)
     chats = scan.turns["messages"]
     return Report(
@@ -337,7 +362,7 @@ def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, se
         shape=asdict(scan.shape), files=[asdict(facts) for facts in scan.files], findings=findings,
         epochs=automatic_epochs(usable), overlap=overlap,
         duplicates=Duplicates(
-            scan.findings.count("duplicates"), scan.findings.count("near_duplicates"), scan.duplicates.compared),
+            found.count("duplicates"), found.count("near_duplicates"), scan.duplicates.compared),
         secrets=dict(scan.secrets), personal_data=dict(scan.personal_data), labels=dict(labels),
         languages=languages.mix(scan.languages.texts),
         turns={"mean": chats / usable, "with_system": scan.turns["with_system"] / usable,

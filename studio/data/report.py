@@ -28,6 +28,9 @@ OWN = {
     "wrong_extension": ("warning", "{n} files hold something other than their name says.", "Rename them."),
     "archive_member": ("warning", "{n} files of the archive are left out.", "Pack only files with rows."),
     "unreadable_file": ("error", "{n} files cannot be read.", "Mend or leave out those files."),
+    "page_without_text": ("warning", "{n} pages hold no text, as scans do; they are left out.",
+                          "Run text recognition (OCR) over the document."),
+    "unreadable_page": ("warning", "{n} pages cannot be read; they are left out.", "Save the document again."),
     "role_order": ("warning", "{n} chats have roles in an unusual order.",
                    "Chats go system, user, assistant, user, ...; many templates refuse others."),
     "missing_user_message": ("warning", "{n} chats have no user message.", "Give the model something to answer."),
@@ -153,7 +156,8 @@ class Tokens:
 class Report:
     """The whole examination of a data set; `complete` is False where the person ended it early.
 
-    `languages` counts a sample of the rows by ISO 639 code, "und" where they are too short to tell.
+    `languages` counts a sample of the rows by ISO 639 code, "und" where they are too short to tell. `tokens` is None
+    until they are counted; `tokens_error` (message, hint, field) says why they cannot be.
     """
 
     source: str
@@ -174,6 +178,7 @@ class Report:
     seconds: float
     complete: bool = True
     tokens: Tokens | None = None
+    tokens_error: dict[str, str] | None = None
 
     @property
     def dropped_rows(self) -> int:
@@ -208,6 +213,13 @@ class Findings:
         places = self._places.setdefault(name, [])
         if len(places) < PLACES:
             places.append(place)
+
+    def copy(self) -> "Findings":
+        """The same counts and places, to add to."""
+        other = Findings()
+        other._counts = dict(self._counts)
+        other._places = {name: list(places) for name, places in self._places.items()}
+        return other
 
     def discard(self, name: str) -> int:
         """Forget a name; returns its count."""
@@ -244,7 +256,8 @@ SINGULAR = (
     ("1 lines are not UTF-8; they are", "1 line is not UTF-8; it is"), ("1 lines are", "1 line is"),
     ("1 lines of the table do", "1 line of the table does"),
     ("1 rows hold", "1 row holds"), ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"),
-    ("1 files hold", "1 file holds"), ("their name says", "its name says"),
+    ("1 pages hold no text, as scans do; they are", "1 page holds no text, as scans do; it is"),
+    ("1 pages cannot be read; they are", "1 page cannot be read; it is"), ("1 files hold", "1 file holds"), ("their name says", "its name says"),
     ("1 files of the archive are", "1 file of the archive is"), ("1 files cannot", "1 file cannot"),
     ("1 chats have", "1 chat has"), ("1 chats do", "1 chat does"), ("1 rows have", "1 row has"),
     ("in their text", "in its text"), ("1 rows are", "1 row is"),

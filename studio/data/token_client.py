@@ -12,6 +12,11 @@ SAMPLED_ABOVE = 200_000
 TIME_LIMIT_S = 3600
 
 
+def sample_step(usable_rows: int, exact: bool) -> int:
+    """Every how many-th row is counted."""
+    return 1 if exact else max(1, -(-usable_rows // SAMPLED_ABOVE))
+
+
 def count_tokens(
     names: list[str], preset: Preset, settings: Settings, usable_rows: int, *, exact: bool = False,
     token: str | None = None,
@@ -22,7 +27,7 @@ def count_tokens(
     """
     paths = [local_path(name, settings) for name in names]
     request = {
-        "preset": dumps(preset, comments=False), "step": 1 if exact else -(-usable_rows // SAMPLED_ABOVE),
+        "preset": dumps(preset, comments=False), "step": sample_step(usable_rows, exact),
         "names": [str(path.resolve()) if path else name for path, name in zip(paths, names, strict=True)]}
     answer = ask_worker("tokens", request, settings, token, TIME_LIMIT_S)
     findings = [Finding(**found | {"places": [Place(**place) for place in found["places"]]})

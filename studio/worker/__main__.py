@@ -1,4 +1,4 @@
-"""`python -m studio.worker train|evaluate|merge RUN_DIR`, `preview`, `tokens`, `infer ...`: dispatch, nothing else.
+"""`python -m studio.worker train|evaluate|merge RUN_DIR` and other parts by name (see USAGE): dispatch, nothing else.
 
 The environment is set before the chosen part is imported, since torch, the Hub client and Unsloth read it at import.
 """
@@ -6,7 +6,7 @@ The environment is set before the chosen part is imported, since torch, the Hub 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | tokens | infer ..."
+USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | doctor | tokens | infer ..."
 
 
 def main(argv: list[str]) -> int:
@@ -18,6 +18,9 @@ def main(argv: list[str]) -> int:
         case ["preview"]:
             from studio.worker import preview
             return preview.main()
+        case ["doctor"]:
+            from studio.worker import doctor
+            return doctor.main()
         case ["tokens"]:
             from studio.worker import tokens
             return tokens.main()

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from dataclasses import asdict
 from typing import Any
 
-from studio.data.doctor import each_row, texts
+from studio.data.doctor import Progress, each_row, texts
 from studio.data.report import Findings, Place, Tokens
 from studio.data.row_checks import TEMPLATE_TOKENS
 from studio.errors import DataError
@@ -34,10 +34,17 @@ def main() -> int:
 
 
 def count(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request. Raises `StudioError`."""
+    return asdict(count_rows(preset, settings, request["names"], request["step"]))
+
+
+def count_rows(
+    preset: Preset, settings: Settings, names: list[str], step: int, progress: Progress = lambda share, rows: None
+) -> Tokens:
     """Read, render and measure every `step`-th row. Raises `StudioError`."""
-    counter = _Counter(tokenizer_of(preset, settings), preset, request["step"])
-    each_row(request["names"], preset.data, settings, None, counter.take)
-    return asdict(counter.finish())
+    counter = _Counter(tokenizer_of(preset, settings), preset, step)
+    each_row(names, preset.data, settings, None, counter.take, progress)
+    return counter.finish()
 
 
 class _Counter:

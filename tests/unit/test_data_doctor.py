@@ -29,9 +29,9 @@ def look(tmp_path):
     def look(content, name="rows.jsonl", **options):
         heldout = options.pop("heldout", None)
         if heldout is not None:
-            options["heldout"] = str(write(tmp_path / "heldout.jsonl", heldout))
+            options["heldout"] = DataSection(dataset_name=str(write(tmp_path / "heldout.jsonl", heldout)))
         more = [str(write(tmp_path / f"more-{i}.jsonl", rows)) for i, rows in enumerate(options.pop("more", []))]
-        control = {key: options.pop(key) for key in ("progress", "stopped", "heldout") if key in options}
+        control = {key: options.pop(key) for key in ("progress", "stopped", "heldout", "first") if key in options}
         section = DataSection(dataset_name=str(write(tmp_path / name, content)), **options)
         return examine(section, settings, more=more, **control)
 
