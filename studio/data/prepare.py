@@ -45,11 +45,14 @@ class Prepared:
     """Rows to learn from and to judge by, and the account of all others.
 
     `source` is where the training rows come from, `own_heldout` the source of the held-out rows where they have one of
-    their own. `leakage` counts held-out rows that are training rows too. `errors` stop the run.
+    their own; the numbers are the rows' numbers there. `leakage` counts held-out rows that are training rows too.
+    `errors` stop the run.
     """
 
     train: list[dict[str, Any]]
     heldout: list[dict[str, Any]]
+    train_numbers: list[int]
+    heldout_numbers: list[int]
     source: Cleaned
     own_heldout: Cleaned | None
     leakage: Leakage
@@ -62,6 +65,30 @@ class Prepared:
     @property
     def changed(self) -> list[Entry]:
         return self.source.changed + (self.own_heldout.changed if self.own_heldout else [])
+
+    def leave_out(self, side: str, reason: str, rows: dict[int, str]) -> None:
+        """Take rows of a side (train or heldout), by their index and with a detail, out again."""
+        kept, numbers, cleaned = self._side(side)
+        cleaned.left_out += [cleaned.table.entry(numbers[index], reason, detail) for index, detail in rows.items()]
+        kept[:] = [row for index, row in enumerate(kept) if index not in rows]
+        numbers[:] = [number for index, number in enumerate(numbers) if index not in rows]
+
+    def note_tokens(self, side: str, found: list[tuple[int, int, bool]]) -> None:
+        """Note what a side's rows are as tokens: (learned tokens, length, whether cut), one for each row.
+
+        Rows without a learned token are left out by the trainer, and stay here to judge by.
+        """
+        _, numbers, cleaned = self._side(side)
+        for number, (trained, length, is_cut) in zip(numbers, found, strict=True):
+            if not trained:
+                cleaned.left_out.append(cleaned.table.entry(number, "all_labels_masked", f"{length:,} tokens"))
+            elif is_cut:
+                cleaned.changed.append(cleaned.table.entry(number, "truncated", f"{length:,} tokens"))
+
+    def _side(self, side: str) -> tuple[list[dict[str, Any]], list[int], Cleaned]:
+        if side == "train":
+            return self.train, self.train_numbers, self.source
+        return self.heldout, self.heldout_numbers, self.own_heldout or self.source
 
 
 def prepare(preset: Preset, settings: Settings, token: str | None = None) -> Prepared:
@@ -82,7 +109,7 @@ def look(preset: Preset, settings: Settings, token: str | None = None, limit: in
     section = preset.data
     source = clean(read_rows(section, settings, token, limit), section)
     if section.test_size == 0 and not section.dataset_test_split:
-        return Prepared(source.rows, [], source, None, Leakage([], []), source.errors)
+        return _all_to_learn_from(source, source.errors)
     table = read_heldout_rows(section, settings, token, limit)
     if table is not None:
         return _with_own_heldout(source, clean(table, section), section)
@@ -149,7 +176,12 @@ def _with_own_heldout(source: Cleaned, heldout: Cleaned, section: DataSection) -
     errors = source.errors + [
         DataError(f"Held-out rows: {error.message}", error.hint, field=field_name) for error in heldout.errors]
     leaks = leakage(source.rows, heldout.rows)
-    return Prepared(source.rows, heldout.rows, source, heldout, leaks, errors)
+    return Prepared(list(source.rows), list(heldout.rows), list(source.numbers), list(heldout.numbers), source, heldout,
+                    leaks, errors)
+
+
+def _all_to_learn_from(source: Cleaned, errors: list[DataError]) -> Prepared:
+    return Prepared(list(source.rows), [], list(source.numbers), [], source, None, Leakage([], []), errors)
 
 
 def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
@@ -159,9 +191,10 @@ def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
         files = [table.file_number(number) for number in source.numbers] if section.split_by == "file" else []
         parts = part(rows, section.split_by, section.test_size, seed, values, files)
     except DataError as error:
-        return Prepared(rows, [], source, None, Leakage([], []), [*source.errors, error])
-    train, heldout = [rows[index] for index in parts.train], [rows[index] for index in parts.heldout]
-    return Prepared(train, heldout, source, None, leakage(train, heldout), source.errors)
+        return _all_to_learn_from(source, [*source.errors, error])
+    train, heldout = ([rows[index] for index in side] for side in (parts.train, parts.heldout))
+    numbers = [[source.numbers[index] for index in side] for side in (parts.train, parts.heldout)]
+    return Prepared(train, heldout, *numbers, source, None, leakage(train, heldout), source.errors)
 
 
 def _split_values(source: Cleaned, section: DataSection) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from trl import SFTConfig, SFTTrainer, pack_dataset
 from studio.data import account
 from studio.data.jsonl import read_jsonl, write_jsonl
 from studio.data.prepare import Prepared, prepare
-from studio.data.render import Rendered, render_rows
+from studio.data.render import Rendered, render_each, render_rows
 from studio.data.sources import fingerprint
 from studio.errors import DataError
 from studio.preset.schema import Preset
@@ -51,7 +51,7 @@ def train(phase: Phase) -> dict:
         phase.say(f"Resuming from {checkpoint.name}")
 
     phase.say("Reading the data")
-    train_rows, heldout_rows = _rows(phase, resuming=checkpoint is not None)
+    train_rows, heldout_rows, prepared = _rows(phase, resuming=checkpoint is not None)
 
     phase.say(f"Finding the base model {preset.model.model_name_or_path}, or downloading it")
     base = base_model.locate(preset.model, phase.settings)
@@ -63,8 +63,13 @@ def train(phase: Phase) -> dict:
     model, tokenizer = models.load_base(preset, base, device)
 
     phase.say("Tokenising the rows")
-    train_set = _trainable(phase, render_rows(tokenizer, train_rows, preset), "training")
-    heldout_set = _trainable(phase, render_rows(tokenizer, heldout_rows, preset), "held-out") if heldout_rows else None
+    train_rendered = _render(tokenizer, train_rows, preset, prepared, "train")
+    heldout_rendered = _render(tokenizer, heldout_rows, preset, prepared, "heldout")
+    if prepared is not None:
+        _keep_rows(phase, prepared)
+        train_rows, heldout_rows = prepared.train, prepared.heldout
+    train_set = _trainable(phase, train_rendered, "training")
+    heldout_set = _trainable(phase, heldout_rendered, "held-out") if heldout_rendered else None
 
     compiled = False
     if not preset.method.full_finetuning:
@@ -115,29 +120,47 @@ def train(phase: Phase) -> dict:
     }
 
 
-def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict]]:
+def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict], Prepared | None]:
     """Training and held-out rows; a resumed run takes those it began with, whatever became of their source."""
     files = [phase.run_dir / name for name in ROWS_FILES]
     if resuming and all(file.is_file() for file in files):
-        return tuple(read_jsonl(file) for file in files)
+        return read_jsonl(files[0]), read_jsonl(files[1]), None
     prepared = prepare(phase.preset, phase.settings)
-    parts = prepared.train, prepared.heldout
-    for file, rows in zip(files, parts, strict=True):
-        write_jsonl(file, rows)
-    _give_account(phase, prepared)
-    return parts
+    return prepared.train, prepared.heldout, prepared
 
 
-def _give_account(phase: Phase, prepared: Prepared) -> None:
-    """Write down every row that was left out or changed, and warn with the counts."""
+def _render(tokenizer, rows: list[dict], preset: Preset, prepared: Prepared | None, side: str) -> list[Rendered]:
+    """The rows as tokens. Those the template refuses are left out where the preset takes no offence at bad rows.
+
+    Rows that are cut or left without a token to learn are noted. Raises `DataError`.
+    """
+    if prepared is None or preset.data.bad_rows == "stop":
+        rendered = render_rows(tokenizer, rows, preset)
+    else:
+        outcomes = render_each(tokenizer, rows, preset)
+        refused = {i: outcome.message for i, outcome in enumerate(outcomes) if isinstance(outcome, DataError)}
+        prepared.leave_out(side, "template_refuses", refused)
+        rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendered)]
+    if prepared is not None:
+        prepared.note_tokens(side, [(row.trained_tokens, row.length, row.truncated) for row in rendered])
+    return rendered
+
+
+def _keep_rows(phase: Phase, prepared: Prepared) -> None:
+    """Write the rows into the run folder, with the account of every row left out or changed, and warn of those."""
+    for name, rows in zip(ROWS_FILES, (prepared.train, prepared.heldout), strict=True):
+        write_jsonl(phase.run_dir / name, rows)
     write_jsonl(phase.run_dir / ACCOUNT_FILE, account.as_json(prepared.left_out, prepared.changed))
+    # the trainer counts these itself
+    counted = ("all_labels_masked", "truncated")
     for entries, done in ((prepared.left_out, "left out"), (prepared.changed, "changed")):
-        if entries:
-            phase.journal.warning(
-                f"{len(entries):,} rows are {done}: {account.in_words(entries)}. {ACCOUNT_FILE} lists them.")
-    leaks = len(prepared.leakage.exact), len(prepared.leakage.same_question)
-    if any(leaks):
-        phase.journal.warning(f"Of the held-out rows {leaks[0]:,} are training rows too, and {leaks[1]:,} more ask a "
+        told = [entry for entry in entries if entry.reason not in counted]
+        if told:
+            phase.journal.warning(f"{len(told):,} {'row is' if len(told) == 1 else 'rows are'} {done}: "
+                                  f"{account.in_words(told)}. {ACCOUNT_FILE} lists them.")
+    exact, asked = len(prepared.leakage.exact), len(prepared.leakage.same_question)
+    if exact or asked:
+        phase.journal.warning(f"Of the held-out rows {exact:,} are training rows too, and {asked:,} more ask a "
                               "question that a training row asks: the scores may flatter.")
 
 

@@ -27,6 +27,18 @@ def test_each_shape_of_rows_trains(runs, rows):
     assert len((run_dir / "data" / "train.jsonl").read_text().splitlines()) == 12
 
 
+def test_rows_that_are_left_out_are_in_the_account_of_the_run(runs):
+    run_dir = runs.create([*chats(16), {"messages": []}, {"messages": [{"role": "tool", "content": "x"}]}],
+                          data__bad_rows="drop", training__max_steps=1)
+    runs.train(run_dir)
+    account = [json.loads(line) for line in (run_dir / "data" / "left_out.jsonl").read_text().splitlines()]
+    assert [(entry["row"], entry["line"], entry["reason"]) for entry in account] == [
+        (17, 17, "missing_messages_list"), (18, 18, "example_missing_assistant_message")]
+    warnings = [event.values["message"] for event in events(run_dir, "warning")]
+    assert warnings[0] == ("2 rows are left out: 1 missing messages list, 1 example missing assistant message. "
+                           "data/left_out.jsonl lists them.")
+
+
 def test_journal_holds_what_a_reader_needs(runs):
     run_dir = runs.create(
         chats(16), evaluation__eval_strategy="steps", evaluation__eval_steps=3, training__save_steps=4)

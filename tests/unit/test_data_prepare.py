@@ -170,3 +170,15 @@ def test_the_account_is_rows_of_json_and_words(tmp_path, settings):
     assert account.in_words(prepared.left_out) == "2 the same as an earlier row, 1 missing completion"
     assert account.as_json(prepared.left_out, [])[0] == {
         "left_out": True, "file": "rows.jsonl", "row": 23, "line": 23, "reason": "missing_completion", "detail": ""}
+
+
+def test_rows_can_be_left_out_once_they_are_tokens(tmp_path, settings):
+    prepared = prepare(preset(write(tmp_path / "rows.jsonl", ROWS)), settings)
+    held = ROWS.index(prepared.heldout[1]) + 1
+    prepared.leave_out("heldout", "template_refuses", {1: "no such role"})
+    prepared.note_tokens("train", [(0, 90, True), (3, 80, True), *[(5, 9, False)] * 16])
+    assert len(prepared.heldout) == len(prepared.heldout_numbers) == 1
+    assert [(entry.row, entry.reason) for entry in prepared.left_out] == [
+        (held, "template_refuses"), (prepared.train_numbers[0], "all_labels_masked")]
+    assert [(entry.row, entry.reason) for entry in prepared.changed] == [(prepared.train_numbers[1], "truncated")]
+    assert ROWS[prepared.train_numbers[1] - 1] == prepared.train[1]
