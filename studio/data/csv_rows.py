@@ -3,10 +3,10 @@
 import csv
 import sys
 
+from studio import words
 from studio.data.archives import Part
 from studio.data.batches import Fault, Found
 from studio.data.encoding import TextLines
-from studio.data.files import csv_delimiter, csv_header
 from studio.errors import DataError
 
 # a cell that runs on over so many characters has an open quotation mark
@@ -24,7 +24,7 @@ def read_csv(part: Part, lines: TextLines) -> Found:
         source.begin_row()
         try:
             if not delimiter:
-                delimiter = "\t" if part.extension == ".tsv" else csv_delimiter(source.peek())
+                delimiter = "\t" if part.extension == ".tsv" else _delimiter(source.peek())
             # one reader a row, so that a row that ends in an error does not take the lines read ahead with it
             cells = next(csv.reader(source, delimiter=delimiter, strict=True), None)
         except (csv.Error, _TooLong) as error:
@@ -39,7 +39,7 @@ def read_csv(part: Part, lines: TextLines) -> Found:
         if not any(cell.strip() for cell in cells):
             continue
         if not header:
-            header = csv_header(part.name, cells)
+            header = _header(part.name, cells)
         elif len(cells) != len(header):
             yield None, source.first, Fault("ragged_csv", source.first,
                                             f"{len(cells):,} cells, and the header has {len(header):,}")
@@ -47,6 +47,24 @@ def read_csv(part: Part, lines: TextLines) -> Found:
             yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
         else:
             yield dict(zip(header, cells, strict=True)), source.first, None
+
+
+def _delimiter(first_line: str) -> str:
+    """The sign that parts the cells: comma, semicolon or tab, whichever the first line has most of."""
+    return max(",;\t", key=first_line.count)
+
+
+def _header(name: str, cells: list[str]) -> list[str]:
+    """The names of the columns. Raises `DataError` for one without name and for a name used twice."""
+    header = [cell.strip() for cell in cells]
+    if "" in header:
+        raise DataError(f"Column {header.index('') + 1} of {name} has no name.",
+                        "The first line must name every column.")
+    twice = next((cell for cell in header if header.count(cell) > 1), None)
+    if twice is not None:
+        raise DataError(f'{name} has two columns called "{words.plain(twice)}".',
+                        "Give every column a name of its own.")
+    return header
 
 
 class _TooLong(Exception):

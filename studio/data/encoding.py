@@ -113,11 +113,6 @@ def guess_code_page(sample: bytes) -> str:
     return max(CODE_PAGES, key=score)
 
 
-def is_utf16(head: bytes) -> bool:
-    """Whether a file that begins so is UTF-16 (or UTF-32), by its mark or by its zero bytes."""
-    return any(head.startswith(mark) for mark, name in MARKS if name != "utf-8") or _unmarked(head) != "utf-8"
-
-
 def _unmarked(head: bytes) -> str:
     """UTF-16 without a mark shows as zero bytes at every other place."""
     sample = head[:SAMPLE_BYTES]

@@ -9,10 +9,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from studio.data.files import read_file
+from studio.data.prepare import prepare
 from studio.data.sources import fingerprint, is_hub, local_path, read_rows, store_upload
 from studio.errors import DataError
-from studio.preset.schema import DataSection
+from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
 
 ROWS = [{"prompt": f"question {i} – é", "completion": f"answer {i}"} for i in range(20)]
@@ -32,6 +32,11 @@ def json_lines(rows):
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def read(path, limit=0):
+    """The rows of a file as training reads them."""
+    return read_rows(DataSection(dataset_name=str(path)), Settings(data_dir=path.parent), limit=limit).rows
+
+
 CSV = "prompt,completion\n" + "".join(f'{row["prompt"]},"{row["completion"]}"\n' for row in ROWS)
 
 
@@ -47,8 +52,8 @@ CSV = "prompt,completion\n" + "".join(f'{row["prompt"]},"{row["completion"]}"\n'
     ("rows.tsv", CSV.replace(",", "\t")),
 ])
 def test_text_files_give_their_rows(tmp_path, name, content):
-    assert read_file(write(tmp_path / name, content)) == ROWS
-    assert read_file(tmp_path / name, limit=3) == ROWS[:3]
+    assert read(write(tmp_path / name, content)) == ROWS
+    assert read(tmp_path / name, limit=3) == ROWS[:3]
 
 
 def test_packed_and_arrow_files_give_their_rows(tmp_path, settings):
@@ -60,30 +65,30 @@ def test_packed_and_arrow_files_give_their_rows(tmp_path, settings):
     with zipfile.ZipFile(tmp_path / "rows.zip", "w") as archive:
         archive.writestr("rows.jsonl", json_lines(ROWS))
     for name in ("rows.arrow", "rows.csv.gz", "wide.jsonl", "rows.zip"):
-        assert read_file(tmp_path / name) == ROWS
-        assert read_file(tmp_path / name, limit=3) == ROWS[:3]
+        assert read(tmp_path / name) == ROWS
+        assert read(tmp_path / name, limit=3) == ROWS[:3]
         upload = store_upload(settings, tmp_path / name)
         assert read_rows(DataSection(dataset_name=upload), settings).rows == ROWS
     write(tmp_path / "bad.jsonl.gz", gzip.compress(json_lines(ROWS).encode() + b"rubbish\n"))
-    with pytest.raises(DataError, match=r"bad\.jsonl\.gz cannot be read at line 21: not json"):
-        read_file(tmp_path / "bad.jsonl.gz")
+    with pytest.raises(DataError, match=r"1 line is not JSON \(first: bad\.jsonl\.gz, line 21"):
+        prepare(Preset.model_validate({"data": {"dataset_name": str(tmp_path / "bad.jsonl.gz")}}), settings)
 
 
 def test_parquet_gives_its_rows(tmp_path):
     path = tmp_path / "rows.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
-    assert read_file(path) == ROWS
-    assert read_file(path, limit=3) == ROWS[:3]
+    assert read(path) == ROWS
+    assert read(path, limit=3) == ROWS[:3]
 
 
 def test_a_line_separator_inside_a_string_does_not_end_the_line(tmp_path):
     rows = [{"text": "one\u2028two\x85three"}, {"text": "four"}]
-    assert read_file(write(tmp_path / "rows.jsonl", json_lines(rows))) == rows
+    assert read(write(tmp_path / "rows.jsonl", json_lines(rows))) == rows
 
 
 def test_csv_cells_may_hold_separators_and_line_ends(tmp_path):
     path = write(tmp_path / "rows.csv", 'prompt,completion\n"a, b","line one\nline ""two"""\n')
-    assert read_file(path) == [{"prompt": "a, b", "completion": 'line one\nline "two"'}]
+    assert read(path) == [{"prompt": "a, b", "completion": 'line one\nline "two"'}]
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
@@ -93,22 +98,24 @@ def test_csv_cells_may_hold_separators_and_line_ends(tmp_path):
     ("rows.json", "[]", "holds no rows"),
     ("rows.xlsx", "x", "not a kind of file"),
     ("rows", "x", "not a kind of file"),
-    ("rows.jsonl", json_lines(ROWS[:16]) + '{"prompt": "a" "b"}\n', "not JSON at line 17: Expecting ',' delimiter at"),
-    ("rows.json", '[\n{"a": 1},\n{"a" 2}]', "not JSON at line 3"),
-    ("rows.json", '{"rows": 3}', "holds no list of rows"),
-    ("rows.json", "[" * 100_000, "nested too deeply"),
-    ("rows.jsonl", "[" * 100_000, "nested too deeply at line 1"),
-    ("rows.jsonl", b'{"a": "fine"}\n{"a": "caf\xe9"}\n', "not UTF-8 text at line 2"),
-    ("rows.csv", "name\nJos\u00e9\n".encode("latin-1"), "not UTF-8 text at line 2"),
-    ("rows.csv", "a,b\n1,2\n1,2,3\n", "has 3 cells at line 3, its header has 2"),
-    ("rows.csv", 'a,b\n1,"2\n', "not readable CSV at line 2"),
+    ("rows.jsonl", json_lines(ROWS[:16]) + '{"prompt": "a" "b"}\n',
+     r"1 line is not JSON \(first: rows.jsonl, line 17: Expecting ',' delimiter at column 16"),
+    ("rows.json", '[\n{"text": "a"},\n{"text" 2},\n{"text": "b"}]', r"1 line is not JSON \(first: rows.json, line 3"),
+    ("rows.json", '{"rows": 3}', "No columns were found that hold"),
+    ("rows.json", "3", "holds no list of rows"),
+    ("rows.json", "[" * 100_000, "no row that can be read.*nests too deeply"),
+    ("rows.jsonl", json_lines(ROWS) + "[" * 100_000, r"1 row nests too deeply \(first: rows.jsonl, line 21"),
+    ("rows.jsonl", b'{"text": "fine"}\n{"text": "caf\xe9"}\n', r"1 line is not UTF-8.*\(first: rows.jsonl, line 2"),
+    ("rows.csv", "text\nJos\u00e9\n".encode("latin-1"), r"1 line is not UTF-8.*\(first: rows.csv, line 2"),
+    ("rows.csv", "text,b\n1,2\n1,2,3\n", "first: rows.csv, line 3: 3 cells, and the header has 2"),
+    ("rows.csv", 'text,b\n1,2\n1,"2\n', "1 line of the table does not fit its header.*line 3"),
     ("rows.csv", "a,\n1,2\n", "Column 2 of rows.csv has no name"),
     ("rows.csv", "a,a\n1,2\n", 'two columns called "a"'),
     ("rows.parquet", "PAR1 nonsense", "not a readable Parquet file"),
 ])
-def test_a_broken_file_is_an_error_that_says_where(tmp_path, name, content, message):
+def test_a_broken_file_is_an_error_that_says_where(tmp_path, settings, name, content, message):
     with pytest.raises(DataError, match=message) as caught:
-        read_file(write(tmp_path / name, content))
+        prepare(Preset.model_validate({"data": {"dataset_name": str(write(tmp_path / name, content))}}), settings)
     assert caught.value.hint
     assert "\n" not in caught.value.message
 
@@ -119,7 +126,7 @@ def test_missing_files_and_folders_are_named(tmp_path, settings):
     assert caught.value.field == "data.dataset_name"
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(DataError, match="is a folder"):
-        read_file(tmp_path / "folder.jsonl")
+        read(tmp_path / "folder.jsonl")
 
 
 def test_a_parquet_extension_type_is_read_as_its_storage_and_runs_nothing(tmp_path):
@@ -133,7 +140,7 @@ def test_a_parquet_extension_type_is_read_as_its_storage_and_runs_nothing(tmp_pa
         b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": pickle.dumps(Trap())})
     table = pyarrow.Table.from_arrays([pyarrow.array(["words"])], schema=pyarrow.schema([field]))
     pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
-    assert read_file(tmp_path / "rows.parquet") == [{"text": "words"}]
+    assert read(tmp_path / "rows.parquet") == [{"text": "words"}]
     assert not trap.exists()
 
 
