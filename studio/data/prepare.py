@@ -11,6 +11,7 @@ from typing import Any
 from studio.data import formats
 from studio.data.account import Entry, sentences, stops
 from studio.data.formats import Shape
+from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.privacy import mask_row
 from studio.data.sources import Table, read_heldout_rows, read_rows
 from studio.data.split import Leakage, leakage, part, row_key
@@ -107,7 +108,8 @@ def look(preset: Preset, settings: Settings, token: str | None = None, limit: in
     Raises `DataError` where there is nothing to look at: no rows, no columns to learn from, no row that can be used.
     """
     section = preset.data
-    source = clean(read_rows(section, settings, token, limit), section)
+    edits = load(section, settings)
+    source = clean(read_rows(section, settings, token, limit), section, edits)
     if section.test_size == 0 and not section.dataset_test_split:
         return _all_to_learn_from(source, source.errors)
     table = read_heldout_rows(section, settings, token, limit)
@@ -116,17 +118,19 @@ def look(preset: Preset, settings: Settings, token: str | None = None, limit: in
     return _parted(source, section, preset.training.seed)
 
 
-def clean(table: Table, section: DataSection) -> Cleaned:
+def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleaned:
     """Bring the rows of a source into shape as `data.bad_rows`, `data.mask` and `data.drop_duplicates` say.
 
     Raises `DataError` where no row can be used.
     """
-    numbers = range(1, len(table.rows) + 1)
-    converted = formats.convert(table.rows, section, numbers)
+    numbers, rows, by_hand = _edited(table, edits)
+    converted = formats.convert(rows, section, numbers)
     left_out = [entry for entry in table.lost if entry.reason not in KEPT | REMARKS]
     changed = [entry for entry in table.lost if entry.reason in KEPT]
+    left_out += [entry for entry in by_hand if entry.reason == "excluded_by_hand"]
+    changed += [entry for entry in by_hand if entry.reason == "edited_by_hand"]
     left_out += [table.entry(number, name) for number, name in converted.refused]
-    errors = _errors(left_out + changed, section, table, len(numbers))
+    errors = _errors(left_out + changed, section, len(table.rows))
     if not converted.rows:
         raise errors[0] if errors else DataError(
             "No row can be used.", formats.FIX_ROWS, field="data.dataset_name")
@@ -138,7 +142,22 @@ def clean(table: Table, section: DataSection) -> Cleaned:
     return cleaned
 
 
-def _errors(entries: list[Entry], section: DataSection, table: Table, total: int) -> list[DataError]:
+def _edited(table: Table, edits: Edits) -> tuple[Sequence[int], list[Any], list[Entry]]:
+    """Numbers and rows without those left out by hand, and the account of it; the table takes the rows put in place."""
+    total = len(table.rows)
+    if edits == NO_EDITS:
+        return range(1, total + 1), table.rows, []
+    replaced = {number: row for number, row in sorted(edits.replaced.items()) if number <= total}
+    for number, row in replaced.items():
+        table.rows[number - 1] = row
+    excluded = sorted(number for number in edits.excluded if number <= total)
+    numbers = [number for number in range(1, total + 1) if number not in edits.excluded]
+    account = [table.entry(number, "excluded_by_hand") for number in excluded]
+    account += [table.entry(number, "edited_by_hand") for number in replaced]
+    return numbers, [table.rows[number - 1] for number in numbers], account
+
+
+def _errors(entries: list[Entry], section: DataSection, total: int) -> list[DataError]:
     """What stops the run: every bad row, or only what cannot be told apart by rows."""
     if section.bad_rows == "stop":
         stopping = [entry for entry in entries if stops(entry)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from studio.data import overlay
 from studio.data.sources import is_hub, local_path
 from studio.errors import DataError, ModelError, PresetError, StudioError
 from studio.preset.files import dumps
@@ -113,6 +114,7 @@ def _key(preset: Preset, settings: Settings, rows: int, token: str | None) -> st
                    training={"max_length": preset.training.max_length, "seed": preset.training.seed})
     data = local_path(preset.data.dataset_name, settings)
     stamps = [_stamp(file) for file in (data, preset.data.dataset_test_split, preset.model.model_name_or_path)]
+    stamps.append(overlay.stamp(preset.data, settings))
     text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), rows, token, stamps])
     return hashlib.sha256(text.encode()).hexdigest()
 
