@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import start, terminal, words
-from studio.errors import PresetError, StudioError
+from studio import start, terminal, terminal_doctor, words
+from studio.data import doctor_client
+from studio.errors import DataError, PresetError, StudioError
 from studio.preset import files
 from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
@@ -49,6 +50,11 @@ def _serve(store: RunStore, arguments: argparse.Namespace) -> None:
 def _run(store: RunStore, arguments: argparse.Namespace) -> int:
     preset, origin = _preset(store.settings, arguments)
     outlook = start.look_ahead(preset, store.settings)
+    if outlook.may_start and (examination := doctor_client.examine_small(preset, store.settings)):
+        report = examination.wait(doctor_client.SMALL_LIMIT_S).report
+        examination.cancel()
+        if report and not arguments.json:
+            terminal_doctor.print_verdict(report)
     if not arguments.json and outlook.may_start:
         terminal.print_outlook(outlook)
     run_id = start.start(store, preset, outlook, name=arguments.name, origin=origin)
@@ -136,7 +142,6 @@ def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
 
 def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     """Exit code 1 where training would refuse rows. Ctrl-C ends the reading and reports what was read."""
-    from studio import terminal_doctor
     from studio.data import doctor, token_client
 
     fields = {"data.dataset_name": arguments.data[0]}
@@ -147,10 +152,18 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     line = terminal.LiveLine(arguments.json)
     ended = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: ended.set())
-    report = doctor.examine(
-        preset.data, store.settings, more=arguments.data[1:], heldout=heldout, stopped=ended.is_set,
-        progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
-    signal.signal(signal.SIGINT, before)
+    try:
+        report = doctor.examine(
+            preset.data, store.settings, more=arguments.data[1:], heldout=heldout, stopped=ended.is_set,
+            progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
+    except StudioError:
+        raise
+    except Exception as error:  # the data are anybody's: whatever they break, the person gets a sentence
+        raise DataError(f"The examination broke off: {type(error).__name__}, {words.plain(str(error), 200)}.",
+                        "Try another file; if this one is sound, report it with these words.") from error
+    finally:
+        line.clear()
+        signal.signal(signal.SIGINT, before)
     if arguments.model and report.usable_rows and report.complete:
         line.show("counting tokens")
         report.tokens = token_client.count_tokens(

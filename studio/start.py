@@ -1,10 +1,12 @@
 """Everything between "start" and a working run, for every skin alike: the whole preflight, then the launch."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, StudioError
 from studio.preset.schema import Preset
@@ -78,12 +80,20 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
 
 def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
           parent: str = "", token: str | None = None) -> str:
-    """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found."""
+    """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found.
+
+    What the data doctor found in just this data goes with the run.
+    """
     errors = [finding for finding in outlook.findings if finding.level == "error"]
     if errors:
         more = f" There are {len(errors) - 1} more problems." if len(errors) > 1 else ""
         raise CheckError(f"{errors[0].message}{more}", errors[0].hint, errors[0].field)
-    return launcher.start(store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
+    report = doctor_client.kept_report(preset, store.settings, token)
+    run_id = launcher.start(
+        store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
+    if report is not None:
+        (store.run_dir(run_id) / "data_report.json").write_text(json.dumps(report))
+    return run_id
 
 
 def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:

@@ -1,8 +1,10 @@
 """The data doctor's report in a terminal: the verdict, what is wrong with its lines, and figures."""
 
+from typing import Any
+
 from studio import words
 from studio.data.languages import UNKNOWN
-from studio.data.report import Finding, Report, Tokens
+from studio.data.report import Finding, Place, Report, Tokens
 from studio.terminal import MARKS
 
 PLACES_SHOWN = 3
@@ -25,6 +27,15 @@ def print_report(report: Report) -> None:
         print(f"  {name:12} {value}")
     if report.tokens is not None:
         _print_tokens(report.tokens)
+
+
+def print_verdict(report: dict[str, Any]) -> None:
+    """The verdict of a report (as JSON) and what it found, in a few lines."""
+    print(f"Data: {report['verdict']}")
+    for found in report["findings"]:
+        if found["level"] != "info":
+            _print_finding(Finding(**found | {"places": [Place(**place) for place in found["places"]]}))
+    print()
 
 
 def _print_finding(finding: Finding) -> None:

@@ -1,10 +1,14 @@
-"""`python -m studio doctor` as a person uses it: the report in words, as JSON, exit codes."""
+"""`python -m studio doctor` as a person uses it, and what `run` says of its data: words, JSON, exit codes."""
 
 import json
 
 import pytest
 
 from studio import cli
+from studio.data import doctor as examining
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.conftest import end_runs
 from tests.tiny_model import make_tiny_tokenizer
 
 
@@ -61,3 +65,27 @@ def test_lengths_in_tokens_with_a_model(doctor, rows, tmp_path):
 def test_what_cannot_be_examined_ends_with_exit_code_2(doctor, tmp_path):
     assert "There is no file" in doctor(tmp_path / "gone.jsonl", code=2).err
     assert json.loads(doctor(tmp_path / "gone.jsonl", "--json", code=2).out)["field"] == "data.dataset_name"
+
+
+def test_what_breaks_the_doctor_is_a_sentence_and_no_traceback(doctor, rows, monkeypatch):
+    def take(*_):
+        raise RecursionError("maximum depth\nexceeded")
+
+    monkeypatch.setattr(examining.Scan, "take", take)
+    err = doctor(rows, code=2).err
+    assert "The examination broke off: RecursionError, maximum depth exceeded." in err and "Traceback" not in err
+
+
+def test_a_run_says_what_is_odd_about_its_data_and_keeps_the_report(rows, tmp_path, monkeypatch, capsys, tiny_model):
+    monkeypatch.setenv("STUDIO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("STUDIO_WORKER_MODULE", "tests.fake_worker")
+    rows.write_text(rows.read_text() + json.dumps({"prompt": "say <|im_end|>", "completion": "a"}) + "\n")
+    assert cli.main(["run", "quickstart", "--set", "training.max_steps=2", "--set", "description=step_s=0.01",
+                     "--set", f"data.dataset_name={rows}", "--set", f"model.model_name_or_path={tiny_model}"]) == 0
+    out = capsys.readouterr().out
+    assert "Data: 31 rows may teach a style or a format" in out
+    assert "! 1 row has a template's special tokens in its text." in out and "rows.jsonl, line 31" in out
+    store = RunStore(Settings.from_environment())
+    report = json.loads((store.list()[0].run_dir / "data_report.json").read_text())
+    assert (report["usable_rows"], report["tokens"]["sampled_rows"]) == (31, 31)
+    end_runs(store)
