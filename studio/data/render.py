@@ -5,6 +5,7 @@ Trainer and preview both use this, so a person sees exactly what is trained. Nee
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -15,6 +16,7 @@ from studio.preset.schema import Preset
 
 IGNORED = -100
 CHUNK_ROWS = 2000
+SHOWN_CHARACTERS = 6000
 MARKER = "\u2042turn\u2042"
 GENERATION_TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
@@ -45,6 +47,23 @@ class Rendered:
     @property
     def trained_tokens(self) -> int:
         return len(self.labels) - self.labels.count(IGNORED)
+
+
+def in_pieces(row: Rendered, most: int = SHOWN_CHARACTERS) -> dict[str, Any]:
+    """A rendered row for a page: {"segments": [{"text", "trained", "cut"}], "shortened", "tokens", "trained_tokens",
+    "truncated"}, with at most so many characters in the segments."""
+    borders = sorted({0, len(row.text), row.cut_at, *(border for span in row.trained_spans for border in span)})
+    segments = [
+        {"text": row.text[start:end], "cut": start >= row.cut_at,
+         "trained": start < row.cut_at and any(a <= start < b for a, b in row.trained_spans)}
+        for start, end in pairwise(borders)]
+    shown, room = [], most
+    for segment in segments:
+        if room > 0:
+            shown.append(segment | {"text": segment["text"][:room]})
+        room -= len(segment["text"])
+    return {"segments": shown, "shortened": room < 0, "tokens": row.length, "trained_tokens": row.trained_tokens,
+            "truncated": row.truncated}
 
 
 def render(tokenizer: Any, row: dict[str, Any], preset: Preset) -> Rendered:

@@ -7,15 +7,17 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from studio.data.account import Entry, sentences, stops
 from studio.data.archives import open_parts
-from studio.data.batches import Fault, FileFacts
+from studio.data.batches import Batch, Fault, FileFacts
 from studio.data.files import EXTENSIONS, ROW_EXTENSIONS
 from studio.data.hub import is_hub_name, read_hub
 from studio.data.records import read_batches
@@ -86,6 +88,25 @@ def read_heldout_rows(
     return None
 
 
+def row_batches(
+    section: DataSection, settings: Settings, token: str | None, hub_rows: int, lost: list[Entry]
+) -> Iterator[tuple[str, Batch]]:
+    """The training rows in batches with the name of their file, for one pass in bounded memory; of a data set on the
+    Hub the first `hub_rows`. `lost` is added to as in `Table`. Raises `DataError`.
+    """
+    path = local_path(section.dataset_name, settings)
+    if path is None:
+        table = read_rows(section, settings, token, hub_rows)
+        yield section.dataset_name, Batch(table.rows, list(table.lines))
+        return
+    left = section.max_rows or sys.maxsize
+    for file, batch in file_batches(path, lost):
+        yield file, Batch(batch.rows[:left], batch.lines[:left])
+        left -= len(batch.rows)
+        if left <= 0:
+            return
+
+
 def fingerprint(rows: list[dict[str, Any]]) -> str:
     """SHA-256 over the rows in order, in hexadecimal: the same rows give the same fingerprint."""
     digest = hashlib.sha256()
@@ -151,32 +172,44 @@ def _read(
 
 
 def _read_local(path: Path, source: str, limit: int) -> Table:
-    """The rows of a file, packed or not; what is no row is noted, and so is a file of several that cannot be read.
-
-    Raises `DataError` where there are no rows at all.
-    """
+    """The rows of a file, packed or not. Raises `DataError` where there are none at all."""
     table = Table([], source)
-    failure = None
-    for part in open_parts(path, lambda name, file, detail: table.lost.append(Entry(file, 0, 0, name, detail))):
-        facts = FileFacts(part.name, part.extension, part.size)
-        table.files.append((len(table.rows), part.name))
-        try:
-            for batch in read_batches(part, facts):
-                table.rows += batch.rows
-                table.lines.extend(batch.lines)
-                table.lost += [_lost(fault, facts) for fault in batch.faults]
-                if limit and len(table.rows) >= limit:
-                    break
-        except DataError as error:  # the next file of an archive may be whole
-            failure = failure or error
-            table.lost.append(Entry(part.name, 0, 0, "unreadable_file", error.message))
+    for file, batch in file_batches(path, table.lost):
+        if not table.files or table.files[-1][1] != file:
+            table.files.append((len(table.rows), file))
+        table.rows += batch.rows
+        table.lines.extend(batch.lines)
         if limit and len(table.rows) >= limit:
             del table.rows[limit:], table.lines[limit:]
             return table
     if not table.rows:
-        raise failure or _without_rows(path.name, table.lost)
+        raise _without_rows(path.name, table.lost)
     table.total = len(table.rows)
     return table
+
+
+def file_batches(path: Path, lost: list[Entry]) -> Iterator[tuple[str, Batch]]:
+    """Name of the file and rows, batch by batch; what is no row is added to `lost`, and so is a file of several that
+    cannot be read.
+
+    Raises `DataError` where the only file cannot be read, or none that is there.
+    """
+    def skipped(name: str, file: str, detail: str) -> None:
+        lost.append(Entry(file, 0, 0, name, detail))
+
+    some, failure = False, None
+    for part in open_parts(path, skipped):
+        facts = FileFacts(part.name, part.extension, part.size)
+        try:
+            for batch in read_batches(part, facts):
+                lost.extend(_lost(fault, facts) for fault in batch.faults)
+                some = some or bool(batch.rows)
+                yield part.name, batch
+        except DataError as error:  # the next file of an archive may be whole
+            failure = failure or error
+            lost.append(Entry(part.name, 0, 0, "unreadable_file", error.message))
+    if failure and not some:
+        raise failure
 
 
 def _lost(fault: Fault, facts: FileFacts) -> Entry:

@@ -6,7 +6,7 @@ The environment is set before the chosen part is imported, since torch, the Hub 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | doctor | tokens | infer ..."
+USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | rows | doctor | tokens | infer ..."
 
 
 def main(argv: list[str]) -> int:
@@ -18,6 +18,9 @@ def main(argv: list[str]) -> int:
         case ["preview"]:
             from studio.worker import preview
             return preview.main()
+        case ["rows"]:
+            from studio.worker import rows
+            return rows.main()
         case ["doctor"]:
             from studio.worker import doctor
             return doctor.main()

@@ -12,7 +12,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -31,7 +30,6 @@ from studio.worker.environment import prepare
 HUB_ROWS = 1000
 # so many rows, evenly spaced, are tokenised for the statistics
 SAMPLE_ROWS = 1000
-SHOWN_CHARACTERS = 6000
 HISTOGRAM_BINS = 20
 FEW_ROWS = 10
 UNSURE = 0.7
@@ -199,27 +197,11 @@ def _add_remarks(
 
 
 def _shown_rows(tokenizer: Any, cleaned: Cleaned, preset: Preset, n_rows: int) -> list[dict[str, Any]]:
-    from studio.data.render import Rendered, render_each
+    from studio.data.render import Rendered, in_pieces, render_each
 
     outcomes = render_each(tokenizer, cleaned.rows[:n_rows], preset)
-    return [_shown(number, row) for number, row in zip(cleaned.numbers[:n_rows], outcomes, strict=True)
+    return [{"number": number} | in_pieces(row) for number, row in zip(cleaned.numbers[:n_rows], outcomes, strict=True)
             if isinstance(row, Rendered)]
-
-
-def _shown(number: int, row: Any) -> dict[str, Any]:
-    """A rendered row in pieces: learned, read, and cut off."""
-    borders = sorted({0, len(row.text), row.cut_at, *(border for span in row.trained_spans for border in span)})
-    segments = [
-        {"text": row.text[start:end], "cut": start >= row.cut_at,
-         "trained": start < row.cut_at and any(a <= start < b for a, b in row.trained_spans)}
-        for start, end in pairwise(borders)]
-    shown, room = [], SHOWN_CHARACTERS
-    for segment in segments:
-        if room > 0:
-            shown.append(segment | {"text": segment["text"][:room]})
-        room -= len(segment["text"])
-    return {"number": number, "segments": shown, "shortened": room < 0, "tokens": row.length,
-            "trained_tokens": row.trained_tokens, "truncated": row.truncated}
 
 
 def _problem(level: str, message: str, hint: str, field: str) -> dict[str, str]:

@@ -1,0 +1,192 @@
+"""Finds rows in a whole data set for a page: by words, by what is wrong with them, by edits; in one pass, few kept.
+
+Rows are judged as they would be trained: after edits by hand, in the studio's shape, masked.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.data import formats, overlay
+from studio.data.account import Entry, stops
+from studio.data.formats import Refused, Shape
+from studio.data.privacy import mask_row
+from studio.data.row_checks import check_row, check_source
+from studio.data.sources import row_batches
+from studio.errors import DataError
+from studio.preset.schema import DataSection
+from studio.settings import Settings
+
+# of a data set on the Hub only so many rows are downloaded to be searched
+HUB_ROWS = 1000
+DETECT_ROWS = 100
+SOURCE_CHARACTERS = 100_000
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which rows are wanted: `text` in them in any case, `only` all, problem, edited, excluded or masked; rows
+    `offset` to `offset + limit` of those found, in the file's order, or with `order` random so many by `seed`."""
+
+    text: str = ""
+    only: str = "all"
+    order: str = "file"
+    seed: int = 0
+    offset: int = 0
+    limit: int = 10
+
+
+@dataclass
+class Row:
+    """A row found: `number` from 1 (0 for a line that is no row), `source` as JSON with the edit, `original` without.
+
+    `normalised` is what would be trained, None for a row that cannot be used. `masked` are kinds of secrets and
+    personal data in it, masked there if the preset says so. `is_long` sources are cut and cannot be edited.
+    """
+
+    number: int
+    file: str
+    line: int
+    source: str = ""
+    original: str = ""
+    is_long: bool = False
+    excluded: bool = False
+    edited: bool = False
+    problems: list[str] = field(default_factory=list)
+    masked: list[str] = field(default_factory=list)
+    detail: str = ""
+    normalised: dict[str, Any] | None = None
+
+
+@dataclass
+class Found:
+    """How many rows the query has in all, those asked for, and how many rows were searched."""
+
+    total: int
+    rows: list[Row]
+    searched: int
+
+
+def find_rows(section: DataSection, settings: Settings, query: Query, token: str | None = None) -> Found:
+    """Search all rows; a million take about ten seconds. Raises `DataError`."""
+    lost: list[Entry] = []
+    edits = overlay.load(section, settings)
+    search = _Search(section, query, edits)
+    for row in _read(section, settings, token, lost, edits):
+        search.take(*row)
+    if not search.searched:
+        raise DataError("The data set holds no row that can be read.", "Choose another file.",
+                        field="data.dataset_name")
+    search.finish(lost)
+    return Found(search.total, search.rows(), search.searched)
+
+
+def _read(
+    section: DataSection, settings: Settings, token: str | None, lost: list[Entry], edits: overlay.Edits
+) -> Iterator[tuple[int, str, int, Any, Any]]:
+    """Each row as number, file, line, the row with its edit, and as the file has it."""
+    number = 0
+    for file, batch in row_batches(section, settings, token, HUB_ROWS, lost):
+        for row, line in zip(batch.rows, batch.lines, strict=True):
+            number += 1
+            yield number, file, line, edits.replaced.get(number, row), row
+
+
+class _Search:
+    """Takes rows one by one, counts those wanted and keeps those of the page."""
+
+    def __init__(self, section: DataSection, query: Query, edits: overlay.Edits):
+        self._section, self._query, self._edits = section, query, edits
+        # as it stands in JSON
+        self._text = json.dumps(query.text, ensure_ascii=False)[1:-1].lower()
+        self._personal = section.mask != "secrets"
+        self._shape: Shape | None = None
+        self._columns: set[str] = set()
+        self._waiting: list[tuple[int, str, int, Any, Any]] = []
+        self._random = random.Random(query.seed)
+        self._kept: list[Row] = []
+        self.total = self.searched = 0
+
+    def take(self, number: int, file: str, line: int, row: Any, original: Any) -> None:
+        """Judge a row; the first ones wait until the shape can be told."""
+        self.searched += 1
+        if self._shape is not None:
+            self._judge(number, file, line, row, original)
+            return
+        self._waiting.append((number, file, line, row, original))
+        if len(self._waiting) == DETECT_ROWS:
+            self._decide()
+
+    def finish(self, lost: list[Entry]) -> None:
+        """No more rows come; lines that are no rows count among those with problems."""
+        if self._shape is None:
+            self._decide()
+        if self._query.only == "problem" and not self._query.text:
+            for entry in filter(stops, lost):
+                self._count(lambda entry=entry: Row(
+                    0, entry.file, entry.line, problems=[entry.reason], detail=entry.detail))
+
+    def rows(self) -> list[Row]:
+        """Those asked for, in the file's order."""
+        return sorted(self._kept, key=lambda row: row.number) if self._query.order == "random" else self._kept
+
+    def _decide(self) -> None:
+        rows = [row for _, _, _, row, _ in self._waiting if isinstance(row, dict)]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        self._shape = formats.detect(columns, rows, self._section)
+        self._columns = set(columns)
+        for waiting in self._waiting:
+            self._judge(*waiting)
+        self._waiting = []
+
+    def _judge(self, number: int, file: str, line: int, row: Any, original: Any) -> None:
+        if self._wants(number, row):
+            self._count(lambda: self._shown(number, file, line, row, original))
+
+    def _wants(self, number: int, row: Any) -> bool:
+        only = self._query.only
+        if only == "edited" and number not in self._edits.replaced:
+            return False
+        if only == "excluded" and number not in self._edits.excluded:
+            return False
+        if self._text and self._text not in json.dumps(row, ensure_ascii=False, default=str).lower():
+            return False
+        if only == "problem":
+            return bool(self._problems(row)[0])
+        return only != "masked" or bool(self._masked(row)[1])
+
+    def _count(self, build: Any) -> None:
+        """Count a row that is wanted, and keep it if it is on the page (or drawn, each with the same chance)."""
+        self.total += 1
+        query = self._query
+        if query.order == "random":
+            if len(self._kept) < query.limit:
+                self._kept.append(build())
+            elif (place := self._random.randrange(self.total)) < query.limit:
+                self._kept[place] = build()
+        elif query.offset < self.total <= query.offset + query.limit:
+            self._kept.append(build())
+
+    def _problems(self, row: Any) -> tuple[list[str], dict[str, Any] | None]:
+        try:
+            normalised = formats.convert_row(row, self._shape)
+        except Refused as refused:
+            return [refused.args[0]], None
+        return check_row(normalised) + check_source(row, self._columns), normalised
+
+    def _masked(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
+        normalised = self._problems(row)[1]
+        return mask_row(normalised, self._personal) if normalised else (None, [])
+
+    def _shown(self, number: int, file: str, line: int, row: Any, original: Any) -> Row:
+        source = json.dumps(row, ensure_ascii=False, indent=2, default=str)
+        edited = number in self._edits.replaced
+        problems, normalised = self._problems(row)
+        masked_row, masked = self._masked(row)
+        return Row(
+            number, file, line, source[:SOURCE_CHARACTERS],
+            json.dumps(original, ensure_ascii=False, indent=2, default=str)[:SOURCE_CHARACTERS] if edited else "",
+            len(source) > SOURCE_CHARACTERS, number in self._edits.excluded, edited, problems, masked,
+            normalised=normalised if self._section.mask == "none" else masked_row)
