@@ -15,22 +15,23 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from studio import words
-from studio.data.files import ROW_EXTENSIONS
+from studio.data.files import DOCUMENT_EXTENSIONS, EXTENSIONS, ROW_EXTENSIONS
 from studio.errors import DataError
 
 # read by `reader_process`, which needs real files
-APART_EXTENSIONS = (".parquet", ".arrow")
+APART_EXTENSIONS = (".parquet", ".arrow", ".pdf", ".docx")
 # deflate cannot pack tighter than 1,032 to 1; rows of text seldom reach 30 to 1
 UNPACKED_RATIO = 250
 UNPACKED_ALWAYS_BYTES = 64_000_000
 UNPACKED_APART_BYTES = 256_000_000
 PIECE_BYTES = 1_000_000
 MEMBERS = 10_000
-MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
-FOREIGN = {b"%PDF": "a PDF document", b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
+MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"%PDF": ".pdf", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
+FOREIGN = {b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
            b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle", b"\x93NUMPY": "a NumPy array",
            b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"SQLite format 3": "a database",
            b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive", b"7z\xbc\xaf": "a 7z archive",
+           b"\xd0\xcf\x11\xe0": "an old Office document, or one with a password",
            b"\x28\xb5\x2f\xfd": "a zstd archive", b"\x7fELF": "a program"}
 CODE_EXTENSIONS = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
 
@@ -41,7 +42,8 @@ Report = Callable[[str, str, str], None]
 class Part:
     """One file of rows: the name people know it by, what its content is, its bytes, and how many those are packed.
 
-    `position` says how many of the `size` packed bytes are read, for progress.
+    `position` says how many of the `size` packed bytes are read, for progress. `path` is set for files that are not
+    packed.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Part:
     stream: BinaryIO
     size: int
     position: Callable[[], int]
+    path: Path | None = None
 
 
 class Bounded(io.RawIOBase):
@@ -117,19 +120,18 @@ def open_parts(path: Path, skipped: Report) -> Iterator[Part]:
 
 def kind_of(name: str, head: bytes) -> str:
     """The extension that fits the content: what its first bytes say, else the name. Raises `DataError`."""
-    said = PurePosixPath(name).suffix.lower()
+    said = _suffix(name)
     if said in CODE_EXTENSIONS:
         raise DataError(f"{name} may run code when it is opened, so the studio does not open it.",
                         "Save the rows as JSON Lines or Parquet.")
     for magic, what in FOREIGN.items():
         if head.startswith(magic):
-            raise DataError(f"{name} is {what}, not rows.", f"Use one of {', '.join(ROW_EXTENSIONS)}, .gz or .zip.")
+            raise DataError(f"{name} is {what}, not rows.", f"Use one of {', '.join(EXTENSIONS)}.")
     for magic, extension in MAGIC.items():
         if head.startswith(magic):
-            return extension
-    if said not in (*ROW_EXTENSIONS, ".gz", ".zip"):
-        raise DataError(f"{name} is not a kind of file that can hold rows.",
-                        f"Use one of {', '.join(ROW_EXTENSIONS)}, .gz or .zip.")
+            return ".docx" if (said, extension) == (".docx", ".zip") else extension
+    if said not in EXTENSIONS:
+        raise DataError(f"{name} is not a kind of file that can hold rows.", f"Use one of {', '.join(EXTENSIONS)}.")
     return said
 
 
@@ -143,12 +145,16 @@ def _open(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Par
         yield _unzipped(name, file, size, skipped)
     else:
         _compare(name, extension, skipped)
-        yield Part(name, extension, file, size, file.tell)
+        yield Part(name, extension, file, size, file.tell, Path(file.name))
 
 
 def _compare(name: str, extension: str, skipped: Report) -> None:
-    if PurePosixPath(name).suffix.lower() != extension:
+    if _suffix(name) != extension:
         skipped("wrong_extension", name, f"it holds {extension.lstrip('.')}")
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def unpacked_limit(size: int) -> int:
@@ -164,7 +170,7 @@ def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:
     inner = name[:-3] if name.lower().endswith(".gz") else name
     head = Bounded(gzip.GzipFile(fileobj=file), name, _budget(size)).read(16)
     file.seek(0)
-    if PurePosixPath(inner).suffix.lower() not in ROW_EXTENSIONS and not any(map(head.startswith, MAGIC)):
+    if _suffix(inner) not in (*ROW_EXTENSIONS, *DOCUMENT_EXTENSIONS) and not any(map(head.startswith, MAGIC)):
         inner += ".jsonl"
         skipped("wrong_extension", name, "the name does not say what is packed in it, so it is read as JSON Lines")
     extension = kind_of(inner, head)
@@ -180,16 +186,23 @@ def _members(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, OverflowError) as error:
         raise DataError(f"{name} is not a readable ZIP archive: {error}.", "Pack it again.") from None
     if any(member.filename == "[Content_Types].xml" for member in members):
-        raise DataError(f"{name} is an Office document, not rows.", "Save the sheet as CSV.")
+        raise DataError(f"{name} is an Office document.", "Save a sheet as CSV; a text must be named .docx.")
     if len(members) > MEMBERS:
         raise DataError(f"{name} holds {len(members):,} files.", f"Put at most {MEMBERS:,} in an archive.")
     budget = _budget(size)
+    has_rows = any(_suffix(member.filename) in ROW_EXTENSIONS for member in members)
     for member in members:
+        whole = f"{name}/{words.plain(member.filename)}"
+        if not member.filename.strip("/"):
+            skipped("archive_member", whole, "it has no name")
+            continue
         if member.is_dir() or "__MACOSX/" in member.filename:
             continue
-        whole = f"{name}/{words.plain(member.filename)}"
         if reason := _refused_member(member):
             skipped("archive_member", whole, reason)
+            continue
+        if has_rows and _suffix(member.filename) in DOCUMENT_EXTENSIONS:
+            skipped("archive_member", whole, "it is a document beside files of rows")
             continue
         try:
             with archive.open(member) as stream:

@@ -50,9 +50,16 @@ def main() -> None:
 
 def reader_of(extension: str) -> Callable[[Part], Iterator[Batch]]:
     """The function that reads such files; its module is loaded before the fork, so that no child loads it again."""
-    from studio.data import column_rows
-
-    return {".parquet": column_rows.read_parquet, ".arrow": column_rows.read_arrow}[extension]
+    match extension:
+        case ".pdf":
+            from studio.data.pdf_rows import read_pdf
+            return read_pdf
+        case ".docx":
+            from studio.data.docx_rows import read_docx
+            return read_docx
+        case _:
+            from studio.data import column_rows
+            return {".parquet": column_rows.read_parquet, ".arrow": column_rows.read_arrow}[extension]
 
 
 def _limit(size: int) -> None:

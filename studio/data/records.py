@@ -10,12 +10,14 @@ from typing import Any
 from studio.data.archives import APART_EXTENSIONS, Part
 from studio.data.batches import Batch, Fault, FileFacts, Found
 from studio.data.csv_rows import read_csv
+from studio.data.document_rows import read_plain
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
+from studio.data.files import TEXT_EXTENSIONS
 from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
 from studio.data.reader_process import read_apart
 from studio.errors import DataError
 
-BATCH_ROWS = 2000
+BATCH_ROWS = 1000
 LONG_LINE_BYTES = 1_000_000
 ROW_LISTS = ("data", "rows", "train", "examples")
 
@@ -36,6 +38,8 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
         found = read_csv(part, lines)
     elif part.extension == ".json":
         found = _json(part, lines)
+    elif part.extension in TEXT_EXTENSIONS:
+        found = read_plain(part, lines)
     else:
         found = _json_lines(lines)
     try:
@@ -60,6 +64,17 @@ def _text(part: Part, facts: FileFacts) -> Iterator[Batch]:
     if lines.foreign_lines:
         batch.faults.append(Fault("encoding", lines.first_foreign, f"{lines.foreign_lines}", keeps_row=True))
     yield batch
+
+
+def read_lines(lines: TextLines) -> Batch:
+    """All rows of JSON Lines at once, for a part of a file."""
+    batch = Batch()
+    for row, line, fault in _json_lines(lines):
+        if fault is None:
+            batch.add(row, line)
+        else:
+            batch.faults.append(fault)
+    return batch
 
 
 def _json_lines(lines: TextLines) -> Found:
