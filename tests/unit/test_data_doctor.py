@@ -239,7 +239,7 @@ def test_a_value_in_pieces_larger_than_the_window_is_read(look):
     ("rows.jsonl", pickle.dumps([1]), "is a Python pickle"),
     ("rows.pkl", b"x", "may run code"),
     ("model.pt", zipped([("data.pkl", "x")]), "may run code"),
-    ("rows.jsonl", b"%PDF-1.7", "is a PDF document"),
+    ("rows.jsonl", b"%PDF-1.7", "is not a readable PDF"),
     ("rows.parquet", b"PAR1 nonsense", "not a readable Parquet file"),
     ("rows.arrow", b"ARROW1\0\0 nonsense", "not a readable Arrow file"),
     ("rows.zip", b"PK\x03\x04 nonsense", "not a readable ZIP archive"),
