@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from studio.data import doctor_client
@@ -60,7 +60,7 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
     shape = _try(findings, lambda: shape_of(preset.model, settings, token))
     memory = time = money = None
     if seen is not None:
-        findings += [Finding(problem.level, problem.message, problem.hint, problem.field) for problem in seen.problems]
+        findings += [Finding(**asdict(problem)) for problem in seen.problems]
     if shape is not None:
         lengths = RowLengths(seen.train_rows, seen.mean_tokens, seen.longest_tokens) if seen else None
         memory = estimate_memory(preset, shape, device, lengths)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from studio.data import formats
 from studio.data.report import OWN, Findings, Place
+from studio.data.shapes import FIX_ROWS, HINTS, PROBLEMS
 
-# what was done on purpose, beside the problems of formats.PROBLEMS and report.OWN
+# what was done on purpose, beside the problems of PROBLEMS and report.OWN
 DONE = {
     "excluded_by_hand": "left out by hand",
     "edited_by_hand": "edited by hand",
@@ -22,7 +22,7 @@ class Entry:
     """One row of the account.
 
     `row` counts the rows of the data set from 1, through all its files; 0 where no row could be read. `line` is 0 in
-    files without lines. `reason` is a name from DONE, mends.MENDS, formats.PROBLEMS or report.OWN.
+    files without lines. `reason` is a name from DONE, mends.MENDS, shapes.PROBLEMS or report.OWN.
     """
 
     file: str
@@ -51,7 +51,7 @@ def reason_in_words(name: str) -> str:
 
 def stops(entry: Entry) -> bool:
     """Whether what is noted would stop a run that takes no bad rows."""
-    return entry.reason in formats.PROBLEMS or (entry.reason in OWN and OWN[entry.reason][0] == "error")
+    return entry.reason in PROBLEMS or (entry.reason in OWN and OWN[entry.reason][0] == "error")
 
 
 def sentences(entries: Iterable[Entry], total: int) -> list[tuple[str, str]]:
@@ -64,9 +64,9 @@ def sentences(entries: Iterable[Entry], total: int) -> list[tuple[str, str]]:
 
 def _sentence(entries: list[Entry], total: int) -> tuple[str, str]:
     name, first = entries[0].reason, entries[0]
-    if name in formats.PROBLEMS:
-        message = formats.PROBLEMS[name].format(n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
-        return message, formats.HINTS.get(name, formats.FIX_ROWS)
+    if name in PROBLEMS:
+        message = PROBLEMS[name].format(n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
+        return message, HINTS.get(name, FIX_ROWS)
     findings = Findings()
     findings.add(name, Place(first.file, first.row, first.line), len(entries))
     (finding,) = findings.list(total)

@@ -31,7 +31,7 @@ LABELS_AT_MOST, ROWS_PER_LABEL, LABEL_CHARACTERS = 50, 5, 80
 LABEL_SHARE = 0.9
 FEW_ROWS, UNSURE = 10, 0.7
 FIRST_ROWS = 1000
-SOURCE_COLUMNS = {"rejected", "non_preferred_output", "label"}
+SOURCE_COLUMNS = {"label"}
 
 Progress = Callable[[float, int], None]
 
@@ -192,8 +192,6 @@ class Scan:
             missing = self.findings.discard("missing_text")
             if missing:
                 self.findings.add("empty_text", Place("", 0, 0), missing)
-        if self.findings.count("label_not_boolean") == self.usable:
-            self.findings.discard("label_not_boolean")
 
     def _decide(self) -> None:
         rows = [row for _, batch in self._waiting for row in batch.rows if isinstance(row, dict)][:DETECT_ROWS]
@@ -251,7 +249,7 @@ class Scan:
         text = "\n".join(texts(row))
         names = check_row(row)
         if not SOURCE_COLUMNS.isdisjoint(self._columns):
-            names = names + check_source(source, self._columns)
+            names = names + check_source(source, row, self._columns)
         for name in names:
             self.findings.add(name, place)
         self._count(row)
@@ -286,11 +284,7 @@ class Scan:
 
 def texts(row: dict[str, Any]) -> list[str]:
     """Every text of a normalised row."""
-    if "text" in row:
-        return [row["text"]]
-    sides = [row["messages"]] if "messages" in row else [row["prompt"], row["completion"]]
-    return [text for side in sides
-            for text in ([side] if isinstance(side, str) else [turn["content"] for turn in side])]
+    return formats.texts(row)
 
 
 @without_cycle_search()

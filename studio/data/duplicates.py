@@ -8,6 +8,8 @@ import numpy
 import xxhash
 from rensa import RMinHash
 
+from studio.data.formats import TEXT_PARTS
+
 NEAR_ROWS = 1_000_000
 NEAR_SIMILARITY = 0.8
 # signatures of 16 bands of 4: pairs as similar as that share a band with 99.98 % probability
@@ -141,16 +143,13 @@ def shingles(text: str) -> list[str] | None:
 
 def parts(row: dict[str, Any]) -> tuple[str, str]:
     """What a normalised row asks ("" for plain text), and its text without what rows share (system prompts)."""
-    if "text" in row:
-        return "", row["text"]
     if "messages" in row:
         turns = row["messages"]
         question = next((turn["content"] for turn in turns if turn["role"] == "user"), "")
         return question, "\n".join(_said(turn) for turn in turns if turn["role"] != "system")
-    asked, answered = (
-        side if isinstance(side, str) else "\n".join(_said(turn) for turn in side if turn["role"] != "system")
-        for side in (row["prompt"], row["completion"]))
-    return asked, f"{asked}\n{answered}"
+    sides = {part: side if isinstance(side := row[part], str) else
+             "\n".join(_said(turn) for turn in side if turn["role"] != "system") for part in TEXT_PARTS if part in row}
+    return sides.get("prompt", ""), "\n".join(sides.values())
 
 
 def _digest(text: str) -> int:

@@ -10,11 +10,12 @@ from typing import Any
 
 from studio.data import formats
 from studio.data.account import Entry, sentences, stops
-from studio.data.formats import Shape
 from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.privacy import mask_row
+from studio.data.shapes import FIX_ROWS, Shape
 from studio.data.sources import Table, read_heldout_rows, read_rows
 from studio.data.split import Leakage, leakage, part, row_key
+from studio.data.templates import named, no_column
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
@@ -133,7 +134,7 @@ def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleane
     errors = _errors(left_out + changed, section, len(table.rows))
     if not converted.rows:
         raise errors[0] if errors else DataError(
-            "No row can be used.", formats.FIX_ROWS, field="data.dataset_name")
+            "No row can be used.", FIX_ROWS, field="data.dataset_name")
     cleaned = Cleaned(table, converted.shape, converted.rows, array("Q", converted.numbers), left_out, changed, errors)
     if section.mask != "none":
         _mask(cleaned, personal=section.mask == "all")
@@ -223,10 +224,10 @@ def _split_values(source: Cleaned, section: DataSection) -> Sequence[Any]:
         return []
     columns = source.table.columns
     if column and column not in columns:
-        raise DataError(formats.no_column(column, columns), "Choose one of them.", field="data.split_column")
+        raise DataError(no_column(column, columns), "Choose one of them.", field="data.split_column")
     if column:
         return [source.table.rows[number - 1].get(column) for number in source.numbers]
     if by == "label":
         return [formats.label_of(row) for row in source.rows]
     raise DataError(f"Holding back by {by} needs the column that holds the {by}.",
-                    f"Set data.split_column; the columns are {formats.named(columns)}.", field="data.split_column")
+                    f"Set data.split_column; the columns are {named(columns)}.", field="data.split_column")

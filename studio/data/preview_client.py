@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,16 @@ ERRORS = {error.__name__: error for error in (DataError, ModelError, PresetError
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to know of the data: `level` is error (the run would fail) or warning; `field` the preset's, or ""."""
+    """Something to know of the data: `level` is error (the run would fail) or warning; `field` the preset's, or "".
+
+    `fix` holds the preset fields that would settle it, as {dotted name: value}.
+    """
 
     level: str
     message: str
     hint: str
     field: str
+    fix: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

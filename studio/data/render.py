@@ -136,7 +136,10 @@ class _Renderer:
             return error
 
     def lay_out(self, row: dict[str, Any]) -> _Layout:
-        """The row's text and what of it is learned. Raises `DataError`, `ModelError`."""
+        """The row's text and what of it is learned; of a preference it is the chosen answer.
+
+        Raises `DataError`, `ModelError`.
+        """
         method = self.preset.method
         if "text" in row:
             text = self._with_eos(row["text"])
@@ -144,13 +147,24 @@ class _Renderer:
         if "messages" in row:
             messages = self.with_system_prompt(row["messages"])
             return self._lay_out_chat(messages, row.get("tools"), 0, method.assistant_only_loss)
-        prompt, completion = row["prompt"], row["completion"]
+        if "sentence1" in row:
+            text = f"{row['sentence1']}\n{row['sentence2']}"
+            return _Layout(text, [], add_special_tokens=True)
+        if "completion" not in row and "chosen" not in row:
+            return _Layout(self._prompt_text(row["prompt"]), [], add_special_tokens=False)
+        prompt, completion = row["prompt"], row["chosen"] if "chosen" in row else row["completion"]
         if self.tokenizer.chat_template is None and isinstance(prompt, str) and isinstance(completion, str):
             text = self._with_eos(prompt + completion)
             return _Layout(text, [(len(prompt) if method.completion_only_loss else 0, len(text))], True)
         question = self.with_system_prompt(_as_messages(prompt, "user"))
         chat = question + _as_messages(completion, "assistant")
         return self._lay_out_chat(chat, row.get("tools"), len(question), method.completion_only_loss)
+
+    def _prompt_text(self, prompt: str | Messages) -> str:
+        """A prompt by itself, as the model meets it before it answers."""
+        if self.tokenizer.chat_template is None and isinstance(prompt, str):
+            return prompt
+        return self.chat_text(self.with_system_prompt(_as_messages(prompt, "user")), None, True)
 
     def _lay_out_chat(self, messages: Messages, tools: list | None, first: int, answers_only: bool) -> _Layout:
         """Lay out a chat; with `answers_only` the assistant turns from index `first` on are learned."""

@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from studio.data import formats
+from studio.data import shapes
 
 PLACES = 10
 
 # name -> level, sentence with {n} (rows) and {total}, what to do. An error costs the row, or stops the run.
-# The seven names OpenAI's validation uses come first; the sentences of those are in formats.PROBLEMS.
+# The seven names OpenAI's validation uses come first; the sentences of those are in shapes.PROBLEMS.
 OWN = {
     "not_json": ("error", "{n} lines are not JSON.", "Each line must be one whole JSON object."),
     "truncated_last_line": ("error", "The last line breaks off in the middle.", "Save or upload the file again."),
@@ -41,13 +41,8 @@ OWN = {
         "warning", "{n} rows have a template's special tokens in their text.",
         "Remove them: the template adds them itself, and the model would take them as the end of a turn."),
     "weight_not_zero_or_one": ("warning", "{n} rows have a weight other than 0 or 1.", "Use 0 (not learned) or 1."),
-    "label_not_boolean": ("warning", "{n} rows have a label that is not true or false.",
-                          "Label good answers true and bad ones false."),
     "bad_answers": ("warning", "{n} rows are labelled false: learned as they are, they teach bad answers.",
                     "Drop them, or train with a method that uses the label."),
-    "chosen_equals_rejected": ("warning", "{n} rows have the same answer as chosen and as rejected.",
-                               "Drop them: nothing can be preferred."),
-    "missing_rejected": ("warning", "{n} rows have a chosen answer and no rejected one.", "Add it, or drop them."),
     "empty_text": ("info", "{n} rows of empty text are left out.", "Nothing to do."),
     "duplicates": ("warning", "{n} rows are there already, word for word.", "Keep one of each."),
     "near_duplicates": ("warning", "{n} rows are nearly the same as an earlier one.", "Keep the best of each."),
@@ -90,7 +85,7 @@ class Place:
 
 @dataclass
 class Finding:
-    """A name from OWN or formats.PROBLEMS, its level (error, warning, info), how many rows, and the first of them."""
+    """A name from OWN or shapes.PROBLEMS, its level (error, warning, info), how many rows, and the first of them."""
 
     name: str
     level: str
@@ -241,7 +236,7 @@ class Findings:
         if name in OWN:
             level, sentence, fix = OWN[name]
         else:
-            level, sentence, fix = "error", formats.PROBLEMS[name], formats.HINTS.get(name, formats.FIX_ROWS)
+            level, sentence, fix = "error", shapes.PROBLEMS[name], shapes.HINTS.get(name, shapes.FIX_ROWS)
         message = sentence.format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
         return Finding(name, level, n, _singular(message) if n == 1 else message, fix, places)
 

@@ -3,48 +3,29 @@
 import re
 from typing import Any
 
+from studio.data.formats import texts
+
 # what chat templates write themselves; a model's own list is checked with its tokenizer
 TEMPLATE_TOKENS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|end_of_text|start_header_id|end_header_id|eom_id|end"
     r"|assistant|user|system|return|channel|message|start)\|>|<(?:start|end)_of_turn>|\[/?INST\]|<<SYS>>"
     r"|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>")
-REJECTED = ("rejected", "non_preferred_output")
-CHOSEN = ("chosen", "preferred_output")
 
 
 def check_row(row: dict[str, Any]) -> list[str]:
     """Names of what is odd about a normalised row."""
-    if "text" in row:
-        return _check_texts([row["text"]])
     if "messages" in row:
         return _check_chat(row["messages"])
-    texts = []
-    for side in (row["prompt"], row["completion"]):
-        if isinstance(side, str):
-            texts.append(side)
-        else:
-            texts += [turn["content"] for turn in side]
-    return _check_texts(texts)
+    return _check_texts(texts(row))
 
 
-def check_source(source: dict[str, Any], columns: set[str]) -> list[str]:
-    """Names of what is odd about columns that go with a row: preferences and labels of answers."""
-    names = []
-    rejected = next((name for name in REJECTED if name in columns), None)
-    chosen = next((name for name in CHOSEN if name in columns), None)
-    if rejected and chosen:
-        if source.get(rejected) in (None, "", []):
-            names.append("missing_rejected")
-        elif source.get(chosen) == source.get(rejected):
-            names.append("chosen_equals_rejected")
-    if "label" in columns and "completion" in columns:
+def check_source(source: dict[str, Any], row: dict[str, Any], columns: set[str]) -> list[str]:
+    """Names of what is odd about columns that go with a normalised row and are not in it: labels of answers."""
+    if "label" in columns and "completion" in columns and "label" not in row:
         label = source.get("label")
-        said = label.strip().lower() if isinstance(label, str) else label
-        if said is False or said == "false":
-            names.append("bad_answers")
-        elif said is not True and said != "true":
-            names.append("label_not_boolean")
-    return names
+        if label is False or (isinstance(label, str) and label.strip().lower() == "false"):
+            return ["bad_answers"]
+    return []
 
 
 def _check_chat(messages: list[dict[str, Any]]) -> list[str]:
@@ -78,12 +59,12 @@ def _in_order(roles: list[str]) -> bool:
     return True
 
 
-def _check_texts(texts: list[str]) -> list[str]:
+def _check_texts(said: list[str]) -> list[str]:
     names = []
-    for text in texts:
+    for text in said:
         if ("<" in text or "[" in text) and TEMPLATE_TOKENS.search(text):
             names.append("special_token_in_content")
             break
-    if any("\0" in text for text in texts):
+    if any("\0" in text for text in said):
         names.append("nul_characters")
     return names

@@ -11,9 +11,9 @@ from typing import Any
 
 from studio.data import formats, overlay
 from studio.data.account import Entry, stops
-from studio.data.formats import Refused, Shape
 from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
+from studio.data.shapes import Refused, Shape
 from studio.data.sources import row_batches
 from studio.errors import DataError
 from studio.preset.schema import DataSection
@@ -174,7 +174,7 @@ class _Search:
             normalised = formats.convert_row(row, self._shape)
         except Refused as refused:
             return [refused.args[0]], None
-        return check_row(normalised) + check_source(row, self._columns), normalised
+        return check_row(normalised) + check_source(row, normalised, self._columns), normalised
 
     def _masked(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
         normalised = self._problems(row)[1]

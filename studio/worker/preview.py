@@ -19,6 +19,7 @@ from typing import Any
 from studio.data import account
 from studio.data.prepare import Cleaned, Prepared
 from studio.data.prepare import look as look_at
+from studio.data.shapes import refusal
 from studio.data.sources import is_hub
 from studio.errors import DataError, StudioError
 from studio.preset.files import loads
@@ -68,6 +69,9 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
     source = prepared.source
     tokenizer = tokenizer_of(preset, settings)
     problems = [_problem("error", error.message, error.hint, error.field) for error in prepared.errors]
+    if refused := refusal(source.shape.format):
+        fix = {"data.format": "prompt_completion"} if source.shape.format == "preference" else {}
+        problems.append(_problem("error", refused.message, refused.hint, refused.field) | {"fix": fix})
     problems += _remarks_on_account(prepared, preset)
     total, train, heldout = _counts(prepared, preset)
     stats = _token_stats(tokenizer, source, preset, problems)
@@ -107,7 +111,7 @@ def _total(cleaned: Cleaned, preset: Preset) -> int:
     return min(cleaned.table.total, preset.data.max_rows or cleaned.table.total)
 
 
-def _remarks_on_account(prepared: Prepared, preset: Preset) -> list[dict[str, str]]:
+def _remarks_on_account(prepared: Prepared, preset: Preset) -> list[dict[str, Any]]:
     """What is left out or leaks across the split, where that does not stop the run."""
     found = []
     if preset.data.bad_rows != "stop":
@@ -130,7 +134,7 @@ def _by_reason(entries: list[account.Entry]) -> dict[str, int]:
 
 
 def _token_stats(
-    tokenizer: Any, cleaned: Cleaned, preset: Preset, problems: list[dict[str, str]]
+    tokenizer: Any, cleaned: Cleaned, preset: Preset, problems: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Lengths in tokens over a sample of the rows, and what is wrong with rows once they are tokens."""
     from studio.data.render import Rendered, render_each
@@ -153,7 +157,7 @@ def _token_stats(
             "warning", f"{_share(cut, rendered)} of the rows are longer than {limit:,} tokens and are cut.",
             f"The longest has {lengths[-1]:,} tokens: raise training.max_length if memory allows.",
             "training.max_length"))
-    if empty:
+    if empty and not refusal(cleaned.shape.format):
         level = "error" if empty == len(rendered) else "warning"
         problems.append(_problem(level, f"{_share(empty, rendered)} of the rows have nothing left to learn.",
                                  "Give them answers, or raise training.max_length.", "data.dataset_name"))
@@ -179,7 +183,7 @@ def _histogram(lengths: list[int]) -> dict[str, Any]:
 
 
 def _add_remarks(
-    tokenizer: Any, cleaned: Cleaned, preset: Preset, total: int, problems: list[dict[str, str]]
+    tokenizer: Any, cleaned: Cleaned, preset: Preset, total: int, problems: list[dict[str, Any]]
 ) -> None:
     shape = cleaned.shape
     if shape.confidence < UNSURE:
@@ -204,7 +208,7 @@ def _shown_rows(tokenizer: Any, cleaned: Cleaned, preset: Preset, n_rows: int) -
             if isinstance(row, Rendered)]
 
 
-def _problem(level: str, message: str, hint: str, field: str) -> dict[str, str]:
+def _problem(level: str, message: str, hint: str, field: str) -> dict[str, Any]:
     return {"level": level, "message": message, "hint": hint, "field": field}
 
 

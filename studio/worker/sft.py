@@ -15,6 +15,7 @@ from studio.data import account
 from studio.data.jsonl import read_jsonl, write_jsonl
 from studio.data.prepare import Prepared, prepare
 from studio.data.render import Rendered, render_each, render_rows
+from studio.data.shapes import refusal
 from studio.data.sources import fingerprint
 from studio.errors import DataError
 from studio.preset.schema import Preset
@@ -126,6 +127,8 @@ def _rows(phase: Phase, resuming: bool) -> tuple[list[dict], list[dict], Prepare
     if resuming and all(file.is_file() for file in files):
         return read_jsonl(files[0]), read_jsonl(files[1]), None
     prepared = prepare(phase.preset, phase.settings)
+    if error := refusal(prepared.source.shape.format):
+        raise error
     return prepared.train, prepared.heldout, prepared
 
 

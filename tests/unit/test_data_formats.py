@@ -4,15 +4,23 @@ import json
 
 import pytest
 
-from studio.data.formats import convert, detect, normalise, split_answer
+from studio.data.formats import convert, detect, label_of, question, split_answer, texts
+from studio.data.shapes import refusal
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 
 CHAT = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+WORSE = [CHAT[0], {"role": "assistant", "content": "no"}]
 
 
 def section(**values):
     return DataSection(**values)
+
+
+def rows_of(rows, **values):
+    converted = convert(rows, section(**values))
+    assert not converted.refused
+    return converted.rows
 
 
 @pytest.mark.parametrize(("row", "format", "wanted"), [
@@ -33,45 +41,116 @@ def section(**values):
     ({"input": "a", "output": {"n": 1}}, "prompt_completion", {"prompt": "a", "completion": '{"n": 1}'}),
     ({"prompt": CHAT[:1], "completion": CHAT[1:]}, "prompt_completion", {"prompt": CHAT[:1], "completion": CHAT[1:]}),
     ({"prompt": "hi", "completion": CHAT[1:]}, "prompt_completion", {"prompt": CHAT[:1], "completion": CHAT[1:]}),
-    ({"prompt": "hi", "chosen": "hello", "rejected": "no"}, "prompt_completion",
-     {"prompt": "hi", "completion": "hello"}),
     ({"system": "S", "prompt": "hi", "response": "hello"}, "prompt_completion",
      {"prompt": [{"role": "system", "content": "S"}, CHAT[0]], "completion": CHAT[1:]}),
-    ({"text": "good", "label": "positive"}, "prompt_completion", {"prompt": "good", "completion": "positive"}),
-    ({"text": "good", "label": 1}, "text", {"text": "good"}),
+    ({"Frage": "Wie spät?", "Antwort": "Acht."}, "prompt_completion", {"prompt": "Wie spät?", "completion": "Acht."}),
+    ({"customerQuestion": "when", "agent_reply": "now"}, "prompt_completion", {"prompt": "when", "completion": "now"}),
+    ({"id": 7, "x": "What is that?", "y": "It is a cat."}, "prompt_completion",
+     {"prompt": "What is that?", "completion": "It is a cat."}),
+    ({"x": "first of two", "y": "second of two"}, "prompt_completion",
+     {"prompt": "first of two", "completion": "second of two"}),
+    ({"text": "good", "label": "positive"}, "text_label", {"prompt": "good", "completion": "positive"}),
+    ({"text": "good", "label": 1}, "text_label", {"prompt": "good", "completion": "1"}),
+    ({"text": "good", "label": 0.25}, "text", {"text": "good"}),
     ({"text": "words"}, "text", {"text": "words"}),
     ({"anything": "words"}, "text", {"text": "words"}),
+    ({"sentence1": "a", "sentence2": "b", "score": "0.5"}, "text_pair",
+     {"sentence1": "a", "sentence2": "b", "score": 0.5}),
+    ({"anchor": "a", "positive": "b", "negative": "c"}, "text_pair",
+     {"sentence1": "a", "sentence2": "b", "negative": "c"}),
+    ({"premise": "a", "hypothesis": "b", "label": 1}, "text_pair", {"sentence1": "a", "sentence2": "b"}),
+    ({"prompt": "hi", "chosen": "hello", "rejected": "no"}, "preference",
+     {"prompt": "hi", "chosen": "hello", "rejected": "no"}),
+    ({"chosen": CHAT, "rejected": WORSE}, "preference",
+     {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]}),
+    ({"prompt": "hi", "chosen": CHAT, "rejected": WORSE, "messages": CHAT}, "preference",
+     {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]}),
+    ({"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]}, "preference",
+     {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]}),
+    ({"input": {"messages": CHAT[:1], "tools": [{"type": "function"}]}, "preferred_output": CHAT[1:],
+      "non_preferred_output": WORSE[1:]}, "preference",
+     {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:], "tools": [{"type": "function"}]}),
+    ({"prompt": "a", "completion": "b", "label": True}, "unpaired_preference",
+     {"prompt": "a", "completion": "b", "label": True}),
+    ({"prompt": "a", "completion": "b", "label": "FALSE"}, "unpaired_preference",
+     {"prompt": "a", "completion": "b", "label": False}),
+    ({"prompt": "a", "completion": "b", "label": "sports"}, "prompt_completion", {"prompt": "a", "completion": "b"}),
+    ({"prompt": "a", "ground_truth": 42}, "prompt_only", {"prompt": "a", "answer": "42"}),
+    ({"prompt": CHAT[:1]}, "prompt_only", {"prompt": CHAT[:1]}),
+    ({"prompt": "a", "source": "web"}, "prompt_only", {"prompt": "a"}),
 ])
-def test_shapes_are_found_and_brought_into_one_of_three(row, format, wanted):
+def test_shapes_are_found_and_brought_into_the_form_of_their_trainer(row, format, wanted):
     converted = convert([row], section())
-    assert converted.shape.format == format
-    assert converted.rows == [wanted]
-    assert not converted.problems
+    assert (converted.shape.format, converted.rows, converted.refused) == (format, [wanted], [])
+    assert converted.shape.reason.endswith(".") and 0 < converted.shape.confidence <= 1
+
+
+@pytest.mark.parametrize(("row", "format", "wanted"), [
+    ({"prompt": "hi", "chosen": "hello", "rejected": "no"}, "prompt_completion",
+     {"prompt": "hi", "completion": "hello"}),
+    ({"prompt": "a", "completion": "b", "label": False}, "prompt_completion", {"prompt": "a", "completion": "b"}),
+    ({"text": "good", "label": "x"}, "text", {"text": "good"}),
+    ({"prompt": "hi", "chosen": "hello", "rejected": "no", "messages": CHAT}, "messages", {"messages": CHAT}),
+    ({"question": "a", "answer": "b"}, "prompt_only", None),
+])
+def test_a_person_can_say_otherwise(row, format, wanted):
+    if wanted is None:
+        assert rows_of([row], format=format, prompt_column="question", completion_column="answer") == [
+            {"prompt": "a", "answer": "b"}]
+    else:
+        assert rows_of([row], format=format) == [wanted]
+
+
+@pytest.mark.parametrize(("row", "values", "format", "wanted"), [
+    ({"a": "x", "b": "y", "c": "z"}, {"prompt_column": "a", "completion_column": "b", "rejected_column": "c"},
+     "preference", {"prompt": "x", "chosen": "y", "rejected": "z"}),
+    ({"a": "x", "b": "y", "c": True}, {"prompt_column": "a", "completion_column": "b", "label_column": "c"},
+     "unpaired_preference", {"prompt": "x", "completion": "y", "label": True}),
+    ({"a": "x", "b": "y"}, {"text_column": "a", "label_column": "b"}, "text_label", {"prompt": "x", "completion": "y"}),
+    ({"a": "x", "b": "y", "c": 1},
+     {"format": "text_pair", "prompt_column": "a", "completion_column": "b", "label_column": "c"}, "text_pair",
+     {"sentence1": "x", "sentence2": "y", "score": 1}),
+    ({"a": "x", "b": "y"}, {"format": "prompt_only", "prompt_column": "a"}, "prompt_only", {"prompt": "x"}),
+])
+def test_columns_can_be_named_for_every_shape(row, values, format, wanted):
+    converted = convert([row], section(**values))
+    assert (converted.shape.format, converted.rows, converted.shape.confidence) == (format, [wanted], 1)
 
 
 def test_standard_names_are_surer_than_guesses():
-    standard, common, guessed = (detect(list(row), [row]).confidence for row in (
-        {"messages": CHAT}, {"query": "a", "response": "b"}, {"text": "a", "label": "b"}))
-    assert standard == 1 > common > guessed
+    rows = ({"messages": CHAT}, {"query": "a", "response": "b"}, {"customer question": "a b", "our reply": "b"},
+            {"text": "a", "label": "b"}, {"x": "a b", "y": "b c"})
+    sureness = [detect(list(row), [row]).confidence for row in rows]
+    assert sureness == sorted(sureness, reverse=True) and len(set(sureness)) == 5
 
 
 def test_the_preset_goes_before_the_guess():
     row = {"prompt": "a", "completion": "b", "text": "t", "q": "c", "a": "d"}
-    assert normalise([row], section(format="text")) == [{"text": "t"}]
-    assert normalise([row], section(text_column="q")) == [{"text": "c"}]
-    assert normalise([row], section(prompt_column="q", completion_column="a")) == [{"prompt": "c", "completion": "d"}]
+    assert rows_of([row], format="text") == [{"text": "t"}]
+    assert rows_of([row], text_column="q") == [{"text": "c"}]
+    assert rows_of([row], prompt_column="q", completion_column="a") == [{"prompt": "c", "completion": "d"}]
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"prompt_column": "quetion", "completion_column": "a"}, 'no column "quetion"; the columns are q, a'),
-    ({"prompt_column": "q"}, "only one is named"),
+    ({"prompt_column": "quetion", "completion_column": "two"}, 'no column "quetion"; the columns are question, two'),
+    ({"prompt_column": "quetion"}, 'Did you mean "question"'),
+    ({"prompt_column": "question"}, "only one is named"),
+    ({"completion_column": "two"}, "only one is named"),
     ({"format": "messages"}, "No columns were found that hold messages"),
-    ({}, "No columns were found"),
+    ({"format": "preference"}, "hold chosen and rejected answers"),
+    ({"rejected_column": "two"}, "No column is named that holds the chosen"),
 ])
 def test_columns_that_cannot_be_told_are_an_error_with_their_names(values, message):
     with pytest.raises(DataError, match=message) as caught:
-        normalise([{"q": "x", "a": "y"}], section(**values))
+        convert([{"question": 1, "two": 2}], section(**values))
     assert caught.value.hint and caught.value.field.startswith("data.")
+
+
+def test_columns_that_say_nothing_are_not_guessed():
+    with pytest.raises(DataError, match="No columns were found"):
+        convert([{"x": 1, "y": 2}], section())
+    with pytest.raises(DataError, match="No columns were found"):
+        convert([{"x": "one text", "y": "two texts", "z": "three texts"}], section())
 
 
 @pytest.mark.parametrize(("bad", "problem"), [
@@ -90,29 +169,35 @@ def test_columns_that_cannot_be_told_are_an_error_with_their_names(values, messa
 ])
 def test_what_is_wrong_with_a_chat_has_the_known_name(bad, problem):
     converted = convert([{"messages": CHAT}, bad, {"messages": CHAT}, bad], section())
-    assert [(found.name, found.count, found.first_row) for found in converted.problems] == [(problem, 2, 2)]
+    assert converted.refused == [(2, problem), (4, problem)]
     assert converted.numbers == [1, 3]
 
 
-def test_rows_without_an_answer_are_an_error_that_names_count_and_first_row():
-    rows = [{"messages": CHAT}] * 16 + [{"messages": CHAT[:1]}] * 14
-    with pytest.raises(DataError, match=r"14 of 30 rows have no assistant answer \(first: row 17\)\.") as caught:
-        normalise(rows, section())
-    assert "Drop those rows" in caught.value.hint
-
-
-def test_the_most_frequent_problem_comes_first_and_the_others_are_counted():
-    rows = [{"prompt": "", "completion": "b"}, *[{"prompt": "a", "completion": None}] * 2]
-    converted = convert(rows, section())
-    assert [problem.name for problem in converted.problems] == ["missing_completion", "missing_prompt"]
-    with pytest.raises(DataError, match="There is 1 more problem"):
-        normalise(rows, section())
+@pytest.mark.parametrize(("good", "bad", "problem"), [
+    ({"prompt": "a", "completion": "b"}, {"prompt": " ", "completion": "b"}, "missing_prompt"),
+    ({"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": None}, "missing_completion"),
+    ({"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "chosen": "b", "rejected": "b"},
+     "chosen_equals_rejected"),
+    ({"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "chosen": "b", "rejected": ""},
+     "missing_rejected"),
+    ({"chosen": CHAT, "rejected": WORSE}, {"chosen": CHAT[1:], "rejected": WORSE[1:]}, "missing_prompt"),
+    ({"chosen": CHAT, "rejected": WORSE}, {"chosen": CHAT, "rejected": CHAT[:1]}, "example_missing_assistant_message"),
+    ({"prompt": "a", "completion": "b", "label": True}, {"prompt": "a", "completion": "b", "label": "maybe"},
+     "label_not_boolean"),
+    ({"sentence1": "a", "sentence2": "b", "score": 1}, {"sentence1": "a", "sentence2": "b", "score": "high"},
+     "score_not_number"),
+    ({"sentence1": "a", "sentence2": "b"}, {"sentence1": "a", "sentence2": ""}, "missing_pair"),
+    ({"text": "a", "label": "b"}, {"text": "a", "label": None}, "missing_label"),
+    ({"text": "a"}, {"text": ""}, "empty_text"),
+])
+def test_what_is_wrong_with_other_rows_is_named(good, bad, problem):
+    assert convert([*[good] * 5, bad], section()).refused == [(6, problem)]
 
 
 def test_empty_texts_are_separators_unless_there_is_nothing_else():
-    assert normalise([{"text": ""}, {"text": "a"}, {"text": " \n"}], section()) == [{"text": "a"}]
-    with pytest.raises(DataError, match="2 of 2 rows have no text"):
-        normalise([{"text": ""}, {"text": None}], section())
+    converted = convert([{"text": ""}, {"text": "a"}, {"text": " \n"}], section())
+    assert (converted.rows, converted.refused) == ([{"text": "a"}], [(1, "empty_text"), (3, "empty_text")])
+    assert convert([{"text": ""}, {"text": None}], section()).refused == [(1, "missing_text"), (2, "missing_text")]
 
 
 def test_what_training_needs_of_a_message_is_kept_and_the_rest_dropped():
@@ -125,7 +210,7 @@ def test_what_training_needs_of_a_message_is_kept_and_the_rest_dropped():
         {"role": "assistant", "content": "It is 42.", "weight": 0},
     ]
     tools = [{"type": "function", "function": {"name": "f"}}]
-    [row] = normalise([{"messages": messages, "tools": tools}], section())
+    [row] = rows_of([{"messages": messages, "tools": tools}])
     parsed = call | {"function": {"name": "f", "arguments": {"x": 1}}}
     assert row == {"tools": tools, "messages": [
         {"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hi", "name": "ana"},
@@ -142,11 +227,33 @@ def test_a_row_is_parted_into_question_and_wanted_answer():
         split_answer({"text": "a"})
 
 
+@pytest.mark.parametrize(("row", "asked", "label", "said"), [
+    ({"messages": [{"role": "system", "content": "S"}, *CHAT]}, "hi", "hello", ["S", "hi", "hello"]),
+    ({"prompt": "A  b", "completion": "c"}, "a b", "c", ["A  b", "c"]),
+    ({"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]}, "hi", "", ["hi", "hello", "no"]),
+    ({"prompt": "a", "completion": "b", "label": True}, "a", "True", ["a", "b"]),
+    ({"prompt": "a", "answer": "b"}, "a", "", ["a", "b"]),
+    ({"text": "a"}, "", "", ["a"]),
+    ({"sentence1": "a", "sentence2": "b", "score": 1.0}, "", "", ["a", "b"]),
+])
+def test_question_label_and_texts_of_every_shape(row, asked, label, said):
+    assert (question(row), label_of(row), texts(row)) == (asked, label, said)
+
+
+def test_what_cannot_be_trained_yet_is_refused_with_a_way_on():
+    for format in ("preference", "unpaired_preference", "prompt_only", "text_pair"):
+        error = refusal(format)
+        assert "cannot train on yet" in error.message and error.hint and error.field == "data.format"
+    assert not any(map(refusal, ("messages", "prompt_completion", "text", "text_label")))
+
+
 def test_no_rows_are_an_error():
     with pytest.raises(DataError, match="no rows"):
-        normalise([], section())
+        convert([], section())
+    with pytest.raises(DataError, match="not objects"):
+        convert([1, "a"], section())
 
 
 def test_a_cell_of_endless_brackets_is_text():
-    (row,) = normalise([{"prompt": "[" * 200_000, "completion": "no"}], DataSection())
+    (row,) = rows_of([{"prompt": "[" * 200_000, "completion": "no"}])
     assert row["completion"] == "no"

@@ -13,6 +13,7 @@ from studio.errors import DataError, ModelError
 from studio.preset.files import dumps, override
 from studio.preset.schema import Preset
 from studio.settings import PROJECT_DIR, Settings
+from studio.start import look_ahead
 from tests.tiny_model import make_tiny_tokenizer
 
 CHAT = [{"role": "user", "content": "the city"}, {"role": "assistant", "content": "of what"}]
@@ -75,6 +76,27 @@ def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenize
     assert [part["trained"] for part in seen.rows[1]["segments"]] == [False, True, False, False]
     assert seen.truncated_share == pytest.approx(2 / 3)
     assert seen.longest_tokens == 60 < seen.histogram["longest"]
+
+
+def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_start(tmp_path, settings, tokenizer_dir):
+    answers = [{"role": "assistant", "content": "of what"}, {"role": "assistant", "content": "the city"}]
+    shapes = {
+        "preference": {"prompt": CHAT[:1], "chosen": answers[:1], "rejected": answers[1:]},
+        "unpaired_preference": {"prompt": "the city", "completion": "of what", "label": True},
+        "prompt_only": {"prompt": "the city", "ground_truth": "of what"},
+        "text_pair": {"sentence1": "the city", "sentence2": "of what"}}
+    for format, row in shapes.items():
+        seen = preview(preset_for(tmp_path, [row] * 12, tokenizer_dir, **{"data.test_size": 0}), settings)
+        (problem,) = seen.problems
+        assert (seen.format, problem.level, problem.field) == (format, "error", "data.format")
+        assert "cannot train on yet" in problem.message
+        assert problem.fix == ({"data.format": "prompt_completion"} if format == "preference" else {})
+        assert "the city" in "".join(part["text"] for part in seen.rows[0]["segments"])
+        assert any(part["trained"] for part in seen.rows[0]["segments"]) == ("preference" in format)
+    outlook = look_ahead(preset_for(tmp_path, [shapes["preference"]] * 12, tokenizer_dir), settings)
+    refused = [finding for finding in outlook.findings if finding.field == "data.format"]
+    assert [(finding.level, finding.fix) for finding in refused] == [("error", {"data.format": "prompt_completion"})]
+    assert not outlook.may_start
 
 
 def test_errors_of_the_process_are_raised_as_they_are(tmp_path, settings, tokenizer_dir):

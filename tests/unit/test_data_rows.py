@@ -92,6 +92,15 @@ def test_masked_parts_are_masked_where_the_preset_says_so(section, settings):
     assert row.normalised["prompt"] == "[SECRET]" and TOKEN in row.source
 
 
+def test_answers_labelled_bad_are_a_problem_where_the_label_is_not_learned(tmp_path, settings):
+    path = tmp_path / "labelled.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b", "label": false}\n')
+    (row,) = find_rows(DataSection(dataset_name=str(path), format="prompt_completion"), settings, Query()).rows
+    assert row.problems == ["bad_answers"]
+    (row,) = find_rows(DataSection(dataset_name=str(path)), settings, Query()).rows
+    assert row.problems == [] and row.normalised["label"] is False
+
+
 def test_a_long_source_is_cut_and_says_so(tmp_path, settings):
     path = tmp_path / "long.jsonl"
     path.write_text(json.dumps({"text": "x" * 200_000}) + "\n")
