@@ -173,6 +173,28 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     return 0 if report.may_train else 1
 
 
+def _export(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import terminal_export
+    from studio.data.export import export
+
+    preset = _preset_or_data(store.settings, arguments)
+    exported = export(preset, store.settings, Path(arguments.to))
+    pushed = terminal_export.push(
+        exported, preset, store.settings, arguments.push, private=not arguments.public, quiet=arguments.json,
+    ) if arguments.push else None
+    facts = dataclasses.asdict(exported) | {"pushed": dataclasses.asdict(pushed) if pushed else None}
+    _print(arguments, facts, lambda: terminal_export.print_export(exported, pushed))
+
+
+def _preset_or_data(settings: Settings, arguments: argparse.Namespace) -> Preset:
+    """The preset that is named, or the default one with the data that is named, and the `--set` changes."""
+    named = arguments.preset
+    if named.endswith((".yaml", ".yml")) or named in (path.stem for path in files.list_presets(settings)):
+        return _preset(settings, arguments)[0]
+    changes = dict(_assignment(text) for text in arguments.set)
+    return files.override(Preset(), {"data.dataset_name": named} | changes)
+
+
 def _schema(store: RunStore, arguments: argparse.Namespace) -> None:
     print(json.dumps(Preset.model_json_schema(), indent=2, ensure_ascii=False))
 
@@ -222,8 +244,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m studio", description="Fine-tune open language models without code.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, function: Callable, help: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
+    def command(name: str, function: Callable, help: str, among: Any = commands) -> argparse.ArgumentParser:
+        sub = among.add_parser(name, help=help, description=help)
         sub.set_defaults(command=function)
         sub.add_argument("--json", action="store_true", help="print facts as JSON")
         return sub
@@ -240,8 +262,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(detach=False)
         return sub
 
-    def on_preset(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        sub.add_argument("preset", metavar="PRESET", help="a YAML file, or the name of a preset from `presets`")
+    def on_preset(sub: argparse.ArgumentParser, metavar: str = "PRESET") -> argparse.ArgumentParser:
+        also = "" if metavar == "PRESET" else "; or a file with rows, or owner/name on the Hub"
+        sub.add_argument(
+            "preset", metavar=metavar, help=f"a YAML file, or the name of a preset from `presets`{also}")
         sub.add_argument(
             "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field, e.g. lora.r=8")
         return sub
@@ -275,5 +299,11 @@ def _parser() -> argparse.ArgumentParser:
     examined.add_argument("--exact", action="store_true", help="count every row's tokens, however many there are")
     examined.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. data.prompt_column=question")
+    data = commands.add_parser("data", help="work with data sets", description="Work with data sets.")
+    exported = on_preset(command("export", _export, "write a preset's rows, cleaned, as JSON Lines",
+                                 data.add_subparsers(required=True, metavar="WHAT")), "PRESET_OR_DATA")
+    exported.add_argument("--to", required=True, metavar="FOLDER", help="where the files are written")
+    exported.add_argument("--push", metavar="OWNER/NAME", default="", help="push them as a data set to the Hub, too")
+    exported.add_argument("--public", action="store_true", help="let everyone see it there (default: private)")
     command("schema", _schema, "print the preset's JSON schema")
     return parser

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import DatasetInfo, ModelInfo
 from huggingface_hub.utils import validate_repo_id
 
 from studio.errors import HubError
@@ -33,6 +33,8 @@ from studio.publishing.release import ReleaseFile
 from studio.publishing.upload_progress import reported_bytes
 
 Answer = TypeVar("Answer")
+Kind = Literal["model", "dataset"]
+Info = ModelInfo | DatasetInfo
 
 CHECK_LIMIT_S = 30
 # the client itself repeats uploads, but not these calls; the waits between the tries, in seconds
@@ -45,6 +47,8 @@ WRITING_ROLES = frozenset({"admin", "write", "contributor"})
 WRITE_PERMISSIONS = frozenset({"repo.write", "repo.content.write"})
 # weights of an earlier push that would be loaded in place of, or beside, the new ones
 MODEL_FILE = re.compile(r"[^/]+\.safetensors|[^/]+\.safetensors\.index\.json|adapter_config\.json|adapter/.+")
+# rows of an earlier push
+ROWS_FILE = re.compile(r"(?:train|heldout)\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,8 @@ def whose_token(token: str, *, endpoint: str | None = None, limit_s: float = CHE
     return _within(limit_s, doing, lambda: _account(_patiently(lambda: api.whoami(token), doing, "", CHECK_WAITS_S)))
 
 
-def check_push(repo_id: str, token: str | None, *, private: bool = True, endpoint: str | None = None,
-               limit_s: float = CHECK_LIMIT_S) -> PushCheck:
+def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: Kind = "model",
+               endpoint: str | None = None, limit_s: float = CHECK_LIMIT_S) -> PushCheck:
     """Check, without writing anything, that a push to `repo_id` can succeed.
 
     `repo_id` without an owner means the token's own account. Raises `HubError`: no token, token refused, read-only or
@@ -126,7 +130,7 @@ def check_push(repo_id: str, token: str | None, *, private: bool = True, endpoin
     if not token:
         raise no_token()
     api = HfApi(endpoint=endpoint, token=token)
-    return _within(limit_s, "checking the token and the repository", lambda: _check(api, repo_id, token, private))
+    return _within(limit_s, "checking the token and the repository", lambda: _check(api, repo_id, token, private, kind))
 
 
 def model_licence(repo_id: str, token: str | None, *, endpoint: str | None = None, limit_s: float = 10) -> str:
@@ -144,44 +148,46 @@ def model_licence(repo_id: str, token: str | None, *, endpoint: str | None = Non
 
 
 def push_files(files: Sequence[ReleaseFile], repo_id: str, token: str, *, private: bool, message: str,
-               on_progress: Callable[[Progress], None], endpoint: str | None = None) -> PushResult:
-    """Put `files` into the model repository `repo_id` as one commit, creating it where it is missing.
+               on_progress: Callable[[Progress], None], kind: Kind = "model",
+               endpoint: str | None = None) -> PushResult:
+    """Put `files` into the repository `repo_id` as one commit, creating it where it is missing.
 
-    Files that are there unchanged are left out; weights of an earlier push that these replace are removed in the same
-    commit. Raises `HubError`. May wait for ever on a server that never answers: run it where it can be ended.
+    Files that are there unchanged are left out; weights or rows of an earlier push that these replace are removed in
+    the same commit. Raises `HubError`. May wait for ever on a server that never answers: run it where it can be ended.
     """
-    push = _Push(HfApi(endpoint=endpoint, token=token), files, repo_id, on_progress)
+    push = _Push(HfApi(endpoint=endpoint, token=token), files, repo_id, kind, on_progress)
     return push.run(private, message)
 
 
 class _Push:
     """One push under way."""
 
-    def __init__(self, api: HfApi, files: Sequence[ReleaseFile], repo_id: str, on_progress: Callable[[Progress], None]):
-        self.api, self.files, self.repo_id, self.on_progress = api, files, repo_id, on_progress
+    def __init__(self, api: HfApi, files: Sequence[ReleaseFile], repo_id: str, kind: Kind,
+                 on_progress: Callable[[Progress], None]):
+        self.api, self.files, self.repo_id, self.kind, self.on_progress = api, files, repo_id, kind, on_progress
         self.total_bytes = sum(file.size_bytes for file in files)
         self.done_bytes = self.sent_bytes = self.number = 0
         self.local: dict[str, Checksums] = {}
 
     def run(self, private: bool, message: str) -> PushResult:
         self._tell("Creating the repository")
-        _patiently(lambda: self.api.create_repo(self.repo_id, private=private, exist_ok=True),
+        _patiently(lambda: self.api.create_repo(self.repo_id, private=private, repo_type=self.kind, exist_ok=True),
                    "creating the repository", self.repo_id)
         before = self._info()
         _refuse_public(before, private)
         additions = self._send(before)
-        left_over = _left_over(before, {file.path_in_repo for file in self.files})
+        left_over = _left_over(before, {file.path_in_repo for file in self.files}, self.kind)
         deletions = [CommitOperationDelete(path) for path in left_over]
         commit = self._commit(additions + deletions, before.sha, message) if additions or deletions else before.sha
         self._tell("Comparing checksums")
         after = self._info(commit)
         if wrong := [path for path, known in self.local.items() if not _same(after, path, known)]:
             raise HubError(f"{wrong[0]} on the Hub differs from the file that was sent.", "Push again.", FIELD)
-        url = f"{self.api.endpoint}/{self.repo_id}"
+        url = f"{self.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo_id}"
         return PushResult(self.repo_id, url, commit, f"{url}/commit/{commit}", bool(after.private),
                           len(self.files), self.total_bytes, self.sent_bytes)
 
-    def _send(self, before: ModelInfo) -> list[CommitOperationAdd]:
+    def _send(self, before: Info) -> list[CommitOperationAdd]:
         """Upload each file that differs; nothing shows on the Hub until the commit."""
         additions = []
         for number, file in enumerate(self.files, start=1):
@@ -200,7 +206,8 @@ class _Push:
         addition.upload_info.sha256 = bytes.fromhex(known.sha256)
         self._tell("Sending", file)
         with reported_bytes(lambda sent: self._tell("Sending", file, min(sent, file.size_bytes))):
-            _explained(lambda: self.api.preupload_lfs_files(self.repo_id, [addition], free_memory=False),
+            _explained(lambda: self.api.preupload_lfs_files(self.repo_id, [addition], repo_type=self.kind,
+                                                            free_memory=False),
                        f"sending {file.path_in_repo}", self.repo_id)
         return addition
 
@@ -213,8 +220,8 @@ class _Push:
         while True:
             self._tell("Writing the commit")
             try:
-                return self.api.create_commit(
-                    self.repo_id, operations, commit_message=message, parent_commit=parent).oid
+                return self.api.create_commit(self.repo_id, operations, repo_type=self.kind, commit_message=message,
+                                              parent_commit=parent).oid
             except Exception as error:
                 unsure = is_passing(error) or status_of(error) == 412
                 if unsure and (landed := self._landed(parent)):
@@ -229,9 +236,10 @@ class _Push:
         head = self._info()
         return head.sha if head.sha != parent and all(_same(head, *item) for item in self.local.items()) else ""
 
-    def _info(self, revision: str | None = None) -> ModelInfo:
-        return _patiently(lambda: self.api.model_info(self.repo_id, revision=revision, files_metadata=True),
-                          "reading the repository", self.repo_id)
+    def _info(self, revision: str | None = None) -> Info:
+        return _patiently(
+            lambda: self.api.repo_info(self.repo_id, repo_type=self.kind, revision=revision, files_metadata=True),
+            "reading the repository", self.repo_id)
 
     def _tell(self, doing: str, file: ReleaseFile | None = None, sent: int = 0) -> None:
         self.on_progress(Progress(doing, file.path_in_repo if file else "", self.number, len(self.files),
@@ -292,11 +300,11 @@ def _account(answer: dict) -> Account:
     return Account(answer["name"], token.get("role", "oauth"), tuple(orgs), frozenset(scopes))
 
 
-def _check(api: HfApi, repo_id: str, token: str, private: bool) -> PushCheck:
+def _check(api: HfApi, repo_id: str, token: str, private: bool, kind: Kind) -> PushCheck:
     account = _account(_patiently(lambda: api.whoami(token), "checking the token", repo_id, CHECK_WAITS_S))
-    repo_id = _full_name(repo_id, account)
+    repo_id = _full_name(repo_id, account, kind)
     _check_rights(repo_id, account)
-    info = _patiently(lambda: _found(api, repo_id), "looking for the repository", repo_id, CHECK_WAITS_S)
+    info = _patiently(lambda: _found(api, repo_id, kind), "looking for the repository", repo_id, CHECK_WAITS_S)
     if info is None:
         _check_may_create(repo_id, account)
         return PushCheck(repo_id, account, exists=False, private=private)
@@ -304,17 +312,17 @@ def _check(api: HfApi, repo_id: str, token: str, private: bool) -> PushCheck:
     return PushCheck(repo_id, account, exists=True, private=bool(info.private))
 
 
-def _found(api: HfApi, repo_id: str) -> ModelInfo | None:
+def _found(api: HfApi, repo_id: str, kind: Kind) -> Info | None:
     try:
-        return api.model_info(repo_id)
+        return api.repo_info(repo_id, repo_type=kind)
     except RepositoryNotFoundError:
         return None
 
 
-def _full_name(repo_id: str, account: Account) -> str:
+def _full_name(repo_id: str, account: Account, kind: Kind) -> str:
     name = repo_id.strip()
     if not name:
-        raise HubError("The repository has no name.", f"Give it one, such as {account.name}/my-model.", FIELD)
+        raise HubError("The repository has no name.", f"Give it one, such as {account.name}/my-{kind}.", FIELD)
     full = name if "/" in name else f"{account.name}/{name}"
     try:
         validate_repo_id(full)
@@ -346,20 +354,21 @@ def _check_may_create(repo_id: str, account: Account) -> None:
                        f"Create it on the Hub first, or let the token write to all of {namespace}.", FIELD)
 
 
-def _refuse_public(info: ModelInfo, private: bool) -> None:
+def _refuse_public(info: Info, private: bool) -> None:
     """A repository that is there keeps its visibility, so a private push to a public one would publish."""
     if private and not info.private:
         raise HubError(f"{info.id} is public, and this push asks for a private repository.",
                        "Choose another name, make it private on the Hub, or publish as public.", FIELD)
 
 
-def _left_over(info: ModelInfo, sent: set[str]) -> list[str]:
-    """Weights and adapter files in the repository that this push neither contains nor should leave."""
+def _left_over(info: Info, sent: set[str], kind: Kind) -> list[str]:
+    """Weights, adapter files or rows in the repository that this push neither contains nor should leave."""
     there = [sibling.rfilename for sibling in info.siblings or []]
-    return [path for path in there if path not in sent and MODEL_FILE.fullmatch(path)]
+    replaced = MODEL_FILE if kind == "model" else ROWS_FILE
+    return [path for path in there if path not in sent and replaced.fullmatch(path)]
 
 
-def _same(info: ModelInfo, path: str, known: Checksums) -> bool:
+def _same(info: Info, path: str, known: Checksums) -> bool:
     """Whether the repository holds exactly this file."""
     for sibling in info.siblings or []:
         if sibling.rfilename == path:
