@@ -260,10 +260,9 @@ class Playground:
 
     def _post(self, path: str, body: dict[str, Any]) -> Iterator[bytes]:
         """Send a request to the process and yield the lines of its answer; closing the generator hangs up."""
-        status = self.status()
-        if status.stage is not PlaygroundStage.READY:
+        process, status = self._process, self.status()
+        if process is None or status.stage is not PlaygroundStage.READY:
             raise RunError(status.message or "No model is loaded.", status.hint or "Load a model first.")
-        process = self._process
         connection = http.client.HTTPConnection("127.0.0.1", status.facts["port"])
         try:
             headers = {"Authorization": f"Bearer {process.key}", "Content-Type": "application/json"}

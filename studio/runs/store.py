@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,16 +135,21 @@ class RunStore:
                            "Free disk space, then start again.") from None
         return run_id
 
+    def unreadable(self) -> list[str]:
+        """Ids of the folders whose run cannot be read; `get` says why."""
+        return [run_id for run_id, run in self._each() if isinstance(run, RunError)]
+
     def list(self) -> list[RunView]:
-        """All readable runs, newest first. A folder that is no run is passed over."""
+        """All readable runs, newest first."""
+        return [run for _, run in self._each() if isinstance(run, RunView)]
+
+    def _each(self) -> Iterator[tuple[str, RunView | RunError]]:
         ids = (entry.name for entry in os.scandir(self.settings.runs_dir) if RUN_ID.fullmatch(entry.name))
-        views = []
         for run_id in sorted(ids, reverse=True):
             try:
-                views.append(self.get(run_id))
-            except RunError:
-                continue
-        return views
+                yield run_id, self.get(run_id)
+            except RunError as error:
+                yield run_id, error
 
     def get(self, run_id: str) -> RunView:
         """Read one run. Raises `RunError` if there is none of that id."""
@@ -183,12 +189,12 @@ class RunStore:
         return path
 
     def delete(self, run_id: str) -> None:
-        """Remove a run with all it holds. Raises `RunError` while it is live."""
-        view = self.get(run_id)
-        if view.is_live:
-            raise RunError(f"{view.name} is still {view.state.stage.value.lower()}.", "Stop it first, then delete it.")
+        """Remove a run with all it holds, readable or not. Raises `RunError` while it is live."""
+        run_dir = self.run_dir(run_id)
+        if self._state(run_id, run_dir).stage not in TERMINAL_STAGES:
+            raise RunError(f"The run {run_id} is still working.", "Stop it first, then delete it.")
         doomed = self.settings.runs_dir / f".deleted-{run_id}"
-        os.rename(view.run_dir, doomed)
+        os.rename(run_dir, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
         self._folded.pop(run_id, None)
         self._fixed.pop(run_id, None)

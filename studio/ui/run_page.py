@@ -94,7 +94,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
     try:
         view = store.get(run_id)
     except RunError as error:
-        return _draw_problem(page, error) if changed(marks, "head", str(error)) else {}
+        may_delete = may_act and run_id in store.unreadable()
+        return _draw_problem(page, error, may_delete) if changed(marks, "head", str(error)) else {}
     updates: Updates = {}
     if changed(marks, "head", html := run_html.head(store, view)):
         updates[page.head] = html
@@ -116,8 +117,9 @@ def changed(marks: dict[str, str], part: str, mark: str) -> bool:
     return True
 
 
-def _draw_problem(page: RunPage, error: RunError) -> Updates:
-    hidden = {button: gr.Button(visible=False) for button in page.buttons.values()}
+def _draw_problem(page: RunPage, error: RunError, may_delete: bool) -> Updates:
+    hidden = {button: gr.Button(visible=may_delete and action == "delete", interactive=may_delete)
+              for action, button in page.buttons.items()}
     return {page.head: run_html.problem(error), page.body: gr.Column(visible=False),
             page.live_timer: gr.Timer(active=False), **hidden}
 

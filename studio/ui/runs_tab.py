@@ -106,7 +106,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
 @lru_cache(maxsize=1)
 def _list_html(store: RunStore, second: int) -> str:
     """The list is the same for everybody: twenty pages that look at it have it built once a second."""
-    return run_html.run_list(store.list())
+    return run_html.run_list(store.list(), store.unreadable())
 
 
 def _run_of(event: gr.EventData) -> str:
