@@ -15,6 +15,8 @@ from studio.ui.texts import text
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "merge", "clone", "delete")
 LIVE_S, PLOT_S, LOG_S = 1.5, 4, 1
+# viewers of a run share one look at it for so long
+LOOK_AGE_S = 0.5
 Updates = dict[Any, Any]
 
 
@@ -92,9 +94,9 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
               log_open: bool) -> Updates:
     """Updates for what looks different from `marks`, which are brought up to date."""
     try:
-        view = store.get(run_id)
+        view = store.get(run_id, LOOK_AGE_S)
     except RunError as error:
-        may_delete = may_act and run_id in store.unreadable()
+        may_delete = may_act and run_id in store.unreadable(LOOK_AGE_S)
         return _draw_problem(page, error, may_delete) if changed(marks, "head", str(error)) else {}
     updates: Updates = {}
     if changed(marks, "head", html := run_html.head(store, view)):
