@@ -35,6 +35,7 @@ trainer = SFTTrainer(
         weight_decay=0.001, optim="adamw_torch_fused", gradient_checkpointing=False, assistant_only_loss=True,
         logging_steps=1, save_steps=1000, seed=3407, report_to="none"))
 outcome = trainer.train()
+model.save_pretrained(f"{out_dir}/adapter")
 losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
 with open(f"{out_dir}/outcome.json", "w") as file:
     json.dump({"train_seconds": outcome.metrics["train_runtime"], "losses": losses}, file)

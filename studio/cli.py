@@ -22,12 +22,13 @@ from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 
-EXIT_MISTAKE = 2
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 the run did not complete, 2 the request was refused."""
+    """Run one command; returns the exit code: 0 done, 1 the run did not complete, 2 the request was refused,
+    130 interrupted."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.command(RunStore(Settings.from_environment()), arguments) or 0
@@ -39,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_MISTAKE
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _serve(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -101,9 +105,10 @@ def _resume(store: RunStore, arguments: argparse.Namespace) -> int:
 
 
 def _delete(store: RunStore, arguments: argparse.Namespace) -> None:
-    view = store.find(arguments.run)
-    store.delete(view.run_id)
-    _print(arguments, {"run_id": view.run_id}, lambda: print(f"{view.name} is deleted."))
+    # what cannot be read has no name, only its folder's
+    run_id = arguments.run if arguments.run in store.unreadable() else store.find(arguments.run).run_id
+    store.delete(run_id)
+    _print(arguments, {"run_id": run_id}, lambda: print(f"The run {run_id} is deleted."))
 
 
 def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:

@@ -24,10 +24,11 @@ def _connects() -> bool:
         return False
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     proxy = os.environ.get(f"{endpoint.scheme}_proxy") or os.environ.get(f"{endpoint.scheme.upper()}_PROXY")
-    target = urlsplit(proxy) if proxy else endpoint
-    port = target.port or (443 if target.scheme == "https" else 80)
+    # a proxy is often written without its scheme
+    target = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else endpoint
     try:
+        port = target.port or (443 if target.scheme == "https" else 80)
         with socket.create_connection((target.hostname, port), timeout=CONNECT_TIMEOUT_S):
             return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a port that is no number
         return False

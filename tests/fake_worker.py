@@ -4,7 +4,7 @@ The preset's description is its script, words like `step_s=0.05`:
   step_s=0.02     seconds a training step takes         lines=20        log lines a step writes
   fail=merge      this phase writes an error event      crash=train     this phase dies with a traceback
   fail_on_stop=1  training dies while it saves for a stop
-  stubborn=1      training ignores a polite stop        heldout=0       no held-out rows
+  stubborn=1      training ignores a polite stop        load_s=0        seconds before training counts steps
 Training has `training.max_steps` steps (20 where it is -1).
 """
 
@@ -38,6 +38,8 @@ def train(run_dir, preset, script, journal):
     first = 1 + max((int(path.name.split("-")[1]) for path in (run_dir / "checkpoints").glob("checkpoint-*")),
                     default=0)
     stopped = False
+    time.sleep(float(script.get("load_s", "0")))
+    journal.progress("train", first - 1, steps, "steps")
     for step in range(first, steps + 1):
         time.sleep(float(script.get("step_s", "0.02")))
         loss = 2 * math.exp(-step / steps) + 0.1 * math.sin(step)

@@ -88,10 +88,17 @@ def build(facts: RunFacts, request: PublishRequest, licence: str) -> str:
         _results(facts),
         _training(facts, preset),
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
-        texts.PRESET.format(preset=files.dumps(preset, comments=False).rstrip()),
+        _preset(preset),
     ]
     head = _head(preset, request, licence, facts)
     return f"---\n{head}\n---\n\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _preset(preset: Preset) -> str:
+    """The preset as a block of code, whose fence is longer than any that a prompt in it holds."""
+    yaml = files.dumps(preset, comments=False).rstrip()
+    longest = max((len(ticks) for ticks in re.findall("`{3,}", yaml)), default=2)
+    return texts.PRESET.format(preset=yaml, fence="`" * (longest + 1))
 
 
 def public_preset(preset: Preset) -> Preset:

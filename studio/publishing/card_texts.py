@@ -100,7 +100,7 @@ PRESET = """
 
 The whole run as one file for [Unsloth](https://github.com/unslothai/unsloth)-based Fine-Tune Studio:
 
-```yaml
+{fence}yaml
 {preset}
-```
+{fence}
 """

@@ -44,7 +44,7 @@ def probe_device() -> Device:
 
 
 def _first_gpu(cores: int) -> Device | None:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    visible = _visible_gpu()
     if shutil.which("nvidia-smi") is None or visible in ("", "-1") or os.environ.get("UNSLOTH_FORCE_CPU") == "1":
         return None
     command = ["nvidia-smi", f"--id={visible}", "--format=csv,noheader,nounits",
@@ -60,6 +60,10 @@ def _first_gpu(cores: int) -> Device | None:
         return Device("cuda", name, _memory_limit_bytes(), psutil.virtual_memory().used, cores, float(capability))
     mebibyte = 1024**2
     return Device("cuda", name, int(total) * mebibyte, int(used) * mebibyte, cores, float(capability))
+
+
+def _visible_gpu() -> str:
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def usable_cores() -> int:
@@ -90,12 +94,14 @@ def _memory_limit_bytes() -> int:
 class DeviceSlot:
     """The right to use the device, held as a lock that the system frees when its holders die.
 
-    It lies on the machine's own disk, never on the data folder, where a mounted bucket may know no locks.
+    It lies on the machine's own disk, never on the data folder, where a mounted bucket may know no locks. A GPU has one
+    slot for all data folders; a CPU, which the system shares out, has one for each.
     """
 
     def __init__(self, settings: Settings):
         self._runs_dir = settings.runs_dir
-        key = hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:16]
+        shared = f"cuda {_visible_gpu()}" if probe_device().is_gpu else str(settings.data_dir)
+        key = hashlib.sha256(shared.encode()).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"fine-tune-studio-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         self._path = folder / f"{key}.lock"

@@ -28,6 +28,7 @@ KEY_VARIABLE = "STUDIO_INFER_KEY"
 RELEASE_GRACE_S = 3
 IDLE_MINUTES = 30
 POLL_S = 0.1
+STATUS_AGE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,12 @@ class Playground:
         with self._lock:
             self._end()
 
-    def busy_run(self) -> RunView | None:
-        """The run that uses the device or is about to, or None. A run that only publishes leaves the device free."""
-        live = [view for view in self._store.list() if view.is_live and view.state.phase != "publish"]
+    def busy_run(self, max_age_s: float = 0) -> RunView | None:
+        """The run that uses the device or is about to, or None. A run that only publishes leaves the device free.
+
+        With `max_age_s` a look that is no older will do.
+        """
+        live = [view for view in self._store.list(max_age_s) if view.is_live and view.state.phase != "publish"]
         return live[-1] if live else None
 
     def _refuse_while_busy(self) -> None:
@@ -236,7 +240,7 @@ class Playground:
         self, process: _Process | None = None, code: int = 0, said: dict[str, Any] | None = None,
     ) -> PlaygroundStatus:
         """The status when no child lives: a run uses the device, the child ended as asked, or it died."""
-        if view := self.busy_run():
+        if view := self.busy_run(STATUS_AGE_S):
             return PlaygroundStatus(PlaygroundStage.BUSY, message=f"The run {view.name} is using the device.",
                                     hint="The model can be loaded when it has ended.")
         if process is None:
@@ -260,10 +264,9 @@ class Playground:
 
     def _post(self, path: str, body: dict[str, Any]) -> Iterator[bytes]:
         """Send a request to the process and yield the lines of its answer; closing the generator hangs up."""
-        status = self.status()
-        if status.stage is not PlaygroundStage.READY:
+        process, status = self._process, self.status()
+        if process is None or status.stage is not PlaygroundStage.READY:
             raise RunError(status.message or "No model is loaded.", status.hint or "Load a model first.")
-        process = self._process
         connection = http.client.HTTPConnection("127.0.0.1", status.facts["port"])
         try:
             headers = {"Authorization": f"Bearer {process.key}", "Content-Type": "application/json"}

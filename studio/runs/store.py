@@ -8,6 +8,8 @@ import secrets
 import shutil
 import subprocess
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +104,7 @@ class RunStore:
     def __init__(self, settings: Settings):
         self.settings = settings
         self._folded: dict[str, _Folded] = {}
+        self._looked: dict[str, tuple[float, RunView]] = {}
         self._fixed: dict[str, tuple[dict[str, Any], Preset]] = {}
 
     def create(self, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "") -> str:
@@ -134,20 +137,35 @@ class RunStore:
                            "Free disk space, then start again.") from None
         return run_id
 
-    def list(self) -> list[RunView]:
-        """All readable runs, newest first. A folder that is no run is passed over."""
+    def unreadable(self, max_age_s: float = 0) -> list[str]:
+        """Ids of the folders whose run cannot be read; `get` says why."""
+        return [run_id for run_id, run in self._each(max_age_s) if isinstance(run, RunError)]
+
+    def list(self, max_age_s: float = 0) -> list[RunView]:
+        """All readable runs, newest first; `max_age_s` as in `get`."""
+        return [run for _, run in self._each(max_age_s) if isinstance(run, RunView)]
+
+    def _each(self, max_age_s: float = 0) -> Iterator[tuple[str, RunView | RunError]]:
         ids = (entry.name for entry in os.scandir(self.settings.runs_dir) if RUN_ID.fullmatch(entry.name))
-        views = []
         for run_id in sorted(ids, reverse=True):
             try:
-                views.append(self.get(run_id))
-            except RunError:
-                continue
-        return views
+                yield run_id, self.get(run_id, max_age_s)
+            except RunError as error:
+                yield run_id, error
 
-    def get(self, run_id: str) -> RunView:
-        """Read one run. Raises `RunError` if there is none of that id."""
-        run_dir = self.run_dir(run_id)
+    def get(self, run_id: str, max_age_s: float = 0) -> RunView:
+        """Read one run; with `max_age_s` a look that is no older will do, which many viewers share.
+
+        Raises `RunError` if there is none of that id.
+        """
+        looked = self._looked.get(run_id)
+        if looked and time.monotonic() - looked[0] < max_age_s:
+            return looked[1]
+        view = self._read(run_id, self.run_dir(run_id))
+        self._looked[run_id] = (time.monotonic(), view)
+        return view
+
+    def _read(self, run_id: str, run_dir: Path) -> RunView:
         if run_id not in self._fixed:
             info = _read_json(run_dir / "run.json")
             if info is None:
@@ -183,15 +201,15 @@ class RunStore:
         return path
 
     def delete(self, run_id: str) -> None:
-        """Remove a run with all it holds. Raises `RunError` while it is live."""
-        view = self.get(run_id)
-        if view.is_live:
-            raise RunError(f"{view.name} is still {view.state.stage.value.lower()}.", "Stop it first, then delete it.")
+        """Remove a run with all it holds, readable or not. Raises `RunError` while it is live."""
+        run_dir = self.run_dir(run_id)
+        if self._state(run_id, run_dir).stage not in TERMINAL_STAGES:
+            raise RunError(f"The run {run_id} is still working.", "Stop it first, then delete it.")
         doomed = self.settings.runs_dir / f".deleted-{run_id}"
-        os.rename(view.run_dir, doomed)
+        os.rename(run_dir, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-        self._folded.pop(run_id, None)
-        self._fixed.pop(run_id, None)
+        for memory in (self._folded, self._fixed, self._looked):
+            memory.pop(run_id, None)
 
     def log_size(self, run_id: str) -> int:
         """Size of the run's log in bytes; 0 before there is one."""

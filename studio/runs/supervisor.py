@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.runs.device import DeviceSlot
-from studio.runs.events import PHASES, EventWriter, RunStage, read_events
+from studio.runs.events import PHASES, Event, EventWriter, RunStage, read_events
 from studio.runs.liveness import write_marks
 from studio.runs.playground import release
 from studio.runs.processes import ProcessMark, beat, terminate_group
@@ -87,7 +87,8 @@ class Supervisor:
         ended_here = False
         while worker.poll() is None:
             asked = self._asked()
-            if asked == "kill" or (asked and phase != "train"):
+            # only a training has something to save, and that from its first step on
+            if asked == "kill" or (asked and (phase != "train" or not self._trains())):
                 terminate_group(worker.pid, KILL_GRACE_S)
                 ended_here = True
             self._beat()
@@ -100,12 +101,20 @@ class Supervisor:
 
     def _explain(self, phase: str, returncode: int) -> None:
         """Write the cause of a failure, unless the worker has done so itself."""
-        events, _ = read_events(self.run_dir)
-        stages = [i for i, event in enumerate(events) if event.type == "stage" and event.values["stage"] == "STARTING"]
-        if any(event.type == "error" for event in events[stages[-1]:]):
+        if any(event.type == "error" for event in self._events_of_phase()):
             return
         message, hint = _cause(returncode, self.run_dir / "worker.log")
         self._write(lambda journal: journal.error(phase, message, hint))
+
+    def _trains(self) -> bool:
+        """Whether the worker counts steps already; before that it loads the model."""
+        return any(event.type == "progress" and event.values["unit"] == "steps" for event in self._events_of_phase())
+
+    def _events_of_phase(self) -> list[Event]:
+        """What the journal holds of the phase that was started last."""
+        events, _ = read_events(self.run_dir)
+        starts = [i for i, event in enumerate(events) if event.type == "stage" and event.values["stage"] == "STARTING"]
+        return events[starts[-1]:]
 
     def _end(self, stage: RunStage, phase: str = "", message: str = "") -> RunStage:
         self._write(lambda journal: journal.stage(stage, phase, message))

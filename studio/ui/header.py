@@ -60,7 +60,7 @@ def _working(store: RunStore, moment: int) -> RunView | None:
 
 @lru_cache(maxsize=2)
 def _live(store: RunStore, moment: int) -> tuple[RunView, ...]:
-    return tuple(view for view in store.list() if view.is_live)
+    return tuple(view for view in store.list(RUN_AGE_S) if view.is_live)
 
 
 @lru_cache(maxsize=1)

@@ -109,4 +109,7 @@ def log_delta(store: RunStore, run_id: str, value: dict[str, Any]) -> dict[str, 
 
 def readable(chunk: str) -> str:
     """Log text without colour codes, and of a line that was written over and over only its last state."""
-    return OVERWRITTEN.sub("", ESCAPES.sub("", chunk)).replace("\r", "")
+    if "\x1b" in chunk:
+        chunk = ESCAPES.sub("", chunk)
+    # most logs have neither, and the search for what was written over is slow
+    return OVERWRITTEN.sub("", chunk).replace("\r", "") if "\r" in chunk else chunk

@@ -142,7 +142,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
                profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         histories = {"base": base_side["messages"], "tuned": tuned_side["messages"]}
-        sampling = Sampling(heat, share, int(longest), int(chosen_seed))
+        sampling = Sampling(heat, share, int(longest), SEED if chosen_seed is None else int(chosen_seed))
         for now in converse(playground, view.target_of(choice or "", chosen or ""), question, system_prompt, sampling,
                             histories, _environment(settings, token)):
             # the prompt box is emptied once the prompt stands in the chats, not before: loading may fail

@@ -16,7 +16,7 @@ from studio.ui.access import hub_token, may_look, require_owner
 from studio.ui.log_view import log_delta, log_tail
 from studio.ui.messages import shown
 from studio.ui.plots import Drawing, draw_charts, watermark
-from studio.ui.run_page import RunPage
+from studio.ui.run_page import LOOK_AGE_S, RunPage
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
@@ -26,7 +26,7 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
     """Charts on their own slow timer, the log on a fast one; each ends itself when nothing more can come."""
 
     def draw_plots(run: str, mark: str, profile: gr.OAuthProfile | None) -> Any:
-        view = store.get(run) if may_look(settings, profile) and _exists(store, run) else None
+        view = store.get(run, LOOK_AGE_S) if may_look(settings, profile) and _exists(store, run) else None
         if view is None:
             return {page.plot_timer: gr.Timer(active=False)}
         new_mark = f"{run} {watermark(view.state)}"
@@ -40,7 +40,7 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
             return {page.log_timer: gr.Timer(active=False)}
         new_value = log_delta(store, run, value)
         if new_value is None:
-            return gr.skip() if store.get(run).is_live else {page.log_timer: gr.Timer(active=False)}
+            return gr.skip() if store.get(run, LOOK_AGE_S).is_live else {page.log_timer: gr.Timer(active=False)}
         return {page.log: new_value}
 
     def open_log(run: str, profile: gr.OAuthProfile | None) -> Any:
@@ -66,6 +66,7 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
         def acted(run: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> gr.Timer:
             require_owner(settings, profile)
             act(run, hub_token(settings, token))
+            store.get(run)  # so that no earlier look is drawn next
             return gr.Timer(active=True)
 
         return acted
@@ -100,7 +101,7 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
 @lru_cache(maxsize=16)
 def _charts(store: RunStore, run: str, mark: str) -> list[Drawing]:
     """The charts of a run at one moment are the same for everybody who looks at it."""
-    return draw_charts(store.get(run).state)
+    return draw_charts(store.get(run, LOOK_AGE_S).state)
 
 
 def _exists(store: RunStore, run: str) -> bool:

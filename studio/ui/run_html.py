@@ -1,7 +1,7 @@
 """The parts of the Runs tab as HTML. Every value goes through a template that escapes it: names, logs, presets and
 metrics are hostile text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ _templates = Environment(
 _templates.globals.update(text=text, words=words)
 
 
-def run_list(views: list[RunView]) -> str:
-    """The list of runs, newest first, or what to do where there is none. Rows are links to `?run=<id>`."""
+def run_list(views: list[RunView], unreadable: Sequence[str] = ()) -> str:
+    """The list of runs, newest first, or what to do where there is none. Rows are links to `?run=<id>`.
+
+    `unreadable` are the ids of those whose folder is damaged: their pages say how and offer to delete them.
+    """
     rows = [{"view": view, "stage": run_words.stage_look(view), "eta": run_words.eta_words(view),
              "loss": words.figure(view.best_eval_loss) if view.best_eval_loss is not None else "",
              "age": words.age(view.info["created_at"])} for view in views[:LIST_LIMIT]]
-    return _render("run_list.html", rows=rows, total=len(views))
+    return _render("run_list.html", rows=rows, total=len(views), unreadable=unreadable)
 
 
 def head(store: RunStore, view: RunView) -> str:

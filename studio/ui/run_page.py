@@ -15,6 +15,8 @@ from studio.ui.texts import text
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "merge", "clone", "delete")
 LIVE_S, PLOT_S, LOG_S = 1.5, 4, 1
+# viewers of a run share one look at it for so long
+LOOK_AGE_S = 0.5
 Updates = dict[Any, Any]
 
 
@@ -92,9 +94,10 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
               log_open: bool) -> Updates:
     """Updates for what looks different from `marks`, which are brought up to date."""
     try:
-        view = store.get(run_id)
+        view = store.get(run_id, LOOK_AGE_S)
     except RunError as error:
-        return _draw_problem(page, error) if changed(marks, "head", str(error)) else {}
+        may_delete = may_act and run_id in store.unreadable(LOOK_AGE_S)
+        return _draw_problem(page, error, may_delete) if changed(marks, "head", str(error)) else {}
     updates: Updates = {}
     if changed(marks, "head", html := run_html.head(store, view)):
         updates[page.head] = html
@@ -116,8 +119,9 @@ def changed(marks: dict[str, str], part: str, mark: str) -> bool:
     return True
 
 
-def _draw_problem(page: RunPage, error: RunError) -> Updates:
-    hidden = {button: gr.Button(visible=False) for button in page.buttons.values()}
+def _draw_problem(page: RunPage, error: RunError, may_delete: bool) -> Updates:
+    hidden = {button: gr.Button(visible=may_delete and action == "delete", interactive=may_delete)
+              for action, button in page.buttons.items()}
     return {page.head: run_html.problem(error), page.body: gr.Column(visible=False),
             page.live_timer: gr.Timer(active=False), **hidden}
 

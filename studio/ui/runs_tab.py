@@ -15,7 +15,7 @@ from studio.settings import Settings
 from studio.ui import run_html
 from studio.ui.access import is_owner, may_look
 from studio.ui.run_events import QUIET, wire_actions, wire_live_parts
-from studio.ui.run_page import build_run_page, changed, close_page, draw_page
+from studio.ui.run_page import LOOK_AGE_S, build_run_page, changed, close_page, draw_page
 
 IDLE_S = 3
 
@@ -106,7 +106,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
 @lru_cache(maxsize=1)
 def _list_html(store: RunStore, second: int) -> str:
     """The list is the same for everybody: twenty pages that look at it have it built once a second."""
-    return run_html.run_list(store.list())
+    return run_html.run_list(store.list(LOOK_AGE_S), store.unreadable(LOOK_AGE_S))
 
 
 def _run_of(event: gr.EventData) -> str:

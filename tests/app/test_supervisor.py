@@ -76,6 +76,14 @@ def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store):
     assert [step for step, _ in view.state.logs] == list(range(1, 41))
 
 
+def test_a_stop_does_not_wait_for_the_model_to_load(store):
+    run_id = launcher.start(store, preset("load_s=600"))
+    wait(store, run_id, lambda view: view.state.stage is RunStage.RUNNING)
+    launcher.stop(store, run_id)
+    view = wait(store, run_id)
+    assert view.state.stage is RunStage.STOPPED and launcher.remaining_phases(view)[0] == "train"
+
+
 def test_a_stopped_training_can_still_be_resumed_after_a_merge(store):
     run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=30))
     wait(store, run_id, lambda view: view.state.step >= 3)
@@ -112,6 +120,10 @@ def test_an_unreadable_run_does_not_hide_the_others(store):
     assert [view.run_id for view in store.list()] == [whole]
     with pytest.raises(RunError, match=r"cannot be read.*lora\.rank"):
         store.get(broken)
+    assert store.unreadable() == [broken]
+    os.utime(store.run_dir(broken) / "run.json", (0, 0))  # long ago, so that nobody waits for its start any more
+    store.delete(broken)
+    assert store.unreadable() == []
 
 
 def test_a_second_stop_ends_a_stubborn_worker(store):

@@ -1,10 +1,14 @@
 """A Chromium for the tests: the system's own, driven by Playwright; each test gets a fresh context and page."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from studio.settings import Settings
+from tests.conftest import Studio, serve
 
 WAIT_MS = 20_000
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -39,6 +43,18 @@ def page(browser, request) -> Iterator[Page]:
     yield page
     context.close()
     assert not errors, errors
+
+
+@pytest.fixture
+def serving(page) -> Callable[..., AbstractContextManager[Studio]]:
+    """Serve other settings within the block; the page ends before its server, whose end it would report as an error."""
+    @contextmanager
+    def serving(settings: Settings, open_run: str = "") -> Iterator[Studio]:
+        with serve(settings, open_run) as served:
+            yield served
+            page.close()
+
+    return serving
 
 
 def _is_defect(message: ConsoleMessage) -> bool:

@@ -7,7 +7,6 @@ from playwright.sync_api import expect
 
 from studio.preset import files
 from studio.runs import launcher
-from tests.conftest import serve
 
 
 def slow_run(studio, name="slow one"):
@@ -45,17 +44,16 @@ def test_a_reload_lands_on_the_tab_one_was_at(page, studio):
     expect(page.get_by_role("tab", name="Publish")).to_have_attribute("aria-selected", "true")
 
 
-def test_the_server_can_open_with_a_run(page, settings, store, studio):
+def test_the_server_can_open_with_a_run(page, studio, serving):
     run_id = slow_run(studio)
-    with serve(studio.settings, open_run=run_id) as served:
+    with serving(studio.settings, open_run=run_id) as served:
         page.goto(served.url)
         expect(page.get_by_role("heading", name="slow one")).to_be_visible()
-        page.close()  # before its server ends, whose end a page would report as an error
 
 
-def test_a_stranger_sees_a_private_studio_s_door_only(page, studio):
+def test_a_stranger_sees_a_private_studio_s_door_only(page, studio, serving):
     slow_run(studio, name="secret run")
-    with serve(replace(studio.settings, owners=("someone",))) as served:
+    with serving(replace(studio.settings, owners=("someone",))) as served:
         page.goto(served.url)
         expect(page.get_by_role("note")).to_contain_text("This studio is private")
         page.wait_for_timeout(4000)
@@ -63,8 +61,8 @@ def test_a_stranger_sees_a_private_studio_s_door_only(page, studio):
         expect(page.get_by_role("tab")).to_have_count(0)
 
 
-def test_the_owner_with_the_password_sees_everything(page, studio):
-    with serve(replace(studio.settings, owners=("ann",), password="let me in")) as served:
+def test_the_owner_with_the_password_sees_everything(page, studio, serving):
+    with serving(replace(studio.settings, owners=("ann",), password="let me in")) as served:
         page.goto(served.url)
         page.get_by_label("username").fill("ann")
         page.get_by_label("password").fill("let me in")
@@ -73,8 +71,8 @@ def test_the_owner_with_the_password_sees_everything(page, studio):
         expect(page.get_by_role("note")).to_have_count(0)
 
 
-def test_a_disk_that_is_lost_is_announced(page, studio):
-    with serve(replace(studio.settings, data_is_lasting=False)) as served:
+def test_a_disk_that_is_lost_is_announced(page, studio, serving):
+    with serving(replace(studio.settings, data_is_lasting=False)) as served:
         page.goto(served.url)
         expect(page.get_by_role("note")).to_contain_text("lost when it restarts")
 

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import expect
 
 from studio.runs.playground import release
-from tests.conftest import serve
 from tests.finished_run import finished_run
 
 ROWS = [{"prompt": "2 eggs", "completion": '{"quantity": 2}'},
@@ -26,8 +25,8 @@ def settings(settings, store):
 
 
 @pytest.fixture
-def page(settings, page):
-    with serve(settings) as studio:
+def page(settings, page, serving):
+    with serving(settings) as studio:
         page.goto(f"{studio.url}/?tab=playground")
         expect(page.get_by_text("Not loaded")).to_be_visible()
         yield page

@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import serve
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 
@@ -26,9 +25,9 @@ def open_tab(page: Page, url: str) -> None:
     expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible()
 
 
-def test_push_fail_and_push_again_by_mouse(page, settings, store, hub):
+def test_push_fail_and_push_again_by_mouse(page, settings, store, hub, serving):
     finished_run(store)
-    with serve(settings) as studio:
+    with serving(settings) as studio:
         open_tab(page, studio.url)
         expect(page.get_by_text("Publishes as ana")).to_be_visible()
         expect(page.get_by_label("Repository")).to_have_value("ana/recipes")
@@ -51,9 +50,9 @@ def test_push_fail_and_push_again_by_mouse(page, settings, store, hub):
         expect(page.locator("#publish-status")).to_contain_text("every file was compared")
 
 
-def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, hub):
+def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, hub, serving):
     run_dir = store.run_dir(finished_run(store))
-    with serve(settings) as studio:
+    with serving(settings) as studio:
         open_tab(page, studio.url)
         expect(page.get_by_text("Publishes as ana")).to_be_visible()
         page.get_by_role("tab", name="Edit").click()
@@ -73,10 +72,10 @@ def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, h
         assert not (run_dir / "card.md").exists()
 
 
-def test_a_pasted_token_serves_and_is_kept_nowhere(page, settings, store, hub, monkeypatch):
+def test_a_pasted_token_serves_and_is_kept_nowhere(page, settings, store, hub, monkeypatch, serving):
     monkeypatch.delenv("HF_TOKEN")
     finished_run(store)
-    with serve(settings) as studio:
+    with serving(settings) as studio:
         open_tab(page, studio.url)
         expect(page.get_by_text("No Hub token is set")).to_be_visible()
         page.get_by_role("button", name="Publish", exact=True).click()
@@ -98,7 +97,7 @@ def test_a_pasted_token_serves_and_is_kept_nowhere(page, settings, store, hub, m
         expect(page.get_by_text("No Hub token is set")).to_be_visible()
 
 
-def test_without_a_trained_run_the_tab_says_what_to_do(page, settings, store):
-    with serve(settings) as studio:
+def test_without_a_trained_run_the_tab_says_what_to_do(page, settings, store, serving):
+    with serving(settings) as studio:
         page.goto(f"{studio.url}/?tab=publish")
         expect(page.get_by_text("Nothing to publish yet")).to_be_visible()

@@ -201,6 +201,17 @@ def test_the_log_can_be_held_and_followed_again(page, studio):
     assert download.value.path().read_text().startswith("scripted worker")
 
 
+def test_a_damaged_run_is_listed_and_can_be_deleted(page, studio):
+    run_id = finished_run(studio.store, name="damaged")
+    (studio.store.run_dir(run_id) / "preset.yaml").write_text("lora: {rank: 8}")
+    page.goto(f"{studio.url}/?tab=runs")
+    page.get_by_text("cannot be read").click()
+    expect(page.get_by_role("alert")).to_contain_text("lora.rank")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+
+
 def test_deleting_asks_first(page, studio):
     run_id = finished_run(studio.store, name="to delete")
     open_run(page, studio, run_id)

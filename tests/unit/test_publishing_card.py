@@ -68,6 +68,13 @@ def test_the_card_holds_the_whole_preset_and_it_can_be_read_back(run_dir, store)
     assert validate(yaml.safe_load(written)) == store.get(run_dir.name).preset
 
 
+def test_code_in_a_prompt_does_not_end_the_preset(store):
+    preset = validate({"data": {"system_prompt": "Answer like this:\n```json\n{}\n```"}})
+    text = card.current(store.run_dir(finished_run(store, preset=preset)), REQUEST)
+    written = text.split("````yaml\n")[1].split("````")[0]
+    assert validate(yaml.safe_load(written)).data.system_prompt == preset.data.system_prompt
+
+
 def test_folders_of_this_machine_are_not_published(store, tmp_path):
     preset = validate({"model": {"model_name_or_path": str(tmp_path / "secret-folder" / "base")},
                        "data": {"dataset_name": str(tmp_path / "secret-folder" / "rows.jsonl")}})
