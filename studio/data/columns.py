@@ -29,14 +29,15 @@ PAIRS = (
     ("question1", "question2"))
 # parts of names that say the same, also in other languages
 SAYS_PROMPT = frozenset({
-    "prompt", "instruction", "question", "query", "ask", "request", "q", "frage", "anfrage", "pregunta", "pergunta",
+    "prompt", "instruction", "question", "query", "ask", "request", "frage", "anfrage", "pregunta", "pergunta",
     "domanda", "vraag", "pytanie", "otazka", "kerdes", "soru", "вопрос", "问题", "質問", "intrebare", "user"})
 SAYS_COMPLETION = frozenset({
-    "completion", "answer", "response", "reply", "output", "a", "antwort", "respuesta", "resposta", "risposta",
+    "completion", "answer", "response", "reply", "output", "antwort", "respuesta", "resposta", "risposta",
     "reponse", "réponse", "antwoord", "odpowiedz", "odpoved", "valasz", "cevap", "ответ", "答案", "回答", "solution",
     "assistant", "bot", "raspuns"})
 SAYS_TEXT = frozenset({"text", "content", "document", "body", "article", "passage", "paragraph"})
 SAYS_LABEL = frozenset({"label", "category", "class", "intent", "sentiment", "topic", "tag"})
+SAYS_NO_TEXT = frozenset({"id", "ids", "date", "time", "url", "type", "count", "number", "score", "length", "lang"})
 SAYS_REJECTED = frozenset({"rejected", "worse", "bad"})
 
 LABELS_AT_MOST, LABEL_CHARACTERS, LABEL_ROWS = 20, 60, 6
@@ -56,6 +57,10 @@ class Proposal:
 def propose(columns: Sequence[str], first_rows: Sequence[Any]) -> list[Proposal]:
     """The likeliest column for each part there is one for, each column at most once; surest first."""
     found = [proposal for column in columns for proposal in _of_column(column, _values(first_rows, column))]
+    known = {column.strip().lower(): column for column in columns}
+    if "q" in known and "a" in known:
+        found += [Proposal(part, known[name], BY_PART_OF_NAME, "q and a stand for question and answer.")
+                  for part, name in (("prompt", "q"), ("completion", "a"))]
     chosen: dict[str, Proposal] = {}
     taken: set[str] = set()
     for proposal in sorted(found, key=lambda proposal: -proposal.confidence):
@@ -101,6 +106,8 @@ def _of_column(column: str, values: list[Any]) -> list[Proposal]:
     if are_booleans(values):
         return [Proposal("label", column, BY_NAME, f"{shown} holds true and false.")]
     found = []
+    says = set(_words_of(column))
+    texts = [value.strip() for value in values if isinstance(value, str)]
     for part, names, said in (
             ("prompt", PROMPT, SAYS_PROMPT), ("completion", COMPLETION[:-1], SAYS_COMPLETION),
             ("text", TEXT, SAYS_TEXT), ("label", LABEL, SAYS_LABEL),
@@ -109,9 +116,8 @@ def _of_column(column: str, values: list[Any]) -> list[Proposal]:
         if name in names:
             sureness = BY_NAME - 0.01 * names.index(name)
             found.append(Proposal(part, column, sureness, f"{shown} is a usual name for it."))
-        elif said & set(_words_of(column)):
+        elif says.intersection(said) and not says.intersection(SAYS_NO_TEXT) and (texts or not values):
             found.append(Proposal(part, column, BY_PART_OF_NAME, f"The name {shown} says so."))
-    texts = [value.strip() for value in values if isinstance(value, str)]
     asked = sum(text.endswith(("?", "？")) for text in texts)
     if texts and asked * 2 > len(texts):
         found.append(Proposal("prompt", column, BY_CONTENT, f"Most texts in {shown} are questions."))

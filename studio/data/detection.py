@@ -14,6 +14,8 @@ from studio.errors import DataError
 from studio.preset.schema import DataSection
 
 ANY = DataSection()
+# names of prompts that stand alone
+ASKING = ("instruction", "question", "query", "problem")
 NAMED = "The preset names the columns."
 # fields of the preset that name a column
 FIELDS = ("messages_column", "prompt_column", "completion_column", "text_column", "rejected_column", "label_column")
@@ -205,7 +207,7 @@ def _find_text_pair(seen: _Seen) -> Shape | None:
 
 def _find_prompt_only(seen: _Seen) -> Shape | None:
     """Prompts with a reference to check answers by, or with nothing beside."""
-    prompt, reference = seen.column(parts.PROMPT), seen.column(parts.REFERENCE)
+    prompt, reference = seen.column(("prompt", *ASKING)), seen.column(parts.REFERENCE)
     if not prompt:
         return None
     if reference and not seen.column(("completion", "output", "response")):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from studio.data.columns import Proposal
 from studio.data.preview_client import ask_worker
 from studio.preset.files import dumps
 from studio.preset.schema import Preset
@@ -26,6 +27,14 @@ class RowsPage:
     rows: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Mapping:
+    """`columns` with the beginning of an example of each, and what part each plays most likely, the surest first."""
+
+    columns: dict[str, str]
+    proposals: list[Proposal]
+
+
 def find_rows(
     preset: Preset, settings: Settings, query: str = "", only: Only = "all", *, name: str = "", order: Order = "file",
     seed: int = 0, offset: int = 0, limit: int = 10, token: str | None = None,
@@ -40,3 +49,12 @@ def find_rows(
     wanted = {"text": query, "only": only, "order": order, "seed": seed, "offset": offset, "limit": limit}
     answer = ask_worker("rows", {"preset": dumps(preset, comments=False), "query": wanted}, settings, token)
     return RowsPage(**answer)
+
+
+def propose_mapping(preset: Preset, settings: Settings, token: str | None = None) -> Mapping:
+    """Which columns there are and what they could be, also for data whose shape nobody can tell. Takes a second.
+
+    Raises `DataError`.
+    """
+    answer = ask_worker("rows", {"preset": dumps(preset, comments=False), "query": None}, settings, token)
+    return Mapping(answer["columns"], [Proposal(**proposal) for proposal in answer["proposals"]])

@@ -1,22 +1,29 @@
 """Shows rows of a data set that a person looks for: JSON request on stdin, JSON answer on stdout, no torch.
 
     {"preset": "<YAML>", "query": {fields of rows.Query}, "data_dir", "presets_dir"}  ->  fields of rows_client.RowsPage
+    {"preset": "<YAML>", "query": null, "data_dir", "presets_dir"}  ->  fields of rows_client.Mapping
 """
 
 import os
 from dataclasses import asdict
 from typing import Any
 
-from studio.data.rows import Query, Row, find_rows
+from studio.data.columns import propose
+from studio.data.rows import DETECT_ROWS, Query, Row, find_rows
+from studio.data.sources import read_rows
+from studio.data.templates import cell_text
 from studio.errors import DataError
 from studio.preset.schema import Preset
 from studio.settings import Settings
 from studio.worker.preview import answer_request, tokenizer_of
 
+EXAMPLE_CHARACTERS = 200
+
 
 def main() -> int:
     """Answer one request; 0 done, 3 the person can mend it."""
-    return answer_request(find)
+    return answer_request(lambda preset, settings, request:
+                          find(preset, settings, request) if request["query"] else propose_mapping(preset, settings))
 
 
 def find(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +33,18 @@ def find(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[st
     shown = dict(zip([id(row) for row in usable], _rendered(usable, preset, settings), strict=True))
     return {"total": found.total, "searched": found.searched,
             "rows": [_as_json(row, shown.get(id(row), {})) for row in found.rows]}
+
+
+def propose_mapping(preset: Preset, settings: Settings) -> dict[str, Any]:
+    """The columns, an example of each, and the likeliest part of each, also where no shape can be told.
+
+    Raises `DataError`.
+    """
+    table = read_rows(preset.data, settings, os.environ.get("HF_TOKEN"), limit=DETECT_ROWS)
+    rows = [row for row in table.rows if isinstance(row, dict)]
+    examples = {column: next((cell_text(row[column])[:EXAMPLE_CHARACTERS] for row in rows if row.get(column)), "")
+                for column in table.columns}
+    return {"columns": examples, "proposals": [asdict(proposal) for proposal in propose(table.columns, rows)]}
 
 
 def _rendered(rows: list[Row], preset: Preset, settings: Settings) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 from studio.data import overlay
 from studio.data.rows import Query, find_rows
 from studio.data.rows_client import find_rows as ask_for_rows
+from studio.data.rows_client import propose_mapping
 from studio.errors import DataError
 from studio.preset.files import override
 from studio.preset.schema import DataSection, Preset
@@ -123,6 +124,17 @@ def test_a_process_of_its_own_answers_with_rows_as_the_model_reads_them(tmp_path
         "<|im_start|>user\nquestion 1<|im_end|>\n<|im_start|>assistant\n", "Answer 1 é<|im_end|>", "\n"]
     with pytest.raises(DataError, match="no edits"):
         ask_for_rows(preset, settings, name="others")
+
+
+def test_a_mapping_is_proposed_where_the_shape_cannot_be_told(tmp_path, settings):
+    path = tmp_path / "odd.csv"
+    path.write_text("title,story,mood\n" + "".join(f"Title {i},Once there were {i} cats.,{'glad' if i % 2 else 'sad'}\n"
+                                                   for i in range(12)))
+    preset = override(Preset(), {"data.dataset_name": str(path)})
+    mapping = propose_mapping(preset, settings)
+    assert mapping.columns == {"title": "Title 0", "story": "Once there were 0 cats.", "mood": "sad"}
+    assert [(found.part, found.column) for found in mapping.proposals] == [
+        ("label", "mood"), ("prompt", "title"), ("completion", "story")]
 
 
 def test_asking_loads_no_tokenizer_library():
