@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,7 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
         fix = {"data.format": "prompt_completion"} if source.shape.format == "preference" else {}
         problems.append(_problem("error", refused.message, refused.hint, refused.field) | {"fix": fix})
     problems += _remarks_on_account(prepared, preset)
+    _cut_documents(prepared, tokenizer, preset)
     total, train, heldout = _counts(prepared, preset)
     stats = _token_stats(tokenizer, source, preset, problems)
     _add_remarks(tokenizer, source, preset, total, problems)
@@ -83,6 +85,17 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
         "columns": source.shape.columns, "all_columns": source.table.columns, "problems": problems,
         "left_out": _by_reason(prepared.left_out), "changed": _by_reason(prepared.changed), **stats,
     }
+
+
+def _cut_documents(prepared: Prepared, tokenizer: Any, preset: Preset) -> None:
+    """Long texts become the pieces that are trained, also in the source, whose rows are shown."""
+    from studio.data.chunks import cut_documents, cut_rows
+
+    cut_documents(prepared, tokenizer, preset)
+    for cleaned in (prepared.source, prepared.own_heldout):
+        if cleaned is not None:
+            cleaned.rows, indices = cut_rows(tokenizer, cleaned.rows, preset)
+            cleaned.numbers = array("Q", [cleaned.numbers[index] for index in indices])
 
 
 def tokenizer_of(preset: Preset, settings: Settings) -> Any:

@@ -13,11 +13,15 @@ from studio.data.rows import DETECT_ROWS, Query, Row, find_rows
 from studio.data.sources import read_rows
 from studio.data.templates import cell_text
 from studio.errors import DataError
+from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.settings import Settings
 from studio.worker.preview import answer_request, tokenizer_of
 
 EXAMPLE_CHARACTERS = 200
+
+# the most that training.max_length takes
+LONGEST_ROW = 1_048_576
 
 
 def main() -> int:
@@ -53,6 +57,9 @@ def _rendered(rows: list[Row], preset: Preset, settings: Settings) -> list[dict[
         return []
     from studio.data.render import in_pieces, render_each
 
+    if rows[0].normalised.keys() == {"text"}:
+        # learned in pieces, so nothing of them is cut off
+        preset = override(preset, {"training.max_length": LONGEST_ROW})
     outcomes = render_each(tokenizer_of(preset, settings), [row.normalised for row in rows], preset)
     shown = []
     for row, outcome in zip(rows, outcomes, strict=True):

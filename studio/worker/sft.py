@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from studio.data import account
+from studio.data.chunks import cut_documents
 from studio.data.jsonl import read_jsonl, write_jsonl
 from studio.data.prepare import Prepared, prepare
 from studio.data.render import Rendered, render_each, render_rows
@@ -64,6 +65,8 @@ def train(phase: Phase) -> dict:
     model, tokenizer = models.load_base(preset, base, device)
 
     phase.say("Tokenising the rows")
+    if prepared is not None:
+        cut_documents(prepared, tokenizer, preset)
     train_rendered = _render(tokenizer, train_rows, preset, prepared, "train")
     heldout_rendered = _render(tokenizer, heldout_rows, preset, prepared, "heldout")
     if prepared is not None:

@@ -11,7 +11,8 @@ from bisect import bisect_left, insort
 from dataclasses import asdict
 from typing import Any
 
-from studio.data.doctor import Progress, each_row, texts
+from studio.data.doctor import Progress, each_row
+from studio.data.formats import texts
 from studio.data.report import Findings, Place, Tokens
 from studio.data.row_checks import TEMPLATE_TOKENS
 from studio.errors import DataError
@@ -59,6 +60,8 @@ class _Counter:
         self._lengths, self._trained = array("L"), array("L")
         self._findings = Findings()
         self._rows = 0
+        # of long texts, beside the first of each
+        self._more_pieces = 0
 
     def take(self, row: dict[str, Any], place: Place) -> None:
         """Note a row; every so many are tokenised together."""
@@ -70,10 +73,13 @@ class _Counter:
             self._tokenise()
 
     def _tokenise(self) -> None:
+        from studio.data.chunks import cut_rows
         from studio.data.render import render_each
 
-        outcomes = render_each(self._tokenizer, [row for row, _ in self._chunk], self._preset)
-        for (row, place), outcome in zip(self._chunk, outcomes, strict=True):
+        rows, indices = cut_rows(self._tokenizer, [row for row, _ in self._chunk], self._preset)
+        self._more_pieces += len(rows) - len(self._chunk)
+        places = [self._chunk[index][1] for index in indices]
+        for row, place, outcome in zip(rows, places, render_each(self._tokenizer, rows, self._preset), strict=True):
             if isinstance(outcome, DataError):
                 self._findings.add("template_refuses", Place(place.file, place.row, place.line, outcome.message))
                 continue
@@ -99,13 +105,14 @@ class _Counter:
         lengths = numpy.frombuffer(self._lengths, dtype=numpy.dtype("L")).astype(numpy.int64)
         cut = numpy.minimum(lengths, limit)
         n = len(lengths)
-        missing = 1 - n / self._rows if self._step > 1 else 0.0
-        scale = self._rows / n if self._step > 1 else 1.0
+        scale = self._rows / (n - self._more_pieces) if self._step > 1 else 1.0
+        rows = self._rows + round(self._more_pieces * scale)
+        missing = 1 - n / rows if self._step > 1 else 0.0
         batch_size = self._preset.training.per_device_train_batch_size
         padded, packed = padded_tokens(cut, batch_size, self._preset.training.seed), packed_bins(cut, limit) * limit
         kept, all_tokens = int(cut.sum()), int(lengths.sum())
         return Tokens(
-            model=self._preset.model.model_name_or_path, rows=self._rows, sampled_rows=n, max_length=limit,
+            model=self._preset.model.model_name_or_path, rows=rows, sampled_rows=n, max_length=limit,
             mean=float(cut.mean()), mean_error=float(1.96 * cut.std() * (missing / n) ** 0.5),
             mean_trained=sum(self._trained) / n, median=int(numpy.median(lengths)),
             p95=int(numpy.quantile(lengths, 0.95)), longest=int(lengths.max()), histogram=histogram(lengths),

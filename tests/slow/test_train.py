@@ -254,3 +254,13 @@ def test_chatml_serves_a_model_without_a_template(runs, tmp_path):
     run_dir = runs.create(chats(8), model__model_name_or_path=str(folder), model__chat_template="chatml")
     runs.train(run_dir)
     assert "<|im_start|>" in (run_dir / "adapter" / "chat_template.jinja").read_text()
+
+
+def test_a_document_is_trained_whole_in_pieces_that_fit(runs):
+    text = "".join(f"The city {i} of the country {i} is in the country.\n\n" for i in range(400))
+    run_dir = runs.create([{"text": part} for part in (text[:9000], text[9000:])], training__max_length=64,
+                          data__test_size=0, training__max_steps=1)
+    runs.train(run_dir)
+    rows = [json.loads(line)["text"] for line in (run_dir / "data" / "train.jsonl").read_text().splitlines()]
+    assert "".join(rows) == text and len(rows) > 50
+    assert not any("cut" in event.values["message"] for event in events(run_dir, "warning"))

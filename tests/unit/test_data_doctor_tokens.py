@@ -124,3 +124,14 @@ def test_the_suggested_length_holds_nearly_all_rows():
     assert suggested_length(numpy.array([100] * 999 + [120])) == 128
     assert histogram(numpy.array([0, 5, 39])) == {
         "edges": list(range(0, 42, 2)), "counts": [1, 0, 1, *[0] * 16, 1]}
+
+
+@pytest.mark.parametrize("sampled_above", [200_000, 10])
+def test_long_texts_are_counted_in_their_pieces(tmp_path, settings, tokenizer_dir, monkeypatch, sampled_above):
+    monkeypatch.setattr("studio.data.token_client.SAMPLED_ABOVE", sampled_above)
+    path, preset = preset_for(tmp_path, tokenizer_dir, [{"text": "the city of the country " * 40}] * 30)
+    tokens = count_tokens([str(path)], preset, settings, 30)
+    assert tokens.truncated_share == 0 and tokens.longest <= 60 and not tokens.findings
+    assert tokens.rows > 60 and tokens.rows % 30 == 0
+    assert (tokens.sampled_rows < tokens.rows) == (sampled_above == 10)
+    assert tokens.tokens_per_epoch == pytest.approx(tokens.mean * tokens.rows, rel=0.01)

@@ -141,3 +141,17 @@ def test_asking_loads_no_tokenizer_library():
             "print(sorted({'torch', 'transformers', 'tokenizers', 'datasets', 'pyarrow'} & set(sys.modules)))")
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_document_is_shown_in_the_pieces_that_are_trained(tmp_path, settings, tokenizer_dir):
+    book = tmp_path / "book.txt"
+    book.write_text("".join(f"Paragraph {number} says this, and then that.\n\n" for number in range(400)))
+    preset = override(Preset(), {"data.dataset_name": str(book), "model.model_name_or_path": str(tokenizer_dir),
+                                 "training.max_length": 60})
+    seen = preview(preset, settings, rows=10)
+    assert (seen.format, seen.truncated_share) == ("text", 0)
+    assert seen.n_rows == seen.train_rows + seen.heldout_rows > 100
+    assert seen.longest_tokens <= 60
+    assert [row["number"] for row in seen.rows] == sorted(row["number"] for row in seen.rows)
+    shown = "".join(part["text"] for row in seen.rows for part in row["segments"]).replace("<|im_end|>", "")
+    assert book.read_text().startswith(shown) and len(shown) > 500
