@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from studio.data.mends import MENDS
 from studio.data.report import OWN, Findings, Place
 from studio.data.shapes import FIX_ROWS, HINTS, PROBLEMS
 
@@ -46,7 +47,7 @@ def in_words(entries: Iterable[Entry]) -> str:
 
 def reason_in_words(name: str) -> str:
     """A reason as a few words."""
-    return DONE.get(name) or name.replace("_", " ")
+    return DONE.get(name) or MENDS.get(name) or name.replace("_", " ")
 
 
 def stops(entry: Entry) -> bool:

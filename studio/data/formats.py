@@ -3,7 +3,7 @@
 The shapes and their problems are in `shapes`, how they are told in `detection`, how rows are read in `conversion`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from studio.data.detection import detect
 from studio.data.shapes import Refused, Shape
 from studio.errors import DataError
 from studio.preset.schema import DataSection
+
+ReadRow = Callable[[Any, Shape], dict[str, Any]]
 
 DETECT_ROWS = 100
 # parts of normalised rows that hold text, messages apart
@@ -31,7 +33,9 @@ class Converted:
     refused: list[tuple[int, str]]
 
 
-def convert(rows: Sequence[Any], section: DataSection, numbers: Sequence[int] = ()) -> Converted:
+def convert(
+    rows: Sequence[Any], section: DataSection, numbers: Sequence[int] = (), read_row: ReadRow = convert_row
+) -> Converted:
     """Bring rows into the form of their shape; `numbers` of the rows are 1, 2, 3, ... unless given.
 
     Rows of empty text beside others are no problem, since text data sets use them as separators: they are refused as
@@ -47,7 +51,7 @@ def convert(rows: Sequence[Any], section: DataSection, numbers: Sequence[int] = 
     good, kept, refused = [], [], []
     for number, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
         try:
-            good.append(convert_row(row, shape))
+            good.append(read_row(row, shape))
             kept.append(number)
         except Refused as reason:
             refused.append((number, reason.args[0]))

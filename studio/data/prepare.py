@@ -10,6 +10,7 @@ from typing import Any
 
 from studio.data import formats
 from studio.data.account import Entry, sentences, stops
+from studio.data.mends import Mender
 from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.privacy import mask_row
 from studio.data.shapes import FIX_ROWS, Shape
@@ -125,12 +126,17 @@ def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleane
     Raises `DataError` where no row can be used.
     """
     numbers, rows, by_hand = _edited(table, edits)
-    converted = formats.convert(rows, section, numbers)
+    mender = Mender()
+    read_row = mender.read_row if section.bad_rows == "fix" else formats.convert_row
+    converted = formats.convert(rows, section, numbers, read_row)
     left_out = [entry for entry in table.lost if entry.reason not in KEPT | REMARKS]
     changed = [entry for entry in table.lost if entry.reason in KEPT]
     left_out += [entry for entry in by_hand if entry.reason == "excluded_by_hand"]
     changed += [entry for entry in by_hand if entry.reason == "edited_by_hand"]
     left_out += [table.entry(number, name) for number, name in converted.refused]
+    if section.bad_rows == "fix":
+        changed += [table.entry(number, name) for number, done in zip(converted.numbers, mender.done, strict=True)
+                    for name in done]
     errors = _errors(left_out + changed, section, len(table.rows))
     if not converted.rows:
         raise errors[0] if errors else DataError(

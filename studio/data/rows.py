@@ -11,6 +11,7 @@ from typing import Any
 
 from studio.data import formats, overlay
 from studio.data.account import Entry, stops
+from studio.data.mends import mend
 from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
 from studio.data.shapes import Refused, Shape
@@ -170,11 +171,18 @@ class _Search:
             self._kept.append(build())
 
     def _problems(self, row: Any) -> tuple[list[str], dict[str, Any] | None]:
+        """What is wrong with a row as it is, and the row in its form, mended if the preset says so."""
         try:
             normalised = formats.convert_row(row, self._shape)
+            problems = check_row(normalised) + check_source(row, normalised, self._columns)
         except Refused as refused:
-            return [refused.args[0]], None
-        return check_row(normalised) + check_source(row, normalised, self._columns), normalised
+            normalised, problems = None, [refused.args[0]]
+        if problems and self._section.bad_rows == "fix":
+            try:
+                normalised, _ = mend(row, self._shape)
+            except Refused:
+                normalised = None
+        return problems, normalised
 
     def _masked(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
         normalised = self._problems(row)[1]
