@@ -10,12 +10,13 @@ from typing import Any
 
 from studio.data import formats
 from studio.data.account import Entry, sentences, stops
+from studio.data.cycles import without_cycle_search
 from studio.data.mends import Mender
 from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.privacy import mask_row
 from studio.data.shapes import FIX_ROWS, Shape
 from studio.data.sources import Table, read_heldout_rows, read_rows
-from studio.data.split import Leakage, leakage, part, row_key
+from studio.data.split import Leakage, leakage, part, row_digest
 from studio.data.templates import named, no_column
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
@@ -104,6 +105,7 @@ def prepare(preset: Preset, settings: Settings, token: str | None = None) -> Pre
     return prepared
 
 
+@without_cycle_search()
 def look(preset: Preset, settings: Settings, token: str | None = None, limit: int = 0) -> Prepared:
     """The same with what is wrong as a list, of the first `limit` rows (0: all).
 
@@ -184,11 +186,11 @@ def _mask(cleaned: Cleaned, personal: bool) -> None:
 
 
 def _drop_repeated(cleaned: Cleaned) -> None:
-    first: dict[str, int] = {}
+    first: dict[int, int] = {}
     kept = []
     for index, row in enumerate(cleaned.rows):
         number = cleaned.numbers[index]
-        earlier = first.setdefault(row_key(row), number)
+        earlier = first.setdefault(row_digest(row), number)
         if earlier == number:
             kept.append(index)
         else:
@@ -215,7 +217,7 @@ def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
     try:
         values = _split_values(source, section)
         files = [table.file_number(number) for number in source.numbers] if section.split_by == "file" else []
-        parts = part(rows, section.split_by, section.test_size, seed, values, files)
+        parts = part([row_digest(row) for row in rows], section.split_by, section.test_size, seed, values, files)
     except DataError as error:
         return _all_to_learn_from(source, [*source.errors, error])
     train, heldout = ([rows[index] for index in side] for side in (parts.train, parts.heldout))

@@ -26,7 +26,8 @@ _CARD = re.compile(
     r"(?<![\d.,-])(?<!\d )(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,4}|3\d{3}([ -])\d{6}\2\d{5})"
     r"(?![.,]?\d| \d|[\w-])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
-_SIX_DIGITS = re.compile(r"\d{2}[ -]?\d{2}[ -]?\d{2}")
+# every number below has seven characters of digits and the signs between them
+_NUMBER = re.compile(r"\d[\d ()./-]{5}\d")
 # addresses in examples and manuals belong to nobody
 _NOBODY = re.compile(r"@(?:[\w-]+\.)*(?:example|test|localhost|invalid)(?:\.|$)", re.IGNORECASE)
 
@@ -34,7 +35,6 @@ _NOBODY = re.compile(r"@(?:[\w-]+\.)*(?:example|test|localhost|invalid)(?:\.|$)"
 _PHONE = re.compile(
     r"(?<![\w.+-])(?:\+\d{1,3}[ ./-]?(?:\(\d{1,4}\)[ ./-]?)?\d{1,4}(?:[ ./-]?\d{2,4}){2,4}"
     r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})(?![\w-]|\.\d)")
-_PHONE_HINT = re.compile(r"\+\d|\d{3}[).-]")
 # of a private key the lines between its marks are the secret
 _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY[\s\S]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY[A-Z ]{0,10}-----|\Z)")
@@ -51,13 +51,13 @@ def personal_data_in(text: str) -> list[str]:
     kinds = []
     if "@" in text and any(not _NOBODY.search(match.group()) for match in _EMAIL.finditer(text)):
         kinds.append("e-mail address")
-    if _SIX_DIGITS.search(text):
+    if _NUMBER.search(text):
         if any(is_card(match.group()) for match in _CARD.finditer(text)):
             kinds.append("card number")
         if any(is_iban(match.group()) for match in _IBAN.finditer(text)):
             kinds.append("bank account")
-    if _PHONE_HINT.search(text) and any(is_phone(match.group()) for match in _PHONE.finditer(text)):
-        kinds.append("phone number")
+        if any(is_phone(match.group()) for match in _PHONE.finditer(text)):
+            kinds.append("phone number")
     return kinds
 
 

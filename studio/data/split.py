@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import xxhash
 
 from studio import words
 from studio.data.formats import question
 from studio.errors import DataError
+
+IN_WORDS = {
+    "random": ("", "Add different rows"), "label": (" by label", "Name the column of labels in data.split_column"),
+    "group": (" by whole groups", "Choose a column with more groups"), "time": (" by time", "Choose another column"),
+    "file": (" by file", "Add different rows")}
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,15 @@ class Leakage:
 
 
 def part(
-    rows: Sequence[dict[str, Any]], by: str, test_size: float, seed: int, values: Sequence[Any], files: Sequence[int],
+    keys: Sequence[int], by: str, test_size: float, seed: int, values: Sequence[Any], files: Sequence[int],
 ) -> Parts:
-    """Hold back the share `test_size` of the rows.
+    """Hold back the share `test_size` of the rows, of which `keys` holds a `row_digest` each.
 
     `by` is `data.split_by`, `values` the column it goes by (one a row, unused for random and file), `files` the number
     of each row's file. Raises `DataError` where the rows cannot be parted so.
     """
-    groups = _equal_rows(rows)
-    wanted = max(1, round(len(rows) * test_size))
+    groups = _equal_rows(keys)
+    wanted = max(1, round(len(keys) * test_size))
     if by == "label":
         chosen = _by_label(groups, values, test_size, seed)
     elif by == "group":
@@ -52,28 +58,41 @@ def part(
         chosen = _last_file(groups, files)
     else:
         chosen = _first_that_fit(_shuffled(groups, seed), wanted)
-    if not chosen or len(chosen) == len(rows):
-        amount = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        how = {"group": " by whole groups", "time": " by time", "file": " by file"}.get(by, "")
+    if not chosen or len(chosen) == len(keys):
+        amount = "1 row" if len(keys) == 1 else f"{len(keys):,} rows"
+        how, hint = IN_WORDS[by]
         raise DataError(f"{amount} cannot be parted{how} into rows to learn from and rows to judge by.",
-                        "Add different rows, or set data.test_size to 0.", field="data.test_size")
-    return Parts([i for i in range(len(rows)) if i not in chosen], sorted(chosen))
+                        f"{hint}, or set data.test_size to 0.", field="data.test_size")
+    return Parts([i for i in range(len(keys)) if i not in chosen], sorted(chosen))
 
 
 def leakage(train: Iterable[dict[str, Any]], heldout: Sequence[dict[str, Any]]) -> Leakage:
     """What of the held-out rows is among the training rows too."""
-    known, asked = set(), set()
+    digests = [row_digest(row) for row in heldout]
+    asked = [_question_digest(row) for row in heldout]
+    wanted, wanted_asked = set(digests), set(asked) - {0}
+    known: set[int] = set()
+    known_asked: set[int] = set()
     for row in train:
-        known.add(_digest(row_key(row)))
-        if words_asked := question(row):
-            asked.add(_digest(words_asked))
+        if (digest := row_digest(row)) in wanted:
+            known.add(digest)
+        if (digest := _question_digest(row)) in wanted_asked:
+            known_asked.add(digest)
     found = Leakage([], [])
-    for index, row in enumerate(heldout):
-        if _digest(row_key(row)) in known:
+    for index, (digest, words_asked) in enumerate(zip(digests, asked, strict=True)):
+        if digest in known:
             found.exact.append(index)
-        elif (words_asked := question(row)) and _digest(words_asked) in asked:
+        elif words_asked in known_asked:
             found.same_question.append(index)
     return found
+
+
+def row_digest(row: dict[str, Any]) -> int:
+    """A number that is the same for rows that are equal word for word, whatever the order of their keys."""
+    try:
+        return xxhash.xxh3_128_intdigest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError:  # dates and numbers of more than 64 bits
+        return xxhash.xxh3_128_intdigest(row_key(row).encode(errors="surrogatepass"))
 
 
 def row_key(row: dict[str, Any]) -> str:
@@ -81,14 +100,16 @@ def row_key(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def _digest(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode(errors="surrogatepass"))
+def _question_digest(row: dict[str, Any]) -> int:
+    """0 for a row that asks nothing."""
+    asked = question(row)
+    return xxhash.xxh3_128_intdigest(asked.encode(errors="surrogatepass")) if asked else 0
 
 
-def _equal_rows(rows: Sequence[dict[str, Any]]) -> list[list[int]]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[row_key(row)].append(index)
+def _equal_rows(keys: Sequence[int]) -> list[list[int]]:
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        groups[key].append(index)
     return list(groups.values())
 
 

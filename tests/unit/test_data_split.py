@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from studio.data.split import leakage, part
+from studio.data.split import leakage, part, row_digest
 from studio.errors import DataError
 
 ROWS = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(20)]
 
 
 def parted(rows, by="random", test_size=0.2, seed=1, values=(), files=()):
-    parts = part(rows, by, test_size, seed, values, files)
+    parts = part([row_digest(row) for row in rows], by, test_size, seed, values, files)
     assert sorted(parts.train + parts.heldout) == list(range(len(rows)))
     assert parts.train == sorted(parts.train) and parts.heldout == sorted(parts.heldout)
     return parts
@@ -93,10 +93,12 @@ def test_the_last_file_is_held_back_but_for_rows_that_others_have_too():
 def test_rows_that_cannot_be_parted_say_so():
     for rows in ([{"text": "a"}], [{"text": "a"}] * 8):
         with pytest.raises(DataError, match="cannot be parted") as caught:
-            part(rows, "random", 0.1, 1, (), ())
+            parted(rows, test_size=0.1)
         assert caught.value.field == "data.test_size"
     with pytest.raises(DataError, match="by whole groups"):
-        part(ROWS, "group", 0.2, 1, ["one"] * 20, ())
+        parted(ROWS, "group", values=["one"] * 20)
+    with pytest.raises(DataError, match=r"cannot be parted by label.*Name the column of labels"):
+        parted(ROWS, "label", values=range(20))
 
 
 def test_leakage_tells_equal_rows_from_equal_questions():
@@ -108,3 +110,9 @@ def test_leakage_tells_equal_rows_from_equal_questions():
     chat = [{"role": "system", "content": "S"}, {"role": "user", "content": "what is it?"},
             {"role": "assistant", "content": "c"}]
     assert leakage(train, [{"messages": chat}]).same_question == [0]
+
+
+def test_rows_are_equal_whatever_the_order_of_their_keys_and_the_kind_of_their_values():
+    assert row_digest({"a": 1, "b": "x"}) == row_digest({"b": "x", "a": 1}) != row_digest({"a": 1, "b": "y"})
+    assert row_digest({"a": 10**30}) == row_digest({"a": 10**30}) != row_digest({"a": 10**31})
+    assert row_digest({"a": datetime(2026, 1, 1)}) != row_digest({"a": datetime(2026, 1, 2)})
