@@ -167,7 +167,7 @@ def _find_preference(seen: _Seen) -> Shape | None:
         return None
     columns = seen.part("prompt", parts.PROMPT) | {"chosen": chosen, "rejected": rejected}
     columns |= seen.part("system", parts.SYSTEM) | seen.part("tools", parts.TOOLS)
-    if columns.get("prompt") == seen.known.get("input") and chosen == seen.known.get("preferred_output"):
+    if chosen == seen.known.get("preferred_output") and columns.get("prompt", "").strip().lower() == "input":
         columns["tools"] = columns["prompt"]
     return Shape("preference", columns, 0.95 if "messages" in seen.known else 1.0,
                  f"{_shown(chosen)} holds the better answer, {_shown(rejected)} the worse.")
