@@ -1,11 +1,18 @@
 """Reads the rows of a data set on the Hub, without ever running code from it."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from studio.errors import DataError
 from studio.network import hub_reachable
 
+BATCH_ROWS = 1000
+# a part of a split, as `datasets` writes it; others (several parts, counted from the end) are left to a download
+SLICE = re.compile(r"(?P<split>[\w.-]+)\[(?P<start>\d*%?):(?P<end>\d*%?)\]")
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9._-]{1,96}")
 
 
@@ -14,49 +21,143 @@ def is_hub_name(name: str) -> bool:
     return HUB_NAME.fullmatch(name) is not None
 
 
+@dataclass(frozen=True)
+class HubRows:
+    """A split of a data set on the Hub, or a part of it: rows in batches, and how many there are where that is known.
+
+    The iterator raises `DataError` where the rest cannot be had.
+    """
+
+    batches: Iterator[list[dict[str, Any]]]
+    total: int | None
+
+
 def read_hub(
-    name: str, config: str, split: str, token: str | None, limit: int
+    name: str, config: str, split: str, token: str | None, limit: int, revision: str = ""
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Read a split's rows, at most `limit` (0: all); returns them and the split's row count where that is known.
 
-    With a limit only as much is downloaded as is needed. Raises `DataError` for an unknown or gated data set, a missing
-    configuration or split, and a Hub that cannot be reached.
+    `split` may name a part of one, as train[:1000]. With a limit only as much is downloaded as is needed. Raises
+    `DataError` for an unknown or gated data set, a missing configuration, split or revision, and a Hub that cannot be
+    reached.
     """
-    if not is_hub_name(name):
-        raise DataError(f'"{name}" is neither a file here nor a data set of the Hub.',
-                        "Hub data sets are named owner/name; files end in .jsonl, .json, .csv or .parquet.")
-    import datasets
-    import httpx
-    import huggingface_hub.constants
-    from huggingface_hub.errors import HfHubHTTPError
+    source = _Source(name, config, split, token, revision)
+    with source.explained():
+        if not limit:
+            rows = source.downloaded().with_format("arrow")[:].to_pylist()
+            return rows, len(rows)
+        loaded, total = source.streamed()
+        return list(loaded.take(limit)), total
 
-    datasets.disable_progress_bars()
-    if not hub_reachable():
-        # both libraries look this up at each call, and would retry for half a minute before they take the cached copy
-        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    try:
-        loaded = datasets.load_dataset(name, config or None, split=split, token=token, streaming=bool(limit))
-        info = loaded.info.splits
-        total = info[split].num_examples if info and split in info else None
-        rows = list(loaded.take(limit)) if limit else loaded.with_format("arrow")[:].to_pylist()
-        return rows, total
-    except datasets.exceptions.DatasetNotFoundError as error:
-        if "gated" in str(error):
-            raise DataError(f"{name} is gated: its owner must let you in.",
-                            f"Ask for access at huggingface.co/datasets/{name} and sign in as yourself.") from None
-        raise DataError(f"There is no data set {name} on the Hub that you may see.",
-                        "Check the name; a private one needs a token.") from None
-    except ValueError as error:
-        raise _wrong_name(name, config, split, str(error)) from None
-    except ConnectionError:
-        raise DataError(f"The Hub cannot be reached, and {name} is not on this machine.",
-                        "Check the network and try again, or upload the rows as a file.") from None
-    except (httpx.HTTPError, HfHubHTTPError, FileNotFoundError) as error:
-        raise DataError(f"The Hub did not give {name}: {_first_line(error)}.",
-                        "Check the network and try again, or upload the rows as a file.") from None
-    except (RuntimeError, datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError) as error:
-        raise DataError(f"{name} cannot be read: {_first_line(error)}.",
-                        "Choose a data set of plain files, or upload its rows as a file.") from None
+
+def stream_hub(name: str, config: str, split: str, token: str | None, revision: str = "") -> HubRows:
+    """The same without a limit, held in batches only, and nothing of it kept on disk. Raises as `read_hub`."""
+    source = _Source(name, config, split, token, revision)
+
+    def batches() -> Iterator[list[dict[str, Any]]]:
+        with source.explained():
+            for table in loaded.with_format("arrow").iter(BATCH_ROWS):
+                yield table.to_pylist()
+
+    with source.explained():
+        loaded, total = source.streamed()
+    return HubRows(batches(), total)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a person names on the Hub."""
+
+    name: str
+    config: str
+    split: str
+    token: str | None
+    revision: str
+
+    def downloaded(self) -> Any:
+        """The split as a data set of this machine's cache; raises what `datasets` raises."""
+        return self._load(self.split, streaming=False)
+
+    def streamed(self) -> tuple[Any, int | None]:
+        """The split as a stream, with its row count; a part given in percent needs that count, or else a download."""
+        part = SLICE.fullmatch(self.split)
+        if part is None and "[" not in self.split and "+" not in self.split:
+            loaded = self._load(self.split, streaming=True)
+            return loaded, _row_count(loaded, self.split)
+        loaded = self._load(part["split"], streaming=True) if part else None
+        total = _row_count(loaded, part["split"]) if part else None
+        if part is None or (total is None and "%" in self.split):
+            loaded = self._load(self.split, streaming=False)
+            return loaded.to_iterable_dataset(), len(loaded)
+        start, end = (_border(part[name], total) for name in ("start", "end"))
+        ends = [border for border in (end if part["end"] else None, total) if border is not None]
+        loaded = loaded.skip(start)
+        if part["end"]:
+            loaded = loaded.take(max(0, end - start))
+        return loaded, max(0, min(ends) - start) if total is not None else None
+
+    def _load(self, split: str, streaming: bool) -> Any:
+        import datasets
+        import huggingface_hub.constants
+
+        datasets.disable_progress_bars()
+        # a stream would load it for nothing, which takes seconds and 300 MB
+        datasets.config.TORCH_AVAILABLE = sys.modules.get("torch") is not None
+        if not hub_reachable():
+            # both libraries look this up at each call, and would retry for half a minute before they take the cached
+            # copy
+            huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        return datasets.load_dataset(self.name, self.config or None, split=split, revision=self.revision or None,
+                                     token=self.token, streaming=streaming)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns what the client libraries raise into a `DataError`."""
+        name = self.name
+        if not is_hub_name(name):
+            raise DataError(f'"{name}" is neither a file here nor a data set of the Hub.',
+                            "Hub data sets are named owner/name; files end in .jsonl, .json, .csv or .parquet.")
+        from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError, DatasetsError
+        from httpx import HTTPError
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            yield
+        except DatasetNotFoundError as error:
+            raise self._not_found(str(error)) from None
+        except ValueError as error:
+            raise _wrong_name(name, self.config, self.split, str(error)) from None
+        except ConnectionError:
+            raise DataError(f"The Hub cannot be reached, and {name} is not on this machine.",
+                            "Check the network and try again, or upload the rows as a file.") from None
+        except (HTTPError, HfHubHTTPError, FileNotFoundError) as error:
+            raise DataError(f"The Hub did not give {name}: {_first_line(error)}.",
+                            "Check the network and try again, or upload the rows as a file.") from None
+        except (RuntimeError, DatasetsError, DataFilesNotFoundError) as error:
+            raise DataError(f"{name} cannot be read: {_first_line(error)}.",
+                            "Choose a data set of plain files, or upload its rows as a file.") from None
+
+    def _not_found(self, reason: str) -> DataError:
+        if "gated" in reason:
+            return DataError(f"{self.name} is gated: its owner must let you in.",
+                             f"Ask for access at huggingface.co/datasets/{self.name} and sign in as yourself.")
+        if "Revision" in reason:
+            return DataError(f'{self.name} has no revision "{self.revision}".',
+                             "Use a branch, a tag or a whole commit id, or leave it empty.", "data.dataset_revision")
+        return DataError(f"There is no data set {self.name} on the Hub that you may see.",
+                         "Check the name; a private one needs a token.")
+
+
+def _row_count(loaded: Any, split: str) -> int | None:
+    info = loaded.info.splits
+    return info[split].num_examples if info and split in info else None
+
+
+def _border(text: str, total: int | None) -> int:
+    """Where a part begins or ends, in rows; percentages are rounded as `datasets` rounds them."""
+    if text.endswith("%"):
+        return round(int(text[:-1]) * total / 100)
+    return int(text or 0)
 
 
 def _wrong_name(name: str, config: str, split: str, reason: str) -> DataError:

@@ -132,7 +132,8 @@ def _fingerprint(section: DataSection, settings: Settings) -> str:
     """Of a file its bytes; of a data set on the Hub its name, configuration and split. Raises `DataError`."""
     digest = xxhash.xxh3_128()
     if is_hub(section.dataset_name):
-        digest.update(json.dumps([section.dataset_name, section.dataset_config, section.dataset_train_split]))
+        digest.update(json.dumps([section.dataset_name, section.dataset_config, section.dataset_revision,
+                                  section.dataset_train_split]))
         return digest.hexdigest()
     try:
         with open(local_path(section.dataset_name, settings), "rb") as file:

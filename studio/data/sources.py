@@ -165,7 +165,7 @@ def _read(
         path = local_path(name, settings)
         if path is not None:
             return _read_local(path, name if name.startswith(BUNDLED) else path.name, limit)
-        rows, total = read_hub(name, section.dataset_config, split, token, limit)
+        rows, total = read_hub(name, section.dataset_config, split, token, limit, section.dataset_revision)
         return Table(rows, f"{name} on the Hub", total, [(0, name)], array("Q", bytes(8 * len(rows))))
     except DataError as error:
         raise DataError(error.message, error.hint, error.field or field) from None

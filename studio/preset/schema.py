@@ -62,8 +62,11 @@ class DataSection(Section):
         BASIC, min_length=1)
     dataset_config: str = parameter(
         "", "Configuration", "Name of the Hub data set's configuration; empty for its default.")
+    dataset_revision: str = parameter(
+        "", "Data set revision", "Branch, tag or commit of the data set on the Hub; empty for the newest.")
     dataset_train_split: str = parameter(
-        "train", "Training split", "Split of the data set to learn from.", min_length=1)
+        "train", "Training split", "Split of the data set to learn from; a part as train[:1000] or train[10%:20%].",
+        min_length=1)
     dataset_test_split: str = parameter(
         "", "Held-out split", "Split to judge by; empty holds back a share of the training split instead.")
     test_size: float = parameter(

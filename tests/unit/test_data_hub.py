@@ -17,12 +17,16 @@ from tests.hub_server import HubServer
 ROWS = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(30)]
 READ = """
 import json, sys
-from studio.data.hub import read_hub
+from studio.data.hub import read_hub, stream_hub
 from studio.errors import DataError
 answers = []
 for case in json.load(sys.stdin):
     try:
-        answers.append(read_hub(*case))
+        if case[0] == "stream":
+            rows = stream_hub(*case[1:])
+            answers.append([[row for batch in rows.batches for row in batch], rows.total])
+        else:
+            answers.append(read_hub(*case))
     except DataError as error:
         answers.append([error.message, error.hint, error.field])
 json.dump(answers, sys.stdout)
@@ -64,6 +68,9 @@ def answers(tmp_path_factory):
         hub.add_repo("ana/secret", kind="datasets", private=True, files={
             "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
         hub.add_repo("ana/script", kind="datasets", files={"script.py": b"raise SystemExit('executed')"})
+        moved = hub.add_repo("ana/moved", kind="datasets", files={"train.jsonl": lines(ROWS[:3])})
+        old = moved.head.oid
+        hub.add_commit(moved, "more rows", moved.head.files | {"train.jsonl": hub.keep("train.jsonl", lines(ROWS))})
         cases = {
             "all": ["ana/pairs", "", "train", None, 0], "some": ["ana/pairs", "", "train", None, 7],
             "test": ["ana/pairs", "", "test", None, 0], "no split": ["ana/pairs", "", "validation", None, 0],
@@ -72,6 +79,19 @@ def answers(tmp_path_factory):
             "bad config": ["ana/two", "huge", "train", None, 0], "unknown": ["ana/none", "", "train", None, 0],
             "gated": ["ana/gated", "", "train", None, 0], "private": ["ana/secret", "", "train", None, 0],
             "private, with token": ["ana/secret", "", "train", token, 5],
+            "first": ["ana/pairs", "", "train[:7]", None, 0], "middle": ["ana/pairs", "", "train[10%:20%]", None, 0],
+            "first, some": ["ana/pairs", "", "train[2:7]", None, 3],
+            "joined, some": ["ana/pairs", "", "train[:2]+test[:1]", None, 9],
+            "last, some": ["ana/pairs", "", "train[-2:]", None, 9],
+            "old": ["ana/moved", "", "train", None, 0, old], "new": ["ana/moved", "", "train", None, 0],
+            "old, some": ["ana/moved", "", "train", None, 2, old],
+            "no revision": ["ana/moved", "", "train", None, 0, "v9"],
+            "stream": ["stream", "ana/pairs", "", "train", None],
+            "stream old": ["stream", "ana/moved", "", "train", None, old],
+            "stream part": ["stream", "ana/pairs", "", "train[10%:20%]", None],
+            "stream lines": ["stream", "ana/two", "big", "train[5:9]", None],
+            "stream percent of lines": ["stream", "ana/two", "big", "train[:10%]", None],
+            "stream no split": ["stream", "ana/pairs", "", "validation", None],
             "script": ["ana/script", "", "train", None, 0],
         }
         return dict(zip(cases, read(home, list(cases.values()), **hub.environment(home)), strict=True))
@@ -85,12 +105,24 @@ def test_a_split_is_read_whole_or_in_part(answers):
     assert answers["private, with token"][0] == ROWS[:5]
 
 
+@pytest.mark.parametrize(("case", "rows", "total"), [
+    ("first", ROWS[:7], 7), ("middle", ROWS[3:6], 3), ("first, some", ROWS[2:5], 5),
+    ("joined, some", ROWS[:2] + ROWS[:1], 3), ("last, some", ROWS[-2:], 2),
+    ("old", ROWS[:3], 3), ("new", ROWS, 30), ("old, some", ROWS[:2], 3),
+    ("stream", ROWS, 30), ("stream old", ROWS[:3], 3), ("stream part", ROWS[3:6], 3),
+    ("stream lines", ROWS[5:9], None), ("stream percent of lines", ROWS[:3], 3)])
+def test_parts_and_older_revisions_of_a_split(answers, case, rows, total):
+    assert answers[case] == [rows, total]
+
+
 @pytest.mark.parametrize(("case", "message", "field"), [
     ("no split", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
     ("no split, some", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
     ("no config", "ana/two has several configurations.", "data.dataset_config"),
     ("bad config", 'ana/two has no configuration "huge".', "data.dataset_config"),
     ("unknown", "There is no data set ana/none on the Hub that you may see.", ""),
+    ("no revision", 'ana/moved has no revision "v9".', "data.dataset_revision"),
+    ("stream no split", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
     ("gated", "ana/gated is gated: its owner must let you in.", ""),
     ("private", "There is no data set ana/secret on the Hub that you may see.", ""),
 ])
