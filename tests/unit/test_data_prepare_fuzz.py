@@ -35,16 +35,30 @@ chats = st.lists(st.builds(lambda role, content: {"role": role, "content": conte
     ["user", "assistant", "system", "tool", "human"]), words), max_size=5)
 cells = st.one_of(
     scalars, turns, chats, st.builds(lambda chat: {"messages": chat}, chats), st.builds(json.dumps, chats))
-row = st.one_of(st.dictionaries(st.sampled_from(COLUMNS), cells, max_size=5), scalars)
-rows = st.lists(row, min_size=1, max_size=8)
+good_chats = st.builds(lambda turns: [*turns, {"role": "assistant", "content": "yes"}], chats)
+SHAPES = [{"messages"}, {"conversations", "tools"}, {"prompt", "completion"}, {"prompt", "completion", "label"},
+          {"text"}, {"text", "label"}, {"prompt", "chosen", "rejected"}, {"chosen", "rejected"}, {"x", "y"},
+          {"input", "preferred_output", "non_preferred_output"}, {"sentence1", "sentence2", "score"},
+          {"prompt", "ground_truth"}, {"system", "question", "answer"}]
+
+
+@st.composite
+def sets(draw):
+    """Rows that mostly have the columns of one shape, and mostly something in them."""
+    columns = draw(st.sampled_from(SHAPES))
+    row = st.fixed_dictionaries({column: st.one_of(good_chats, words, words, cells) for column in sorted(columns)})
+    odd = st.one_of(st.dictionaries(st.sampled_from(COLUMNS), cells, max_size=5), scalars)
+    return draw(st.lists(st.one_of(row, row, row, odd), min_size=1, max_size=10))
+
+
+rows = sets()
 sections = st.fixed_dictionaries({
-    "bad_rows": st.sampled_from(["stop", "fix", "drop"]), "mask": st.sampled_from(["none", "secrets", "all"]),
+    "bad_rows": st.sampled_from(["stop", "fix", "drop", "drop"]), "mask": st.sampled_from(["none", "secrets", "all"]),
     "drop_duplicates": st.booleans(), "split_by": st.sampled_from(["random", "label", "group", "time", "file"]),
-    "test_size": st.sampled_from([0, 0.3]), "split_column": st.sampled_from(["", "text", "label"]),
-    "format": st.sampled_from(["auto", "auto", "messages", "preference", "text_pair", "prompt_only", "text_label"]),
-    "prompt_template": st.sampled_from(["", "", "", "{prompt}[[ {x}]]", "{text}"]),
-    "rejected_column": st.sampled_from(["", "", "", "rejected"]),
-    "label_column": st.sampled_from(["", "", "", "label"]),
+    "test_size": st.sampled_from([0, 0.3]), "split_column": st.sampled_from(["", "", "text", "label"]),
+    "format": st.sampled_from(["auto"] * 6 + ["messages", "preference", "prompt_completion"]),
+    "prompt_template": st.sampled_from([""] * 8 + ["{prompt}[[ {x}]]", "{text}"]),
+    "rejected_column": st.sampled_from([""] * 8 + ["rejected"]), "label_column": st.sampled_from([""] * 8 + ["label"]),
 })
 
 
