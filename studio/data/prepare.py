@@ -14,7 +14,7 @@ from studio.data.cycles import without_cycle_search
 from studio.data.mends import Mender
 from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.privacy import mask_row
-from studio.data.shapes import FIX_ROWS, Shape
+from studio.data.shapes import Shape
 from studio.data.sources import Table, read_heldout_rows, read_rows
 from studio.data.split import Leakage, leakage, part, row_digest
 from studio.data.templates import named, no_column
@@ -141,8 +141,7 @@ def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleane
                     for name in done]
     errors = _errors(left_out + changed, section, len(table.rows))
     if not converted.rows:
-        raise errors[0] if errors else DataError(
-            "No row can be used.", FIX_ROWS, field="data.dataset_name")
+        raise errors[0] if errors else _nothing_left(left_out, len(table.rows))
     cleaned = Cleaned(table, converted.shape, converted.rows, array("Q", converted.numbers), left_out, changed, errors)
     if section.mask != "none":
         _mask(cleaned, personal=section.mask == "all")
@@ -176,6 +175,12 @@ def _errors(entries: list[Entry], section: DataSection, total: int) -> list[Data
         return [DataError(f"{foreign[0].file} is not UTF-8 text: {foreign[0].detail}.",
                           "Save it as UTF-8, or set data.bad_rows to fix to read it so.", field="data.bad_rows")]
     return []
+
+
+def _nothing_left(left_out: list[Entry], total: int) -> DataError:
+    found = sentences(filter(stops, left_out), total)
+    message, hint = found[0] if found else ("All rows are left out by hand.", "Restore some of them.")
+    return DataError(f"No row is left to learn from. {message}", hint, field="data.dataset_name")
 
 
 def _mask(cleaned: Cleaned, personal: bool) -> None:

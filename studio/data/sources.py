@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import sys
+import tempfile
+import zipfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -121,10 +123,8 @@ def store_upload(settings: Settings, path: Path) -> str:
     Returns the name for `data.dataset_name`. The same content under the same name is stored once. Raises `DataError`
     for a kind of file that cannot hold rows.
     """
+    _check_extension(path)
     extension = path.suffix.lower()
-    if extension not in EXTENSIONS:
-        raise DataError(f"{path.name} is not a kind of file that can hold rows.",
-                        f"Use one of {', '.join(EXTENSIONS)}.", field="data.dataset_name")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     inner = Path(path.stem).suffix.lower() if extension == ".gz" else ""
@@ -137,6 +137,31 @@ def store_upload(settings: Settings, path: Path) -> str:
         shutil.copyfile(path, partial)
         os.replace(partial, target)
     return f"{UPLOAD}{target.name}"
+
+
+def store_uploads(settings: Settings, paths: list[Path]) -> str:
+    """Keep one uploaded file, or several as one data set in a ZIP archive of them in the order given.
+
+    Returns the name for `data.dataset_name`; the same files in the same order are stored once. Raises `DataError`.
+    """
+    if len(paths) == 1:
+        return store_upload(settings, paths[0])
+    names: set[str] = set()
+    with tempfile.TemporaryDirectory(dir=settings.uploads_dir) as folder:
+        packed = Path(folder) / f"{paths[0].stem} and {len(paths) - 1} more.zip"
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in paths:
+                _check_extension(path)
+                if path.suffix.lower() in (".zip", ".gz"):
+                    raise DataError(f"{path.name} is an archive among other files.",
+                                    "Upload it by itself, or the files in it.", field="data.dataset_name")
+                name = path.name if path.name not in names else f"{len(names) + 1}-{path.name}"
+                names.add(name)
+                # without the time of the upload, the same files give the same archive
+                with (open(path, "rb") as source,
+                      archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as target):
+                    shutil.copyfileobj(source, target)
+        return store_upload(settings, packed)
 
 
 def is_hub(name: str) -> bool:
@@ -156,6 +181,12 @@ def local_path(name: str, settings: Settings) -> Path | None:
     if name.startswith(BUNDLED):
         return _bundled_dir(name, settings) / "train.jsonl"
     return Path(name).expanduser() if _is_local(name) else None
+
+
+def _check_extension(path: Path) -> None:
+    if path.suffix.lower() not in EXTENSIONS:
+        raise DataError(f"{path.name} is not a kind of file that can hold rows.",
+                        f"Use one of {', '.join(EXTENSIONS)}.", field="data.dataset_name")
 
 
 def _read(

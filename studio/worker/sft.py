@@ -165,9 +165,10 @@ def _keep_rows(phase: Phase, prepared: Prepared) -> None:
             phase.journal.warning(f"{len(told):,} {'row is' if len(told) == 1 else 'rows are'} {done}: "
                                   f"{account.in_words(told)}. {ACCOUNT_FILE} lists them.")
     exact, asked = len(prepared.leakage.exact), len(prepared.leakage.same_question)
-    if exact or asked:
-        phase.journal.warning(f"Of the held-out rows {exact:,} are training rows too, and {asked:,} more ask a "
-                              "question that a training row asks: the scores may flatter.")
+    leaks = [f"{exact:,} are training rows too"] if exact else []
+    leaks += [f"{asked:,} ask a question that a training row asks"] if asked else []
+    if leaks:
+        phase.journal.warning(f"Of the held-out rows {' and '.join(leaks)}: the scores may flatter.")
 
 
 def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:

@@ -90,6 +90,13 @@ def test_bad_rows_stop_the_run_unless_they_are_dropped(tmp_path, settings):
         ("rows.jsonl", 22, 23, "data_type")]
 
 
+def test_where_no_row_is_left_the_most_frequent_reason_is_said(tmp_path, settings):
+    path = write(tmp_path / "rows.jsonl", [{"prompt": "x"}, {"prompt": "", "completion": "y"}, {"prompt": "z"}])
+    for bad_rows in ("drop", "fix"):
+        with pytest.raises(DataError, match=r"No row is left to learn from. 2 of 3 rows have no answer \(first: row 1"):
+            prepare(preset(path, bad_rows=bad_rows, completion_column="completion", prompt_column="prompt"), settings)
+
+
 def test_repeated_rows_are_dropped_when_asked_and_told_of(tmp_path, settings):
     path = write(tmp_path / "rows.jsonl", [ROWS[0], ROWS[1], ROWS[0], *ROWS])
     assert len(prepare(preset(path, test_size=0), settings).train) == 23

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from studio.data.prepare import prepare
-from studio.data.sources import fingerprint, is_hub, local_path, read_rows, store_upload
+from studio.data.sources import fingerprint, is_hub, local_path, read_rows, store_upload, store_uploads
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
@@ -155,6 +155,24 @@ def test_uploads_are_kept_under_a_safe_name_with_their_hash(tmp_path, settings):
     assert store_upload(settings, write(path, json_lines(ROWS[1:]))) != name
     with pytest.raises(DataError, match="not a kind of file"):
         store_upload(settings, write(tmp_path / "rows.exe", "x"))
+
+
+def test_several_uploads_are_one_data_set_in_their_order(tmp_path, settings):
+    (tmp_path / "other").mkdir()
+    paths = [write(tmp_path / "b.jsonl", json_lines(ROWS[:8])), write(tmp_path / "a.csv", CSV),
+             write(tmp_path / "other" / "b.jsonl", json_lines(ROWS[8:]))]
+    name = store_uploads(settings, paths)
+    assert name.startswith("upload:b-and-2-more-") and name.endswith(".zip")
+    table = read_rows(DataSection(dataset_name=name), settings)
+    assert table.rows == ROWS[:8] + ROWS + ROWS[8:]
+    assert [file.rpartition("/")[2] for _, file in table.files] == ["b.jsonl", "a.csv", "3-b.jsonl"]
+    assert store_uploads(settings, paths) == name != store_uploads(settings, paths[::-1])
+    assert store_uploads(settings, paths[:1]) == store_upload(settings, paths[0])
+    assert len(list(settings.uploads_dir.iterdir())) == 3
+    for bad, match in ((tmp_path / "x.exe", "not a kind of file"), (tmp_path / "x.zip", "archive among other files"),
+                       (tmp_path / "x.gz", "archive among other files")):
+        with pytest.raises(DataError, match=match):
+            store_uploads(settings, [paths[0], write(bad, "x")])
 
 
 @pytest.mark.parametrize("name", ["upload:../secret.jsonl", "upload:/etc/x.jsonl", "upload:.hidden.jsonl", "upload:",
