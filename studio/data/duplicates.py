@@ -23,6 +23,10 @@ NEAR_WORDS = 12
 NEAR_CHARACTERS = 20_000
 
 
+# signing works in threads, which a process forked later would wait for in vain
+threads_started = False
+
+
 class Duplicates:
     """Takes rows one by one and then tells which are equal, which nearly, and which are in another set too."""
 
@@ -46,23 +50,35 @@ class Duplicates:
             self._signed.append(len(self._hashes) - 1)
             self._waiting.append(tokens)
             if len(self._waiting) == SIGNED_AT_ONCE:
-                self._sign()
+                self.sign()
 
-    def exact(self) -> Iterator[tuple[int, int]]:
-        """Index of each row that is there already, in order, and of the first such row; both from 0."""
+    def join(self, other: "Duplicates") -> None:
+        """Add the rows of another part after these."""
+        before, room = len(self._hashes), NEAR_ROWS - self.compared
+        self._hashes.extend(other._hashes)
+        self._questions.extend(other._questions)
+        rows, signatures = other._signed_rows()
+        kept = rows < room
+        self.sign()
+        self._signed.extend((rows[kept] + before).tolist())
+        self._signatures.append(signatures[kept])
+        self.compared += min(room, other.compared)
+
+    def exact(self) -> numpy.ndarray:
+        """Pairs of the index of each row that is there already, in order, and of the first such row; both from 0."""
         hashes = self._hash_array()
         order = numpy.argsort(hashes, kind="stable")
         ordered = hashes[order]
         again = numpy.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         starts = numpy.searchsorted(ordered, ordered[again], side="left")
         pairs = numpy.stack([order[again], order[starts]], axis=1)
-        yield from map(tuple, pairs[numpy.argsort(pairs[:, 0])].tolist())
+        return pairs[numpy.argsort(pairs[:, 0])]
 
-    def near(self) -> Iterator[tuple[int, int]]:
-        """Index of each row that is near to an earlier one and equal to none, in order, and of that earlier one."""
+    def near(self) -> numpy.ndarray:
+        """Pairs of the index of each row that is near to an earlier one and equal to none, and of that earlier one."""
         rows, signatures = self._signed_rows()
         first_times = numpy.ones(len(self._hashes), dtype=bool)
-        first_times[[again for again, _ in self.exact()]] = False
+        first_times[self.exact()[:, 0]] = False
         kept = first_times[rows]
         rows, signatures = rows[kept], signatures[kept]
         found = numpy.full(len(rows), -1, dtype=numpy.int64)
@@ -75,8 +91,8 @@ class Duplicates:
             # the first of a band's rows, and the one before: both may be the similar one
             for others in (order[starts], order[again - 1]):
                 _note_similar(found, signatures, order[again], signatures, others)
-        for index in numpy.flatnonzero(found >= 0).tolist():
-            yield int(rows[index]), int(rows[found[index]])
+        again = numpy.flatnonzero(found >= 0)
+        return numpy.stack([rows[again], rows[found[again]]], axis=1)
 
     def overlap(self, heldout: "Duplicates") -> Iterator[tuple[int, str]]:
         """Index of each row of `heldout` that is among these rows, and how: "exact", "near" or "question"."""
@@ -101,16 +117,18 @@ class Duplicates:
     def _hash_array(self) -> numpy.ndarray:
         return numpy.array(self._hashes, dtype=numpy.uint64)
 
-    def _sign(self) -> None:
+    def sign(self) -> None:
         """Turn the waiting rows into signatures."""
+        global threads_started
         if self._waiting:
+            threads_started = True
             matrix = RMinHash.digest_matrix_from_token_sets(self._waiting, PERMUTATIONS, SEED)
             self._signatures.append(numpy.array(matrix.to_rows(), dtype=numpy.uint32))
             self._waiting = []
 
     def _signed_rows(self) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Indices of the rows that have a signature, and these signatures."""
-        self._sign()
+        self.sign()
         self._signatures = [numpy.concatenate([numpy.empty((0, PERMUTATIONS), numpy.uint32), *self._signatures])]
         return numpy.array(self._signed, dtype=numpy.int64), self._signatures[0]
 

@@ -29,12 +29,14 @@ class TextLines:
     LONGEST_LINE_BYTES are left out, and `too_long(line number)` is called for each.
     """
 
-    def __init__(self, stream: BinaryIO, too_long: Callable[[int], None]):
+    def __init__(self, stream: BinaryIO, too_long: Callable[[int], None], lines_before: int | None = None):
+        """With `lines_before` the stream is a part of a file that is known to be UTF-8, and lines count from there."""
         self._stream = stream
         self._too_long = too_long
         self._code_page, self._block = "", b""
         self.name = "UTF-8"
-        self.number = 0
+        self.number = lines_before or 0
+        self._is_utf8 = lines_before is not None
         self.last_is_open = False
         self.foreign_lines = self.first_foreign = 0
 
@@ -84,8 +86,7 @@ class TextLines:
 
     def _blocks(self) -> Iterator[bytes]:
         first = self._stream.read(BLOCK_BYTES)
-        mark, encoding = next((pair for pair in MARKS if first.startswith(pair[0])), (b"", ""))
-        encoding = encoding or _unmarked(first)
+        mark, encoding = (b"", "utf-8") if self._is_utf8 else mark_and_encoding(first)
         self.name = NAMES[encoding] + (" with byte-order mark" if mark else "")
         first = first[len(mark):]
         if encoding == "utf-8":
@@ -101,6 +102,12 @@ class TextLines:
             yield decoder.decode(block).encode()
             block = self._stream.read(BLOCK_BYTES)
         yield decoder.decode(b"", final=True).encode()
+
+
+def mark_and_encoding(head: bytes) -> tuple[bytes, str]:
+    """The byte-order mark at the head of a file (or none) and the name of the encoding that it or the bytes show."""
+    mark, encoding = next((pair for pair in MARKS if head.startswith(pair[0])), (b"", ""))
+    return mark, encoding or _unmarked(head)
 
 
 def guess_code_page(sample: bytes) -> str:

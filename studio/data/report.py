@@ -209,6 +209,19 @@ class Findings:
         if len(places) < PLACES:
             places.append(place)
 
+    def join(self, other: "Findings", rows_before: int, lines_before: int) -> None:
+        """Add those of a part of the same file that begins after so many rows and lines."""
+        for name, count in other._counts.items():
+            self.add_many(name, [
+                Place(place.file, place.row and place.row + rows_before, place.line and place.line + lines_before,
+                      place.detail) for place in other._places[name]], count)
+
+    def add_many(self, name: str, first_places: list[Place], count: int) -> None:
+        """Add `count` of them, of which the first ones are given."""
+        self._counts[name] = self._counts.get(name, 0) + count
+        places = self._places.setdefault(name, [])
+        places += first_places[:PLACES - len(places)]
+
     def copy(self) -> "Findings":
         """The same counts and places, to add to."""
         other = Findings()
@@ -252,7 +265,8 @@ SINGULAR = (
     ("1 lines of the table do", "1 line of the table does"),
     ("1 rows hold", "1 row holds"), ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"),
     ("1 pages hold no text, as scans do; they are", "1 page holds no text, as scans do; it is"),
-    ("1 pages cannot be read; they are", "1 page cannot be read; it is"), ("1 files hold", "1 file holds"), ("their name says", "its name says"),
+    ("1 pages cannot be read; they are", "1 page cannot be read; it is"),
+    ("1 files hold", "1 file holds"), ("their name says", "its name says"),
     ("1 files of the archive are", "1 file of the archive is"), ("1 files cannot", "1 file cannot"),
     ("1 chats have", "1 chat has"), ("1 chats do", "1 chat does"), ("1 rows have", "1 row has"),
     ("in their text", "in its text"), ("1 rows are", "1 row is"),

@@ -50,6 +50,10 @@ def main() -> int:
     return 0
 
 
+class _Ended(Exception):
+    """The person asked for the end while tokens were counted."""
+
+
 class Said:
     """The lines of the answer; progress comes at most every SAID_EACH_S seconds."""
 
@@ -90,13 +94,13 @@ def _count_tokens(
 
     def progress(share: float, rows: int) -> None:
         if ended.is_set():
-            raise doctor.Stopped
+            raise _Ended
         said.progress(share, rows, "tokens")
 
     try:
         step = sample_step(report.usable_rows, exact)
         report.tokens = tokens.count_rows(preset, settings, [preset.data.dataset_name], step, progress)
-    except doctor.Stopped:
+    except _Ended:
         report.complete = False
     except StudioError as error:
         report.tokens_error = {"message": error.message, "hint": error.hint, "field": error.field}

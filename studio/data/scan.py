@@ -1,0 +1,232 @@
+"""What is known of the rows of a data set that were read so far; parts of a file are scanned apart and joined."""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from studio.data import duplicates, formats, languages, privacy
+from studio.data.batches import Batch, FileFacts
+from studio.data.formats import Refused, Shape
+from studio.data.report import Findings, Place
+from studio.data.row_checks import check_row, check_source
+from studio.errors import DataError
+from studio.preset.schema import DataSection
+
+DETECT_ROWS = 100
+# answers are labels where so few different ones serve so many rows each
+LABELS_AT_MOST, ROWS_PER_LABEL, LABEL_CHARACTERS = 50, 5, 80
+SOURCE_COLUMNS = {"label"}
+
+
+class Scan:
+    """Counts and first places of what is wrong, and what the usable rows are like, row by row.
+
+    `usable` rows are those in a shape that can be trained. With `thorough` equal and similar rows, languages, secrets
+    and personal data are looked for too. With `each` nothing is judged beyond the shape: it is called with every usable
+    row, normalised, and its place.
+    """
+
+    def __init__(
+        self, section: DataSection, thorough: bool = True,
+        each: Callable[[dict[str, Any], Place], None] | None = None,
+    ):
+        self.section = section
+        self.thorough = thorough
+        self._each = each
+        self.findings = Findings()
+        self.files: list[FileFacts] = []
+        self.unreadable: list[DataError] = []
+        self.shape: Shape | None = None
+        self.rows = self.usable = self._rows_taken = 0
+        self.duplicates = duplicates.Duplicates()
+        # of each usable row: number of its file, row and line there
+        self._place_files, self._place_rows, self._place_lines = array("I"), array("Q"), array("Q")
+        self.secrets: Counter[str] = Counter()
+        self.personal_data: Counter[str] = Counter()
+        self.labels: Counter[str] | None = Counter()
+        self.turns: Counter[str] = Counter()
+        self.languages = languages.Sample()
+        self._columns: set[str] = set()
+        self._waiting: list[tuple[FileFacts, Batch]] = []
+        self._waiting_rows = 0
+
+    def begin_file(self, name: str, kind: str, size: int) -> FileFacts:
+        """Note that the next rows come from this file."""
+        self.files.append(FileFacts(name, kind, size))
+        return self.files[-1]
+
+    def note_file(self, problem: str, file: str, detail: str) -> None:
+        """Note something about a file as a whole."""
+        self.findings.add(problem, Place(file, 0, 0, detail))
+
+    def note_unreadable(self, name: str, error: DataError) -> None:
+        """Note that no more of a file can be read."""
+        self.unreadable.append(error)
+        self.note_file("unreadable_file", name, error.message)
+
+    @property
+    def can_be_parted(self) -> bool:
+        """Whether parts of a file may be scanned apart: nobody waits for the rows, and all of them count."""
+        return self._each is None and not self.section.max_rows
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all rows that `data.max_rows` lets in are taken."""
+        return 0 < self.section.max_rows <= self._rows_taken
+
+    def know_shape_of(self, other: "Scan") -> None:
+        """Take over what another scan found the shape of the rows to be."""
+        self.shape, self._columns = other.shape, other._columns
+
+    def part(self) -> "Scan":
+        """An empty scan for a part of a file, which knows the shape already."""
+        part = Scan(self.section, self.thorough)
+        part.know_shape_of(self)
+        return part
+
+    def take(self, facts: FileFacts, batch: Batch) -> None:
+        """Judge a batch, as far as `data.max_rows` goes; the first ones wait until there are enough for the shape."""
+        if self.section.max_rows and len(batch.rows) > (left := self.section.max_rows - self._rows_taken):
+            batch = Batch(batch.rows[:left], batch.lines[:left], [])
+        self._rows_taken += len(batch.rows)
+        if self.shape is not None:
+            self._judge(facts, batch)
+            return
+        self.rows += len(batch.rows)
+        self._waiting.append((facts, batch))
+        self._waiting_rows += sum(isinstance(row, dict) for row in batch.rows)
+        if self._waiting_rows >= DETECT_ROWS:
+            self._decide()
+
+    def join(self, part: "Scan", lines_before: int) -> None:
+        """Add what a scan of the file's next part found; the first line of that part was line 1 to it."""
+        facts, theirs = self.files[-1], part.files[0]
+        self.findings.join(part.findings, facts.rows, lines_before)
+        file = len(self.files) - 1
+        self._place_files.extend([file] * len(part._place_files))
+        self._place_rows.extend(row + facts.rows for row in part._place_rows)
+        self._place_lines.extend(line + lines_before for line in part._place_lines)
+        facts.rows += theirs.rows
+        self.rows += part.rows
+        self.usable += part.usable
+        self.duplicates.join(part.duplicates)
+        self.secrets += part.secrets
+        self.personal_data += part.personal_data
+        self.turns += part.turns
+        for text in part.languages.texts:
+            self.languages.add(text)
+        self.labels = None if self.labels is None or part.labels is None else self.labels + part.labels
+        if self.labels is not None and len(self.labels) > LABELS_AT_MOST:
+            self.labels = None
+
+    def finish(self) -> None:
+        """No more rows come. Raises `DataError` where there was none that is an object with columns."""
+        if self.shape is None:
+            self._decide()
+        if self.usable:
+            missing = self.findings.discard("missing_text")
+            if missing:
+                self.findings.add("empty_text", Place("", 0, 0), missing)
+
+    def _decide(self) -> None:
+        rows = [row for _, batch in self._waiting for row in batch.rows if isinstance(row, dict)][:DETECT_ROWS]
+        if not rows:
+            raise self._nothing()
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        if not columns:
+            raise DataError("The rows are empty objects.", 'Each row must look like {"messages": [...]}.',
+                            field="data.dataset_name")
+        self.shape = formats.detect(columns, rows, self.section)
+        self._columns = set(columns)
+        waiting, self._waiting, self.rows = self._waiting, [], 0
+        for facts, batch in waiting:
+            self._judge(facts, batch)
+
+    def _nothing(self) -> DataError:
+        """Why there are no rows: the first thing that went wrong, where something did."""
+        faults = [(facts, fault) for facts, batch in self._waiting for fault in batch.faults if not fault.keeps_row]
+        if any(batch.rows for _, batch in self._waiting):
+            return DataError("The rows are not objects with named columns.",
+                             'Each row must look like {"messages": [...]}.', field="data.dataset_name")
+        if not faults:
+            return DataError("The data set holds no rows.", "Choose a file with rows in it.", field="data.dataset_name")
+        facts, fault = faults[0]
+        where = f" at line {fault.line:,}" if fault.line else ""
+        found = Findings()
+        found.add(fault.name, Place(facts.name, 1, fault.line))
+        return DataError(f"{facts.name} holds no row that can be read{where}: {fault.detail or fault.name}.",
+                         found.list(1)[0].fix, field="data.dataset_name")
+
+    def _judge(self, facts: FileFacts, batch: Batch) -> None:
+        for fault in batch.faults:
+            count = int(fault.detail) if fault.name == "encoding" else 1
+            detail = facts.encoding if fault.name == "encoding" else fault.detail
+            self.findings.add(fault.name, Place(facts.name, 0, fault.line, detail), count)
+            self.rows += not fault.keeps_row
+        for row, line in zip(batch.rows, batch.lines, strict=True):
+            self.judge_row(facts, row, line)
+
+    def judge_row(self, facts: FileFacts, source: Any, line: int) -> None:
+        """Judge the next row of a file."""
+        facts.rows += 1
+        self.rows += 1
+        place = Place(facts.name, facts.rows, line)
+        try:
+            row = formats.convert_row(source, self.shape)
+        except Refused as refused:
+            self.findings.add(refused.args[0], place)
+            return
+        self.usable += 1
+        if self._each is not None:
+            self._each(row, place)
+            return
+        for name in check_row(row):
+            self.findings.add(name, place)
+        if not SOURCE_COLUMNS.isdisjoint(self._columns):
+            for name in check_source(source, row, self._columns):
+                self.findings.add(name, place)
+        self._count(row)
+        if self.thorough:
+            asked, said = duplicates.parts(row)
+            self.look_closer("\n".join(formats.texts(row)), asked, said, place)
+
+    def look_closer(self, text: str, asked: str, said: str, place: Place) -> None:
+        """Take a usable row's text, what it asks, and its text without what rows share."""
+        self.duplicates.add(asked, said, text)
+        self.languages.add(said)
+        self._place_files.append(len(self.files) - 1)
+        self._place_rows.append(place.row)
+        self._place_lines.append(place.line)
+        if secrets := privacy.secrets_in(text):
+            self.secrets.update(secrets)
+            self.findings.add("secrets", replace(place, detail=", ".join(secrets)))
+        if found := privacy.personal_data_in(text):
+            self.personal_data.update(found)
+            self.findings.add("personal_data", replace(place, detail=", ".join(found)))
+
+    def place(self, index: int) -> Place:
+        """Where the usable row `index` (from 0) stands."""
+        file = self.files[self._place_files[index]]
+        return Place(file.name, self._place_rows[index], self._place_lines[index])
+
+    def _count(self, row: dict[str, Any]) -> None:
+        if "messages" in row:
+            roles = [message["role"] for message in row["messages"]]
+            self.turns["messages"] += len(roles)
+            self.turns["with_system"] += roles[0] in ("system", "developer")
+            self.turns["with_tools"] += "tool" in roles or "tools" in row
+            answer = row["messages"][-1]["content"]
+        else:
+            answer = row.get("completion")
+        if isinstance(answer, str):
+            self.count_label(answer)
+
+    def count_label(self, answer: str) -> None:
+        """Count an answer while answers may be labels."""
+        if self.labels is None:
+            return
+        self.labels[answer[:LABEL_CHARACTERS]] += 1
+        if len(self.labels) > LABELS_AT_MOST or len(answer) > LABEL_CHARACTERS:
+            self.labels = None
