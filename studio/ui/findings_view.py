@@ -79,15 +79,16 @@ def _finding_html(finding: Finding) -> str:
     return (
         f'<div class="finding {finding.level}"><span class="mark" aria-hidden="true">{MARKS[finding.level]}</span>'
         f"<div><strong>{word}: {html.escape(finding.message)}</strong> {html.escape(finding.hint)}"
-        f"{_fix_html(finding.fix)}</div></div>")
+        f"{fix_html(finding.fix)}</div></div>")
 
 
-def _fix_html(fix: dict[str, Any]) -> str:
+def fix_html(fix: dict[str, Any], label: str = "") -> str:
+    """A button that sets these fields of the preset; by itself it says which. Nothing where there are none."""
     if not fix:
         return ""
     titles = {name: field.title for name, field in leaves()}
     changes = ", ".join(f"{titles[name]} = {_value(value)}" for name, value in fix.items())
-    label = text("train.check.fix", changes=changes)
+    label = label or text("train.check.fix", changes=changes)
     return f"<button type='button' class='fix' data-fix='{html.escape(json.dumps(fix))}'>{html.escape(label)}</button>"
 
 

@@ -55,6 +55,11 @@ def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str,
     return [gr.validate(name not in found, found.get(name, "")) for name in names]
 
 
+def is_choice(field: FieldInfo) -> bool:
+    """Whether a leaf is set by one click, as a choice or a switch is."""
+    return get_origin(field.annotation) is Literal or field.annotation is bool
+
+
 def group_of(name: str) -> str:
     """The section a leaf belongs to, "" for those of the preset itself."""
     return name.partition(".")[0] if "." in name else ""

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from studio.data.files import EXTENSIONS
 from studio.settings import Settings
+from studio.ui.doctor_report import ReportPart, build_report
+from studio.ui.doctor_rows import RowsPart, build_rows
 from studio.ui.findings_view import FIX_JS
 from studio.ui.form import build_fields, group_title
 from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
-from studio.ui.preview_view import empty_html
 from studio.ui.texts import text
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
 DATA_GROUPS = ("data",)
 METHOD_GROUPS = ("model", "method", "lora", "training", "evaluation", "export")
 START_GROUPS = ("", "publish")
-UPLOAD_TYPES = [".jsonl", ".json", ".csv", ".parquet"]
 YAML_LINES = 24
 # the editor would take Tab for indenting and hold a keyboard's user in it for good
 LEAVE_EDITOR_JS = """
@@ -46,7 +47,8 @@ class DataStep:
     upload: gr.File
     bundled_button: gr.Button
     look_button: gr.Button
-    preview: gr.HTML
+    report: ReportPart
+    rows: RowsPart
     back_button: gr.Button
     next_button: gr.Button
 
@@ -107,15 +109,17 @@ def build_data_step() -> DataStep:
         _heading("data")
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                upload = gr.File(label=text("train.data.upload"), file_types=UPLOAD_TYPES, height=170, elem_id="upload")
+                upload = gr.File(
+                    label=text("train.data.upload"), file_types=list(EXTENSIONS), height=170, elem_id="upload")
                 fields = build_fields(DATA_GROUPS)
                 with gr.Row():
                     bundled_button = gr.Button(text("train.data.bundled"), size="md")
                     look_button = gr.Button(text("train.data.look"), size="md")
             with gr.Column(scale=3, min_width=320):
-                preview = gr.HTML(empty_html(), elem_id="preview", elem_classes="flush")
+                report = build_report()
+        rows = build_rows()
         back_button, next_button = _actions(text("train.data.next"))
-    return DataStep(step, fields, upload, bundled_button, look_button, preview, back_button, next_button)
+    return DataStep(step, fields, upload, bundled_button, look_button, report, rows, back_button, next_button)
 
 
 def build_method_step() -> MethodStep:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.data import preview_client, sources
+from studio.data import sources
 from studio.errors import PresetError, StudioError
 from studio.preset import files
 from studio.preset.files import override
@@ -22,19 +22,20 @@ from studio.start import look_ahead
 from studio.start import start as start_run
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
+from studio.ui.doctor_report import wire_report
+from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
 from studio.ui.findings_view import findings_html, outlook_html, status_html
-from studio.ui.form import field_checks
+from studio.ui.form import field_checks, is_choice
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.messages import shown
-from studio.ui.preview_view import error_html, preview_html
+from studio.ui.sheet import filled
 
 # a fixed secret: the draft is no secret, and a random one would forget it at each restart of the server
 DRAFT_KEY, STEP_KEY, DRAFT_SECRET = "studio.draft", "studio.step", "fine-tune-studio-draft"
 LAST_STEP = 5
-PREVIEW_ROWS = 10
 CLONED = "run:"
-DATASET, PUSH, BUNDLED = "data.dataset_name", "publish.push_to_hub", "bundled:recipes"
+DATASET, EDITS, PUSH, BUNDLED = "data.dataset_name", "data.edits", "publish.push_to_hub", "bundled:recipes"
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 TO_TOP = "() => window.scrollTo({top: 0})"
@@ -75,18 +76,18 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         preset = files.loads(draft.yaml)
         note = "" if draft.origin in [card.id for card in cards] else chosen_html(preset.name)
         return [gr.Dropdown(choices=choices, value=None), gr.Walkthrough(selected=at), cards_html(cards, draft.origin),
-                note, *_filled(preset, draft.origin)]
+                note, *filled(preset, draft.origin)]
 
     @shown
     def choose(event: gr.EventData, profile: gr.OAuthProfile | None) -> list[Any]:
         require_viewer(settings, profile)
         card = find_card(settings, event.card)
-        return ["", *_filled(card.preset, card.id)]
+        return ["", *filled(card.preset, card.id)]
 
     def take(preset: Preset, origin: str, name: str) -> list[Any]:
         """Updates of `taken`: a preset from elsewhere is named in the first step, and no card is marked."""
         gallery = cards_html(list_cards(settings))
-        return [gr.Walkthrough(selected=1), gallery, chosen_html(name), *_filled(preset, origin)]
+        return [gr.Walkthrough(selected=1), gallery, chosen_html(name), *filled(preset, origin)]
 
     @shown
     def open_file(path: str) -> list[Any]:
@@ -174,31 +175,30 @@ def _checks_of(own: dict[str, Any], fields: dict[str, Any]) -> Any:
 
 def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState, fields: dict[str, Any],
                sheet: list[Any]) -> None:
-    """Upload, bundled rows and preview."""
-
-    def show_rows(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> str:
-        try:
-            require_owner(settings, profile)
-            return preview_html(preview_client.preview(
-                preset_from(values), settings, rows=PREVIEW_ROWS, token=hub_token(settings, token)))
-        except StudioError as error:
-            return error_html(error)
+    """Upload and bundled rows; whatever names other data, or reads it otherwise, has it examined and shown anew."""
 
     @shown
     def take_upload(path: str, draft: dict[str, Any], profile: gr.OAuthProfile | None, **values: Any) -> list[Any]:
         require_owner(settings, profile)
         name = sources.store_upload(settings, Path(path))
-        return _filled(override(preset_from(values), {DATASET: name}), draft["origin"])
+        return filled(override(preset_from(values), {DATASET: name, EDITS: ""}), draft["origin"])
 
     @shown
     def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
-        return _filled(override(preset_from(values), {DATASET: BUNDLED}), draft["origin"])
+        return filled(override(preset_from(values), {DATASET: BUNDLED, EDITS: ""}), draft["origin"])
 
-    preview = {"fn": show_rows, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal",
-               "trigger_mode": "always_last", **CLICK}
-    data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK).success(**preview)
-    data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK).success(**preview)
-    gr.on([data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
+    examine, mended = wire_report(settings, data.report, stored, fields, sheet)
+    show_rows = wire_rows(settings, data.rows, stored, fields, sheet)
+    data.rows.edits.change(**examine)
+    uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK)
+    bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
+    choices = [data.fields[name].input for name, field in leaves() if name in data.fields and is_choice(field)]
+    asked = [data.look_button.click, data.step.select, data.fields[DATASET].submit, *choices]
+    for event in (uploaded.success, bundled.success, mended.success):
+        event(**examine)
+        event(**show_rows)
+    gr.on(asked, **examine)
+    gr.on(asked, **show_rows)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
@@ -218,18 +218,12 @@ def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserSta
 
     @shown
     def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
-        return _filled(override(preset_from(values), event.fix), draft["origin"])
+        return filled(override(preset_from(values), event.fix), draft["origin"])
 
     checks = {"fn": check, "outputs": [part.findings, part.next_button], "inputs_kwargs": fields,
               "trigger_mode": "always_last", **CLICK}
     gr.on([part.step.select, part.again_button.click], **checks)
     part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
-
-
-def _filled(preset: Preset, origin: str) -> list[Any]:
-    """Updates of the sheet (YAML, its status, the draft, all fields) that show this preset."""
-    written = files.dumps(preset, comments=False)
-    return [written, status_html([]), Draft(written, origin).to_json(), *widget_values(preset)]
 
 
 def _came_from(settings: Settings, store: RunStore, origin: str) -> tuple[Preset | None, str]:

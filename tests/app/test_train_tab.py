@@ -75,7 +75,7 @@ def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
         answer = caller.queued("clone_1", [run_id])
         assert not answer["success"] and "private" in answer["output"]["error"]
         values = widget_values(preset)
-        assert "Only the owner" in caller.queued("show_rows", values)["output"]["data"][0]
+        assert "Only the owner" in caller.queued("show_rows", ["", "all", *values])["output"]["data"][0]
         assert "Only the owner" in caller.queued("check", values)["output"]["data"][0]
         assert "secret run" not in json.dumps(caller.quiet("restore", [None, None]))
         assert "secret run" not in json.dumps(caller.quiet("tick", [""]))

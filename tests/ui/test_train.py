@@ -214,7 +214,7 @@ def test_data_that_cannot_be_read_says_why(page, studio):
     open_studio(page, studio)
     to_step(page, 2)
     field(page, "data.dataset_name").fill("upload:gone.jsonl")
-    page.get_by_role("button", name="Show the rows").click()
+    page.get_by_role("button", name="Examine again").click()
     expect(page.locator("#preview [role=alert]")).to_be_visible()
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from studio.data.preview_client import Preview, Problem
+from studio.data.rows_client import RowsPage
 from studio.preset.schema import Preset
 from studio.runs.checks import Finding
 from studio.runs.device import Device
@@ -11,9 +11,9 @@ from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import Outlook
+from studio.ui.doctor_rows_view import rows_html
 from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.header import header_html
-from studio.ui.preview_view import preview_html
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -40,16 +40,18 @@ def test_the_status_below_the_yaml_is_escaped():
     assert "<img" not in status_html([EVIL]) and "agree" in status_html([])
 
 
-def test_a_preview_marks_what_is_learned_and_what_is_cut():
-    row = {"number": 7, "shortened": False, "tokens": 12, "trained_tokens": 5, "truncated": True, "segments": [
+def test_a_row_shows_what_is_learned_what_is_cut_and_what_is_wrong():
+    row = {"number": 7, "file": EVIL, "line": 8, "source": EVIL, "original": EVIL, "is_long": False, "excluded": False,
+           "edited": True, "problems": ["missing_text"], "masked": [EVIL], "detail": "",
+           "shortened": False, "tokens": 12, "trained_tokens": 5, "truncated": True, "segments": [
         {"text": EVIL, "trained": False, "cut": False}, {"text": "learned", "trained": True, "cut": False},
         {"text": "lost", "trained": False, "cut": True}]}
-    page = preview_html(Preview(
-        [row], EVIL, 100, 90, 10, "messages", 1.0, "", {"messages": EVIL}, [], [Problem("warning", "Mind.", EVIL, "")],
-        90, 11.6, 40, 5.0, 0.5, {}, {}, {}))
+    lost = row | {"number": 0, "segments": [], "detail": EVIL}
+    page = rows_html(RowsPage(25, 100, [row, lost]), EVIL, 10, "")
     assert "<img" not in page
-    assert '<mark class="trained">learned</mark>' in page and '<s class="cut">lost</s>' in page and 'value="7"' in page
-    assert "90 to learn from, 10 held out" in page and "12 tokens, 5 learned" in page
+    assert '<mark class="trained">learned</mark>' in page and '<s class="cut">lost</s>' in page
+    assert "12 tokens, 5 learned" in page and "missing text" in page and 'aria-label="Undo (row 7)"' in page
+    assert "11 to 12 of 25 rows" in page and 'data-offset="20"' in page
 
 
 def test_the_header_shows_the_working_run_and_the_missing_disk(tmp_path):

@@ -1,0 +1,135 @@
+"""Wires the report of the Data step: an examination starts with the data set, is watched by a tick, and can be ended.
+
+What a page watches is remembered here by a hash of its preset, so a tick costs one look into a table: it reads no
+preset, no file and no data.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.data import doctor_client
+from studio.data.doctor_client import Examination
+from studio.errors import StudioError
+from studio.preset.files import dumps, override
+from studio.preset.schema import Preset
+from studio.settings import Settings
+from studio.ui.access import hub_token, require_owner
+from studio.ui.doctor_progress import PROGRESS_HTML, PROGRESS_JS, progress_of
+from studio.ui.doctor_view import REPORT_JS, UNSURE, empty_html, error_html, report_html
+from studio.ui.draft import preset_from
+from studio.ui.messages import shown
+from studio.ui.sheet import filled
+
+TICK_S = 0.5
+WATCHED = 64
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+CLICK = {"concurrency_limit": None, "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class ReportPart:
+    """The components; `watch` is hidden and holds "<key> <what is shown>", `unsure` the key of columns to look at."""
+
+    progress: gr.HTML
+    report: gr.HTML
+    watch: gr.Textbox
+    unsure: gr.Textbox
+    timer: gr.Timer
+
+
+@dataclass
+class _Watched:
+    """An examination, the preset it is shown for, and when it was asked for (seconds of the monotonic clock)."""
+
+    examination: Examination
+    preset: Preset
+    began: float
+
+
+_watched: OrderedDict[str, _Watched] = OrderedDict()
+
+
+def build_report() -> ReportPart:
+    """The bar and the report, into the present column."""
+    progress = gr.HTML({}, html_template=PROGRESS_HTML, js_on_load=PROGRESS_JS, elem_id="examination",
+                       elem_classes="flush")
+    report = gr.HTML(empty_html(), js_on_load=REPORT_JS, elem_id="doctor", elem_classes="flush")
+    return ReportPart(progress, report, gr.Textbox(visible=False), gr.Textbox(visible=False),
+                      gr.Timer(TICK_S, active=False))
+
+
+def wire_report(settings: Settings, part: ReportPart, stored: gr.BrowserState, fields: dict[str, Any],
+                sheet: list[Any]) -> tuple[dict[str, Any], Any]:
+    """Wire tick, cancel and fixes. Returns the event that starts an examination, and that of a fix that was made."""
+
+    outputs = [part.progress, part.report, part.watch, part.unsure, part.timer]
+
+    def examine(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> list[Any]:
+        try:
+            require_owner(settings, profile)
+            preset = preset_from(values)
+            examination = doctor_client.examination(preset, settings, hub_token(settings, token))
+        except StudioError as error:
+            return [{}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
+        key = hashlib.sha256(dumps(preset, comments=False).encode()).hexdigest()
+        _watched[key] = _Watched(examination, preset, time.monotonic())
+        while len(_watched) > WATCHED:
+            _watched.popitem(last=False)
+        return _shown(key, "")
+
+    def tick(watch: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        key, _, seen = watch.partition(" ")
+        try:
+            require_owner(settings, profile)
+        except StudioError:
+            key = ""
+        if key not in _watched:
+            return [gr.skip()] * 4 + [gr.Timer(active=False)]
+        return _shown(key, seen)
+
+    @shown
+    def cancel(watch: str, profile: gr.OAuthProfile | None) -> None:
+        require_owner(settings, profile)
+        watched = _watched.get(watch.partition(" ")[0])
+        if watched is not None:
+            watched.examination.cancel()
+
+    @shown
+    def mend(event: gr.EventData, draft: dict[str, Any], profile: gr.OAuthProfile | None, **values: Any) -> list[Any]:
+        require_owner(settings, profile)
+        return filled(override(preset_from(values), event.fix), draft["origin"])
+
+    part.timer.tick(tick, part.watch, outputs, **QUIET)
+    part.progress.select(cancel, part.watch, None, **CLICK)
+    mended = part.report.select(mend, stored, sheet, inputs_kwargs=fields, show_progress="hidden", **CLICK)
+    start = {"fn": examine, "outputs": outputs, "inputs_kwargs": fields, "show_progress": "hidden",
+             "trigger_mode": "always_last", **CLICK}
+    return start, mended
+
+
+def _shown(key: str, seen: str) -> list[Any]:
+    """Updates of bar, report, what is shown, unsure columns and timer; the report only where it is another."""
+    watched = _watched[key]
+    state = watched.examination.state()
+    bar = progress_of(state, time.monotonic() - watched.began)
+    has = "error" if state.error else "none" if state.report is None else "first" if state.is_first else "report"
+    if has == "first":
+        has += str(state.report["rows"])
+    page, unsure = gr.skip(), gr.skip()
+    if state.error is not None and has != seen:
+        page, unsure = error_html(state.error), _asks_columns(state.error, key)
+    elif state.report is not None and has != seen:
+        page = report_html(state.report, watched.preset, state.is_first)
+        unsure = key if state.report["shape"]["confidence"] < UNSURE else ""
+    elif has == "none" and not seen:
+        page = empty_html()
+    return [bar, page, f"{key} {has}", unsure, gr.Timer(active=not state.done)]
+
+
+def _asks_columns(error: StudioError, key: str) -> str:
+    return key if error.field == "data.format" or error.field.endswith(("_column", "_template")) else ""
