@@ -17,10 +17,10 @@ COMPLETION = (
 CONTEXT = ("input", "context")
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools",)
-TEXT = ("text", "content", "document", "body")
+TEXT = ("text", "content", "document", "body", "sentence", "review")
 LABEL = ("label", "category", "class", "intent", "sentiment")
-CHOSEN = ("chosen", "preferred_output")
-REJECTED = ("rejected", "non_preferred_output")
+CHOSEN = ("chosen", "preferred_output", "chosen_response")
+REJECTED = ("rejected", "non_preferred_output", "rejected_response")
 REFERENCE = ("ground_truth", "reference_answer", "reference", "verifiable_answer", "gold_answer")
 SCORE = ("score", "similarity", "similarity_score")
 PAIRS = (
@@ -32,8 +32,8 @@ SAYS_PROMPT = frozenset({
     "prompt", "instruction", "question", "query", "ask", "request", "frage", "anfrage", "pregunta", "pergunta",
     "domanda", "vraag", "pytanie", "otazka", "kerdes", "soru", "вопрос", "问题", "質問", "intrebare", "user"})
 SAYS_COMPLETION = frozenset({
-    "completion", "answer", "response", "reply", "output", "antwort", "respuesta", "resposta", "risposta",
-    "reponse", "réponse", "antwoord", "odpowiedz", "odpoved", "valasz", "cevap", "ответ", "答案", "回答", "solution",
+    "completion", "answer", "response", "reply", "output", "summary", "highlights", "antwort", "respuesta", "resposta",
+    "risposta", "reponse", "réponse", "antwoord", "odpowiedz", "odpoved", "valasz", "cevap", "ответ", "答案", "回答", "solution",
     "assistant", "bot", "raspuns"})
 SAYS_TEXT = frozenset({"text", "content", "document", "body", "article", "passage", "paragraph"})
 SAYS_LABEL = frozenset({"label", "category", "class", "intent", "sentiment", "topic", "tag"})

@@ -7,6 +7,8 @@ from studio.data.chats import is_chat, is_plain_chat, messages_of, parsed
 from studio.data.shapes import Refused, Shape
 from studio.data.templates import cell_text
 
+# where answers begin in chats that are written out
+ANSWER_MARK = "Assistant:"
 TRUE, FALSE = {"true", "1", "yes", "good"}, {"false", "0", "no", "bad"}
 
 
@@ -93,6 +95,9 @@ def _preference_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
         if prompt is None or (isinstance(prompt, str) and shared and prompt == shared[-1]["content"]):
             prompt = shared
         chosen, rejected = (side[len(shared):] if side[:len(shared)] == shared else side for side in (chosen, rejected))
+    elif prompt is None and isinstance(chosen, str) and isinstance(rejected, str):
+        prompt = _shared_text(chosen, rejected)
+        chosen, rejected = (_text(side[len(prompt):], "missing_completion") for side in (chosen, rejected))
     if not prompt:
         raise Refused("missing_prompt")
     prompt, chosen, rejected = _alike(prompt, chosen, rejected)
@@ -163,6 +168,14 @@ def _shared_beginning(first: list[dict[str, Any]], second: list[dict[str, Any]])
     while n and first[n - 1]["role"] == "assistant":
         n -= 1
     return first[:n]
+
+
+def _shared_text(first: str, second: str) -> str:
+    """What two transcripts begin with, up to where the assistant answers or, without such a mark, a word ends."""
+    n = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    shared = first[:n]
+    mark = shared.rfind(ANSWER_MARK)
+    return shared[:mark + len(ANSWER_MARK)] if mark >= 0 else shared[:max(shared.rfind(" "), shared.rfind("\n")) + 1]
 
 
 def _need_assistant(messages: list[dict[str, Any]]) -> None:

@@ -216,7 +216,7 @@ def _find_prompt_only(seen: _Seen) -> Shape | None:
     if seen.column(parts.COMPLETION) or any(is_whole_chat(value) for value in seen.values(prompt)):
         return None
     others = [column for column in seen.columns if column != prompt and parts.is_prose(seen.values(column))]
-    if others and prompt.lower() not in ("prompt", "instruction"):
+    if _guess_by_name(seen) or (others and prompt.lower() not in ("prompt", "instruction")):
         return None
     return Shape("prompt_only", {"prompt": prompt}, 0.6, f"{_shown(prompt)} asks, and no column answers.")
 
@@ -224,7 +224,7 @@ def _find_prompt_only(seen: _Seen) -> Shape | None:
 def _find_pair(seen: _Seen) -> Shape | None:
     completion, prompt = seen.column(parts.COMPLETION), seen.column(parts.PROMPT)
     if not (prompt and completion):
-        return None
+        return _guess_by_name(seen)
     columns = {"prompt": prompt, "completion": completion} | seen.part("system", parts.SYSTEM)
     context = next((seen.known[name] for name in parts.CONTEXT if seen.known.get(name) not in (None, prompt)), None)
     columns |= {"context": context} if context else {}
@@ -250,6 +250,15 @@ def _find_text(seen: _Seen) -> Shape | None:
         if all(isinstance(value, str) for value in seen.values(only)):
             return Shape("text", {"text": only}, 0.5, f"The only column, {_shown(only)}, is taken as plain text.")
     return None
+
+
+def _guess_by_name(seen: _Seen) -> Shape | None:
+    """A question or a text beside a column whose name says that it answers."""
+    shape = _guess(seen)
+    if shape is None or shape.confidence < parts.BY_PART_OF_NAME:
+        return None
+    answers = [found.column for found in propose(seen.columns, seen.rows) if found.part == "completion"]
+    return shape if shape.columns["completion"] in answers else None
 
 
 def _guess(seen: _Seen) -> Shape | None:

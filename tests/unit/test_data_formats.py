@@ -117,6 +117,61 @@ def test_columns_can_be_named_for_every_shape(row, values, format, wanted):
     assert (converted.shape.format, converted.rows, converted.shape.confidence) == (format, [wanted], 1)
 
 
+SETS = {
+    "alpaca": ({"instruction": "a b", "input": "c d", "output": "e f", "text": "all of it"},
+               "prompt_completion", {"prompt": "instruction", "context": "input", "completion": "output"}),
+    "dolly": ({"instruction": "a b", "context": "", "response": "c d", "category": "open_qa"},
+              "prompt_completion", {"prompt": "instruction", "context": "context", "completion": "response"}),
+    "orca": ({"id": "niv.1", "system_prompt": "S", "question": "a b", "response": "c d"},
+             "prompt_completion", {"system": "system_prompt", "prompt": "question", "completion": "response"}),
+    "ultrachat": ({"prompt": "hi", "prompt_id": "f0", "messages": CHAT}, "messages", {"messages": "messages"}),
+    "finetome": ({"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}],
+                  "source": "web", "score": 5.2}, "messages", {"messages": "conversations"}),
+    "ultrafeedback": ({"prompt": "hi", "prompt_id": "f0", "chosen": CHAT, "rejected": WORSE, "messages": CHAT,
+                       "score_chosen": 7.0, "score_rejected": 4.0}, "preference",
+                      {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}),
+    "hh": ({"chosen": "\n\nHuman: hi\n\nAssistant: hello", "rejected": "\n\nHuman: hi\n\nAssistant: no"},
+           "preference", {"chosen": "chosen", "rejected": "rejected"}),
+    "math-dpo": ({"instruction": "a b", "chosen_response": "c d", "rejected_response": "e f", "chosen_rating": 9},
+                 "preference", {"prompt": "instruction", "chosen": "chosen_response", "rejected": "rejected_response"}),
+    "kto-mix": ({"prompt": CHAT[:1], "completion": CHAT[1:], "label": True}, "unpaired_preference",
+                {"prompt": "prompt", "completion": "completion", "label": "label"}),
+    "gsm8k": ({"question": "a b?", "answer": "c d"}, "prompt_completion",
+              {"prompt": "question", "completion": "answer"}),
+    "humaneval": ({"task_id": "H/0", "prompt": "def f():", "canonical_solution": "    return 1", "test": "assert f()"},
+                  "prompt_completion", {"prompt": "prompt", "completion": "canonical_solution"}),
+    "imdb": ({"text": "a b", "label": 0}, "text_label", {"text": "text", "label": "label"}),
+    "sst2": ({"idx": 0, "sentence": "a b", "label": 1}, "text_label", {"text": "sentence", "label": "label"}),
+    "xsum": ({"document": "a b", "summary": "c d", "id": "7"}, "prompt_completion",
+             {"prompt": "document", "completion": "summary"}),
+    "cnn": ({"article": "a b", "highlights": "c d", "id": "f0"}, "prompt_completion",
+            {"prompt": "article", "completion": "highlights"}),
+    "wikitext": ({"text": "a b"}, "text", {"text": "text"}),
+    "fineweb": ({"text": "a b", "id": "<urn>", "url": "https://x", "language": "en", "score": 2.5}, "text",
+                {"text": "text"}),
+    "stsb": ({"sentence1": "a b", "sentence2": "c d", "score": 0.5}, "text_pair",
+             {"sentence1": "sentence1", "sentence2": "sentence2", "score": "score"}),
+    "all-nli": ({"anchor": "a b", "positive": "c d", "negative": "e f"}, "text_pair",
+                {"sentence1": "anchor", "sentence2": "positive", "negative": "negative"}),
+    "translations": ({"en": "a b", "de": "c d"}, "prompt_completion", {"prompt": "en", "completion": "de"}),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_layouts_of_known_data_sets_are_told(name):
+    row, format, columns = SETS[name]
+    converted = convert([row], section())
+    assert (converted.shape.format, converted.shape.columns, converted.refused) == (format, columns, [])
+
+
+def test_a_prompt_is_what_two_written_out_chats_begin_with():
+    row, _, _ = SETS["hh"]
+    assert rows_of([row]) == [{"prompt": "\n\nHuman: hi\n\nAssistant:", "chosen": " hello", "rejected": " no"}]
+    assert rows_of([{"chosen": "2 plus 2 is 4", "rejected": "2 plus 2 is 5"}]) == [
+        {"prompt": "2 plus 2 is ", "chosen": "4", "rejected": "5"}]
+    assert convert([{"chosen": "yes", "rejected": "no"}], section()).refused == [(1, "missing_prompt")]
+
+
 def test_standard_names_are_surer_than_guesses():
     rows = ({"messages": CHAT}, {"query": "a", "response": "b"}, {"customer question": "a b", "our reply": "b"},
             {"text": "a", "label": "b"}, {"x": "a b", "y": "b c"})
