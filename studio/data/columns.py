@@ -33,8 +33,8 @@ SAYS_PROMPT = frozenset({
     "domanda", "vraag", "pytanie", "otazka", "kerdes", "soru", "вопрос", "问题", "質問", "intrebare", "user"})
 SAYS_COMPLETION = frozenset({
     "completion", "answer", "response", "reply", "output", "summary", "highlights", "antwort", "respuesta", "resposta",
-    "risposta", "reponse", "réponse", "antwoord", "odpowiedz", "odpoved", "valasz", "cevap", "ответ", "答案", "回答", "solution",
-    "assistant", "bot", "raspuns"})
+    "risposta", "reponse", "réponse", "antwoord", "odpowiedz", "odpoved", "valasz", "cevap", "ответ", "答案", "回答",
+    "solution", "assistant", "bot", "raspuns"})
 SAYS_TEXT = frozenset({"text", "content", "document", "body", "article", "passage", "paragraph"})
 SAYS_LABEL = frozenset({"label", "category", "class", "intent", "sentiment", "topic", "tag"})
 SAYS_NO_TEXT = frozenset({"id", "ids", "date", "time", "url", "type", "count", "number", "score", "length", "lang"})

@@ -1,6 +1,7 @@
 """Each mend does one safe thing and is named; what cannot be mended is refused as before."""
 
 import json
+from typing import get_args
 
 import pytest
 
@@ -9,7 +10,7 @@ from studio.data.mends import MENDS, mend
 from studio.data.prepare import prepare
 from studio.data.shapes import Refused
 from studio.preset.schema import Preset
-from studio.settings import Settings
+from studio.settings import PROJECT_DIR, Settings
 
 
 def chat(*turns):
@@ -74,6 +75,14 @@ def test_prompts_answers_and_preferences_are_mended_and_plain_texts_left_alone()
         {"prompt": chat(("user", "hi\n\nhi")), "completion": GOOD[1:]}, ["turns_joined"])
     text = {"text": "<|im_start|>user\nlaid out on purpose<|im_end|>"}
     assert mended(text) == (text, [])
+
+
+def test_mends_shapes_and_splits_are_on_the_page_about_data():
+    page = (PROJECT_DIR / "docs" / "data.md").read_text()
+    data = Preset.model_fields["data"].annotation.model_fields
+    names = [*MENDS, *get_args(data["format"].annotation), *get_args(data["split_by"].annotation),
+             *get_args(data["bad_rows"].annotation)]
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_fix_mends_what_it_can_drops_the_rest_and_gives_account_of_both(tmp_path):
