@@ -160,6 +160,7 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     try:
         report = doctor.examine(
             preset.data, store.settings, more=arguments.data[1:], heldout=heldout, stopped=ended.is_set,
+            thorough=not arguments.quick,
             progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
     except StudioError:
         raise
@@ -301,6 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     examined.add_argument("--heldout", metavar="FILE", default="", help="rows to judge by: what of them is in DATA too")
     examined.add_argument("--model", default="", help="count tokens with this model's tokenizer and chat template")
     examined.add_argument("--max-length", type=int, metavar="N", help="longest row in tokens (default: the preset's)")
+    examined.add_argument("--quick", action="store_true", help="rows only: look for no duplicates, languages, secrets")
     examined.add_argument("--exact", action="store_true", help="count every row's tokens, however many there are")
     examined.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. data.prompt_column=question")

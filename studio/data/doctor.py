@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from studio.data import duplicates, formats, languages, ranges
+from studio.data import duplicates, formats, languages, overlay, ranges
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch
 from studio.data.cycles import without_cycle_search
@@ -46,7 +46,7 @@ def examine(
     """
     began = time.monotonic()
     names = [section.dataset_name, *(more or [])]
-    scan, complete = Scan(section, thorough), True
+    scan, complete = Scan(section, thorough, edits=overlay.load(section, settings)), True
 
     def report(scan: Scan, overlap: Overlap | None, complete: bool) -> Report:
         return _report(scan, ", ".join(names), overlap, complete, time.monotonic() - began)
@@ -151,7 +151,7 @@ def each_row(
     each: Callable[[dict[str, Any], Place], None], progress: Progress = lambda share, rows: None,
 ) -> Scan:
     """Call `each` with every usable row of the sources, normalised, and its place. Raises `DataError` as `examine`."""
-    scan = Scan(section, each=each)
+    scan = Scan(section, each=each, edits=overlay.load(section, settings))
     for share in scan_all(names, section, settings, scan, token):
         progress(share, scan.rows)
     scan.finish()
@@ -161,6 +161,7 @@ def each_row(
 def heldout_of(section: DataSection, settings: Settings) -> DataSection | None:
     """The rows to judge by that the source brings itself, as `sources.read_heldout_rows` reads them."""
     name, split = section.dataset_name, section.dataset_test_split
+    section = section.model_copy(update={"edits": ""})
     if split:
         return section.model_copy(update={"dataset_train_split" if is_hub(name) else "dataset_name": split})
     if name.startswith(BUNDLED):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from studio import __version__
+from studio.data import overlay
 from studio.data.preview_client import ERRORS
 from studio.data.sources import is_hub, local_path
 from studio.errors import DataError, StudioError
@@ -165,6 +166,7 @@ def _key(preset: Preset, settings: Settings, token: str | None) -> str:
         "per_device_train_batch_size": training.per_device_train_batch_size})
     stamps = [_stamp(file) for file in (
         local_path(data.dataset_name, settings), data.dataset_test_split, model.model_name_or_path)]
+    stamps.append(overlay.stamp(data, settings))
     far = is_hub(data.dataset_name)
     text = json.dumps([__version__, dumps(parts, comments=False), stamps, token if far else ""])
     return hashlib.sha256(text.encode()).hexdigest()

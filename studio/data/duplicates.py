@@ -156,7 +156,7 @@ def shingles(text: str) -> list[str] | None:
     words = text[:NEAR_CHARACTERS].lower().split()
     if len(words) < NEAR_WORDS:
         return None
-    return [" ".join(run) for run in zip(words, words[1:], words[2:], strict=False)]
+    return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
 
 
 def parts(row: dict[str, Any]) -> tuple[str, str]:

@@ -43,6 +43,7 @@ OWN = {
     "weight_not_zero_or_one": ("warning", "{n} rows have a weight other than 0 or 1.", "Use 0 (not learned) or 1."),
     "bad_answers": ("warning", "{n} rows are labelled false: learned as they are, they teach bad answers.",
                     "Drop them, or train with a method that uses the label."),
+    "excluded_by_hand": ("info", "{n} rows are left out by hand.", "Restore them if that is wrong."),
     "empty_text": ("info", "{n} rows of empty text are left out.", "Nothing to do."),
     "duplicates": ("warning", "{n} rows are there already, word for word.", "Keep one of each."),
     "near_duplicates": ("warning", "{n} rows are nearly the same as an earlier one.", "Keep the best of each."),

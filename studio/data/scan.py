@@ -9,6 +9,7 @@ from typing import Any
 from studio.data import duplicates, formats, languages, privacy
 from studio.data.batches import Batch, FileFacts
 from studio.data.formats import Refused, Shape
+from studio.data.overlay import NO_EDITS, Edits
 from studio.data.report import Findings, Place
 from studio.data.row_checks import check_row, check_source
 from studio.errors import DataError
@@ -18,21 +19,24 @@ DETECT_ROWS = 100
 # answers are labels where so few different ones serve so many rows each
 LABELS_AT_MOST, ROWS_PER_LABEL, LABEL_CHARACTERS = 50, 5, 80
 SOURCE_COLUMNS = {"label"}
+# in place of a row that a person left out
+LEFT_OUT = object()
 
 
 class Scan:
     """Counts and first places of what is wrong, and what the usable rows are like, row by row.
 
     `usable` rows are those in a shape that can be trained. With `thorough` equal and similar rows, languages, secrets
-    and personal data are looked for too. With `each` nothing is judged beyond the shape: it is called with every usable
-    row, normalised, and its place.
+    and personal data are looked for too. Rows are taken as `edits` leave them. With `each` nothing is judged beyond the
+    shape: it is called with every usable row, normalised, and its place.
     """
 
     def __init__(
         self, section: DataSection, thorough: bool = True,
-        each: Callable[[dict[str, Any], Place], None] | None = None,
+        each: Callable[[dict[str, Any], Place], None] | None = None, edits: Edits = NO_EDITS,
     ):
         self.section = section
+        self._edits = edits
         self.thorough = thorough
         self._each = each
         self.findings = Findings()
@@ -69,7 +73,7 @@ class Scan:
     @property
     def can_be_parted(self) -> bool:
         """Whether parts of a file may be scanned apart: nobody waits for the rows, and all of them count."""
-        return self._each is None and not self.section.max_rows
+        return self._each is None and not self.section.max_rows and self._edits == NO_EDITS
 
     @property
     def is_full(self) -> bool:
@@ -90,6 +94,10 @@ class Scan:
         """Judge a batch, as far as `data.max_rows` goes; the first ones wait until there are enough for the shape."""
         if self.section.max_rows and len(batch.rows) > (left := self.section.max_rows - self._rows_taken):
             batch = Batch(batch.rows[:left], batch.lines[:left], [])
+        if self._edits != NO_EDITS:
+            numbered = enumerate(batch.rows, start=self._rows_taken + 1)
+            batch = replace(batch, rows=[LEFT_OUT if number in self._edits.excluded else
+                                         self._edits.replaced.get(number, row) for number, row in numbered])
         self._rows_taken += len(batch.rows)
         if self.shape is not None:
             self._judge(facts, batch)
@@ -171,8 +179,11 @@ class Scan:
     def judge_row(self, facts: FileFacts, source: Any, line: int) -> None:
         """Judge the next row of a file."""
         facts.rows += 1
-        self.rows += 1
         place = Place(facts.name, facts.rows, line)
+        if source is LEFT_OUT:
+            self.findings.add("excluded_by_hand", place)
+            return
+        self.rows += 1
         try:
             row = formats.convert_row(source, self.shape)
         except Refused as refused:

@@ -13,6 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from studio.data import overlay
 from studio.data.doctor import examine
 from studio.data.encoding import guess_code_page
 from studio.data.report import automatic_epochs
@@ -398,3 +399,21 @@ def test_columns_that_unpack_without_end_are_refused_in_bounded_time(look):
     report = look(buffer.getvalue(), "rows.parquet")
     assert "may be a bomb" in str(report.findings) and 0 < report.usable_rows < 200_000
     assert time.monotonic() - began < 60
+
+
+def test_rows_are_examined_as_edits_by_hand_leave_them(look, tmp_path):
+    path = write(tmp_path / "rows.jsonl", [*CHATS, {"messages": []}, chat("say <|im_end|>", "b"), chat("x", "y")])
+    settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")})
+    section = DataSection(dataset_name=str(path), edits="mine")
+    overlay.exclude(section, settings, 21)
+    overlay.replace(section, settings, 22, json.dumps(chat("mended", "b")))
+    report = examine(section, settings)
+    assert (report.rows, report.usable_rows, report.may_train) == (22, 22, True)
+    assert counts(report) == {"excluded_by_hand": 1} and places(report, "excluded_by_hand") == [(21, 21)]
+    assert {finding.name for finding in examine(section.model_copy(update={"edits": ""}), settings).findings} == {
+        "missing_messages_list", "special_token_in_content"}
+
+
+def test_no_more_rows_are_examined_than_will_be_used(look):
+    report = look([*CHATS, {"messages": []}], max_rows=7)
+    assert (report.rows, report.usable_rows, report.findings[0].name) == (7, 7, "few_rows")
