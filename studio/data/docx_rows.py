@@ -13,7 +13,7 @@ from studio.data.document_rows import Parts
 from studio.errors import DataError
 
 # what honest documents never reach: a thousand pages are 10 MB of XML
-UNPACKED_BYTES, UNPACKED_XML_BYTES = 256_000_000, 64_000_000
+UNPACKED_BYTES, UNPACKED_XML_BYTES = 256_000_000, 40_000_000
 MEMBERS = 20_000
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 # text that was deleted or moved away, and the second copy of a text box for older programs

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pypdf import PdfReader
+from pypdf import PdfReader, apply_configuration
 from pypdf.errors import PyPdfError
 
 from studio.data.archives import Part, unpacked_limit
@@ -17,22 +17,38 @@ from studio.data.document_rows import Parts
 from studio.errors import DataError
 
 # of processor time; an honest page takes some hundredths
-PAGE_S = 10
+PAGE_S = 5
+SLOW_PAGES = 3
 PAGES = 20_000
+# what a page's drawing, or a table of the file, may unpack to; text alone is some kilobytes
+STREAM_BYTES = 20_000_000
+LIMITS = {f"{kind}_maximum_output_length": STREAM_BYTES for kind in (
+    "zlib", "lzw", "run_length", "brotli", "array_based_stream", "jbig2")}
+TOO_SLOW = "it takes too long"
 # its notes on sloppy files would go nowhere
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
 
 def read_pdf(part: Part) -> Iterator[Batch]:
     """Rows of a PDF. Raises `DataError` for one with a password, without text, or damaged beyond reading."""
+    with apply_configuration(jbig2dec_binary=None, **LIMITS):
+        yield from _read(part)
+
+
+def _read(part: Part) -> Iterator[Batch]:
     reader, pages = _opened(part)
     if pages > PAGES:
         raise DataError(f"{part.name} has {pages:,} pages.", f"Part it into files of at most {PAGES:,} pages.")
-    parts, faults, room = Parts(), [], unpacked_limit(part.size)
+    parts, faults, room, slow = Parts(), [], unpacked_limit(part.size), 0
     for number in range(pages):
         text, reason = _page_text(reader, number)
+        slow += reason == TOO_SLOW
+        if slow == SLOW_PAGES:
+            raise DataError(f"{part.name} takes too long to read: {SLOW_PAGES} pages up to page {number + 1:,} needed "
+                            f"more than {PAGE_S} s each.", "Print it into a new PDF.")
         if not text.strip():
-            faults.append(Fault(reason or "page_without_text", 0, f"page {number + 1:,}", keeps_row=True))
+            name = "unreadable_page" if reason else "page_without_text"
+            faults.append(Fault(name, 0, f"page {number + 1:,}{reason and ': '}{reason}", keeps_row=True))
             continue
         room -= len(text)
         if room < 0:
@@ -69,15 +85,15 @@ def _opened(part: Part) -> tuple[PdfReader, int]:
 
 
 def _page_text(reader: PdfReader, number: int) -> tuple[str, str]:
-    """A page's text, or "" and the name of the fault; one bad page does not cost the others."""
+    """A page's text, or "" and why there is none; one bad page does not cost the others."""
     try:
         with _time_limit():
             page = reader.pages[number]
             text = page.extract_text()
     except MemoryError:
         raise
-    except (Exception, _TooSlow):  # as above
-        return "", "unreadable_page"
+    except (Exception, _TooSlow) as error:  # as above
+        return "", _reason(error)
     return "".join(c for c in text if not "\ud800" <= c <= "\udfff" and c != "\0"), ""
 
 
@@ -93,7 +109,7 @@ class _TooSlow(BaseException):
 @contextmanager
 def _time_limit() -> Iterator[None]:
     def stop(*_: object) -> None:
-        raise _TooSlow(f"it takes longer than {PAGE_S} s")
+        raise _TooSlow(TOO_SLOW)
 
     before = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, PAGE_S)
