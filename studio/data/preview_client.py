@@ -95,7 +95,7 @@ def preview(preset: Preset, settings: Settings, rows: int = LEAST_ROWS, token: s
     `token` opens private and gated repositories. Raises `DataError`, `ModelError`.
     """
     asked_rows = max(rows, LEAST_ROWS)
-    answer = _answer_for(_key(preset, settings, asked_rows, token))
+    answer = _answer_for(f"{data_key(preset, settings, token)} {asked_rows}")
     with answer.lock:
         stale = is_hub(preset.data.dataset_name) and time.monotonic() - answer.asked_at > HUB_ANSWER_AGE_S
         if answer.preview is None or stale:
@@ -112,14 +112,14 @@ def _answer_for(key: str) -> _Answer:
         return answer
 
 
-def _key(preset: Preset, settings: Settings, rows: int, token: str | None) -> str:
-    """A hash over all the answer hangs on: the parts of the preset, the files' size and time, the token."""
+def data_key(preset: Preset, settings: Settings, token: str | None) -> str:
+    """A hash over all that the rows of a preset hang on: parts of the preset, the files' size and time, the token."""
     parts = Preset(model=preset.model, data=preset.data, method=preset.method,
                    training={"max_length": preset.training.max_length, "seed": preset.training.seed})
     data = local_path(preset.data.dataset_name, settings)
     stamps = [_stamp(file) for file in (data, preset.data.dataset_test_split, preset.model.model_name_or_path)]
     stamps.append(overlay.stamp(preset.data, settings))
-    text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), rows, token, stamps])
+    text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), token, stamps])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

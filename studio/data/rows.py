@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from studio.data import formats, overlay
 from studio.data.account import Entry, stops
+from studio.data.cycles import without_cycle_search
 from studio.data.mends import mend
 from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
@@ -29,7 +32,10 @@ SOURCE_CHARACTERS = 100_000
 @dataclass(frozen=True)
 class Query:
     """Which rows are wanted: `text` in them in any case, `only` all, problem, edited, excluded or masked; rows
-    `offset` to `offset + limit` of those found, in the file's order, or with `order` random so many by `seed`."""
+    `offset` to `offset + limit` of those found, in the file's order, or with `order` random so many by `seed`.
+
+    Where an earlier search told their `known_total`, this one ends with the page.
+    """
 
     text: str = ""
     only: str = "all"
@@ -37,6 +43,7 @@ class Query:
     seed: int = 0
     offset: int = 0
     limit: int = 10
+    known_total: int = 0
 
 
 @dataclass
@@ -70,6 +77,7 @@ class Found:
     searched: int
 
 
+@without_cycle_search()
 def find_rows(section: DataSection, settings: Settings, query: Query, token: str | None = None) -> Found:
     """Search all rows; a million take about ten seconds. Raises `DataError`."""
     lost: list[Entry] = []
@@ -77,6 +85,8 @@ def find_rows(section: DataSection, settings: Settings, query: Query, token: str
     search = _Search(section, query, edits)
     for row in _read(section, settings, token, lost, edits):
         search.take(*row)
+        if search.has_page:
+            return Found(query.known_total, search.rows(), search.searched)
     if not search.searched:
         raise DataError("The data set holds no row that can be read.", "Choose another file.",
                         field="data.dataset_name")
@@ -129,6 +139,13 @@ class _Search:
                 self._count(lambda entry=entry: Row(
                     0, entry.file, entry.line, problems=[entry.reason], detail=entry.detail))
 
+    @property
+    def has_page(self) -> bool:
+        """Whether all that is asked for is there already."""
+        query = self._query
+        return query.known_total > 0 and query.order == "file" and len(self._kept) == max(
+            0, min(query.limit, query.known_total - query.offset))
+
     def rows(self) -> list[Row]:
         """Those asked for, in the file's order."""
         return sorted(self._kept, key=lambda row: row.number) if self._query.order == "random" else self._kept
@@ -152,7 +169,7 @@ class _Search:
             return False
         if only == "excluded" and number not in self._edits.excluded:
             return False
-        if self._text and self._text not in json.dumps(row, ensure_ascii=False, default=str).lower():
+        if self._text and self._text not in _as_text(row).lower():
             return False
         if only == "problem":
             return bool(self._problems(row)[0])
@@ -198,3 +215,11 @@ class _Search:
             json.dumps(original, ensure_ascii=False, indent=2, default=str)[:SOURCE_CHARACTERS] if edited else "",
             len(source) > SOURCE_CHARACTERS, number in self._edits.excluded, edited, problems, masked,
             normalised=normalised if self._section.mask == "none" else masked_row)
+
+
+def _as_text(row: Any) -> str:
+    """The row as JSON, quickly."""
+    try:
+        return orjson.dumps(row).decode()
+    except orjson.JSONEncodeError:  # numbers of more than 64 bits, and what Parquet holds beside JSON
+        return json.dumps(row, ensure_ascii=False, default=str)

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from studio.data.columns import Proposal
-from studio.data.preview_client import ask_worker
+from studio.data.preview_client import ask_worker, data_key
 from studio.preset.files import dumps
 from studio.preset.schema import Preset
 from studio.settings import Settings
+
+KEPT_TOTALS = 200
+
+# how many rows a search found and went through, so that other pages of it need not read to the end
+_totals: dict[str, tuple[int, int]] = {}
 
 Only = Literal["all", "problem", "edited", "excluded", "masked"]
 Order = Literal["file", "random"]
@@ -46,9 +51,15 @@ def find_rows(
     """
     if name:
         preset = preset.model_copy(update={"data": preset.data.model_copy(update={"edits": name})})
-    wanted = {"text": query, "only": only, "order": order, "seed": seed, "offset": offset, "limit": limit}
+    key = f"{data_key(preset, settings, token)} {only} {query}"
+    known, searched = _totals.get(key, (0, 0))
+    wanted = {"text": query, "only": only, "order": order, "seed": seed, "offset": offset, "limit": limit,
+              "known_total": known}
     answer = ask_worker("rows", {"preset": dumps(preset, comments=False), "query": wanted}, settings, token)
-    return RowsPage(**answer)
+    _totals[key] = answer["total"], max(answer["searched"], searched)
+    while len(_totals) > KEPT_TOTALS:
+        _totals.pop(next(iter(_totals)))
+    return RowsPage(answer["total"], _totals[key][1], answer["rows"])
 
 
 def propose_mapping(preset: Preset, settings: Settings, token: str | None = None) -> Mapping:

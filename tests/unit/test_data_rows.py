@@ -51,6 +51,20 @@ def test_all_rows_can_be_paged_through(section, settings):
     assert found(section, settings, offset=40) == (32, [])
 
 
+def test_a_known_total_spares_the_reading_of_the_rest(tmp_path, section, settings):
+    for offset in (0, 10, 30, 40):
+        whole = find_rows(section, settings, Query(offset=offset))
+        short = find_rows(section, settings, Query(offset=offset, known_total=32))
+        assert (short.total, short.rows) == (whole.total, whole.rows)
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS * 20))
+    many = find_rows(DataSection(dataset_name=str(path)), settings, Query(offset=200, known_total=600))
+    assert (many.total, many.searched, many.rows[0].number) == (600, 210, 201)
+    assert find_rows(section, settings, Query(only="problem", known_total=2)).rows[1].line == 4
+    assert found(section, settings, order="random", seed=1, known_total=32) == found(
+        section, settings, order="random", seed=1)
+
+
 def test_words_are_found_in_any_case_and_letters(section, settings):
     assert found(section, settings, "ANSWER 3") == (2, [3, 32])
     assert found(section, settings, "é", offset=27) == (29, [31, 32])
