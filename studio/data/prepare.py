@@ -208,6 +208,10 @@ def _with_own_heldout(source: Cleaned, heldout: Cleaned, section: DataSection) -
     field_name = "data.dataset_test_split" if section.dataset_test_split else "data.dataset_name"
     errors = source.errors + [
         DataError(f"Held-out rows: {error.message}", error.hint, field=field_name) for error in heldout.errors]
+    if heldout.shape.format != source.shape.format:
+        errors.append(DataError(
+            f"The held-out rows are read as {heldout.shape.format}, the training rows as {source.shape.format}.",
+            "Set data.format, or choose held-out rows of the same shape.", field=field_name))
     leaks = leakage(source.rows, heldout.rows)
     return Prepared(list(source.rows), list(heldout.rows), list(source.numbers), list(heldout.numbers), source, heldout,
                     leaks, errors)

@@ -51,13 +51,13 @@ def part(
     if by == "label":
         chosen = _by_label(groups, values, test_size, seed)
     elif by == "group":
-        chosen = _first_that_fit(_shuffled(_joined(groups, values), seed), wanted)
+        chosen = _about(_shuffled(_joined(groups, values), seed), wanted)
     elif by == "time":
         chosen = _latest(groups, _times(values), wanted)
     elif by == "file":
         chosen = _last_file(groups, files)
     else:
-        chosen = _first_that_fit(_shuffled(groups, seed), wanted)
+        chosen = _about(_shuffled(groups, seed), wanted)
     if not chosen or len(chosen) == len(keys):
         amount = "1 row" if len(keys) == 1 else f"{len(keys):,} rows"
         how, hint = IN_WORDS[by]
@@ -125,6 +125,11 @@ def _first_that_fit(groups: Iterable[list[int]], wanted: int) -> set[int]:
         if len(chosen) + len(group) <= wanted:
             chosen.update(group)
     return chosen
+
+
+def _about(groups: list[list[int]], wanted: int) -> set[int]:
+    """At most so many rows, or the smallest group where each has more."""
+    return _first_that_fit(groups, wanted) or set(min(groups, key=len))
 
 
 def _by_label(groups: list[list[int]], values: Sequence[Any], test_size: float, seed: int) -> set[int]:

@@ -70,6 +70,12 @@ def test_a_second_file_serves_as_heldout_rows(tmp_path, settings):
     assert caught.value.field == "data.dataset_test_split"
 
 
+def test_heldout_rows_of_another_shape_are_refused(tmp_path, settings):
+    path, second = write(tmp_path / "rows.jsonl", ROWS), write(tmp_path / "judge.jsonl", [{"text": "words"}])
+    with pytest.raises(DataError, match="held-out rows are read as text, the training rows as prompt_completion"):
+        prepare(preset(path, dataset_test_split=str(second)), settings)
+
+
 def test_the_bundled_set_brings_its_own_heldout_rows(settings):
     prepared = prepare(preset(), settings)
     assert (len(prepared.train), len(prepared.heldout)) == (400, 80)

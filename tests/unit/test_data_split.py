@@ -51,6 +51,13 @@ def test_groups_are_never_torn_and_equal_rows_join_their_groups():
         assert len(parts.heldout) == 8
 
 
+def test_where_no_group_is_small_enough_the_smallest_is_held_back():
+    groups = ["a"] * 8 + ["b"] * 5 + ["c"] * 7
+    for seed in range(5):
+        assert parted(ROWS, "group", test_size=0.1, values=groups, seed=seed).heldout == list(range(8, 13))
+    assert len(parted([{"text": str(i // 2)} for i in range(8)], test_size=0.1).heldout) == 2
+
+
 def test_rows_without_a_group_stand_for_themselves():
     parts = parted(ROWS, "group", values=["", None] * 10)
     assert len(parts.heldout) == 4
