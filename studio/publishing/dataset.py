@@ -8,11 +8,16 @@ from huggingface_hub import DatasetCardData
 
 from studio.data.export import Exported
 from studio.data.languages import UNKNOWN
+from studio.data.sources import BUNDLED, is_hub
 from studio.preset.schema import Preset
 from studio.publishing import hub
 from studio.publishing.release import CARD, ReleaseFile
 
 KIND = "dataset"
+# of all data sets that come with the studio
+BUNDLED_LICENCE = "cc0-1.0"
+LICENCE = "the rows' source states {licence}. Look there for what that asks of you."
+NO_LICENCE = "nobody has said under which licence these rows may be used. Find out before you share them."
 # a language is named from this share of the rows looked at on
 LEAST_SHARE = 0.1
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -45,20 +50,25 @@ def push_dataset(exported: Exported, preset: Preset, repo_id: str, token: str | 
     check = hub.check_push(repo_id, token, private=private, kind=KIND, endpoint=endpoint)
     with tempfile.TemporaryDirectory() as staged:
         text = Path(staged) / CARD
-        text.write_text(card(exported, preset, check.repo_id), encoding="utf-8")
+        licence = _licence(preset.data.dataset_name, token, endpoint)
+        text.write_text(card(exported, preset, check.repo_id, licence), encoding="utf-8")
         files = [_file(text, CARD), *(_file(exported.folder / name, name) for name in exported.files)]
         return hub.push_files(files, check.repo_id, token, private=private, kind=KIND, on_progress=on_progress,
                               message=f"{exported.train_rows + exported.heldout_rows:,} rows", endpoint=endpoint)
 
 
-def card(exported: Exported, preset: Preset, repo_id: str) -> str:
-    """The data card: what is known of the rows, and plainly what is not. The same rows give the same card."""
+def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") -> str:
+    """The data card: what is known of the rows, and plainly what is not. The same rows give the same card.
+
+    `licence` is what the rows' source states, "" where it states none.
+    """
     section, judged = preset.data, sum(exported.languages.values())
     named = [code for code, n in exported.languages.items() if code != UNKNOWN and n >= LEAST_SHARE * judged]
     rows = exported.train_rows + exported.heldout_rows
     splits = {"train": exported.files[0]} | ({"test": exported.files[1]} if exported.heldout_rows else {})
     head = DatasetCardData(
-        license="unknown", language=named or None, task_categories=[TASKS.get(exported.format, "text-generation")],
+        license=licence or "unknown", language=named or None,
+        task_categories=[TASKS.get(exported.format, "text-generation")],
         size_categories=next((size for most, size in SIZES if rows < most), "n>100M"), tags=["fine-tune-studio"],
         configs=[{"config_name": "default", "data_files": [
             {"split": split, "path": file} for split, file in splits.items()]}])
@@ -71,7 +81,13 @@ def card(exported: Exported, preset: Preset, repo_id: str) -> str:
     return CARD_TEXT.format(
         head=head.to_yaml(), name=repo_id.split("/")[1], source=exported.source, train_rows=f"{exported.train_rows:,}",
         columns=COLUMNS[exported.format], heldout=heldout, done="\n".join(f"- {line}" for line in done), repo=repo_id,
-        languages=_languages(exported.languages))
+        languages=_languages(exported.languages), licence=LICENCE.format(licence=licence) if licence else NO_LICENCE)
+
+
+def _licence(name: str, token: str | None, endpoint: str | None) -> str:
+    if name.startswith(BUNDLED):
+        return BUNDLED_LICENCE
+    return hub.stated_licence(name, token, kind=KIND, endpoint=endpoint) if is_hub(name) else ""
 
 
 def _languages(counts: dict[str, int]) -> str:
@@ -111,6 +127,6 @@ Each row has {columns}.
 
 ## What is not known
 
-- **Licence**: nobody has said under which licence these rows may be used. Find out before you share them.
+- **Licence**: {licence}
 - **Origin**: who wrote the rows, and whether they agreed to training, is not recorded here.
 """

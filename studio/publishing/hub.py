@@ -6,6 +6,7 @@ commit, and a second push sends only what the first one did not finish.
 
 import hashlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -133,18 +134,23 @@ def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: K
     return _within(limit_s, "checking the token and the repository", lambda: _check(api, repo_id, token, private, kind))
 
 
-def model_licence(repo_id: str, token: str | None, *, endpoint: str | None = None, limit_s: float = 10) -> str:
-    """The licence that a model's card on the Hub states, as its identifier; "" where there is none to be read."""
+def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", endpoint: str | None = None,
+                   limit_s: float = 10) -> str:
+    """The licence that a repository's card on the Hub states, as its identifier; "" where there is none to be read."""
     api = HfApi(endpoint=endpoint, token=token)
     doing = f"reading the card of {repo_id}"
     try:
-        info = _within(limit_s, doing, lambda: _explained(lambda: api.model_info(repo_id), doing, repo_id))
+        info = _within(
+            limit_s, doing, lambda: _explained(lambda: api.repo_info(repo_id, repo_type=kind), doing, repo_id))
     except HFValidationError:
         return ""  # a folder or file of this machine
     except HubError as error:
-        print(f"The licence of {repo_id} is not known. {error.message}")
+        print(f"The licence of {repo_id} is not known. {error.message}", file=sys.stderr)
         return ""
-    return str(info.card_data.license or "") if info.card_data else ""
+    stated = info.card_data.license if info.card_data else ""
+    if isinstance(stated, list):
+        return stated[0] if len(stated) == 1 else "other"
+    return str(stated or "")
 
 
 def push_files(files: Sequence[ReleaseFile], repo_id: str, token: str, *, private: bool, message: str,

@@ -63,7 +63,7 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     check = hub.check_push(request.repo_id, token, private=request.private, limit_s=watchdog.limit_s)
     request = PublishRequest(check.repo_id, request.private, request.what)
     watchdog.alive("writing the model card")
-    text = card.write(run_dir, request, hub.model_licence(preset.model.model_name_or_path, token))
+    text = card.write(run_dir, request, hub.stated_licence(preset.model.model_name_or_path, token))
     release = stage(run_dir, request.what, preset, text)
     report = _Reporter(journal, watchdog)
     result = hub.push_files(release, request.repo_id, token, private=request.private,

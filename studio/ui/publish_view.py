@@ -135,7 +135,7 @@ def look_up(view: RunView, token: str | None) -> LookedUp:
     except HubError as error:
         return LookedUp("", str(error), "")
     base = view.preset.model.model_name_or_path
-    return LookedUp(account, "", hub.model_licence(base, token, limit_s=LOOK_UP_LIMIT_S))
+    return LookedUp(account, "", hub.stated_licence(base, token, limit_s=LOOK_UP_LIMIT_S))
 
 
 def account_html(token: str | None, found: LookedUp | None) -> str:

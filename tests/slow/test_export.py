@@ -71,6 +71,16 @@ def test_a_pushed_data_set_comes_back_row_by_row_and_a_second_push_changes_nothi
     assert set(hub.files("ana/rows", "datasets")) == {"README.md", "train.jsonl"}, "no rows of the push before stay"
 
 
+def test_the_licence_of_a_source_on_the_hub_goes_with_its_rows(hub, tmp_path, data):
+    hub.add_repo("ben/source", {"README.md": b"---\nlicense: cc-by-4.0\n---\n", "train.jsonl": data.read_bytes()},
+                 kind="datasets")
+    for source, licence in (("ben/source", "cc-by-4.0"), ("bundled:recipes", "cc0-1.0"), (data, "unknown")):
+        pushed = export(hub, tmp_path, source, "--push", "ana/copy")
+        assert pushed.returncode == 0, pushed.stderr
+        card = hub.files("ana/copy", "datasets")["README.md"].decode()
+        assert f"license: {licence}\n" in card
+
+
 def test_what_the_hub_refuses_is_named_as_in_publishing(hub, tmp_path, data):
     hub.add_repo("ana/open", kind="datasets")
     hub.add_repo("ana/taken-by-a-model", kind="models")
