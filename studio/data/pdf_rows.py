@@ -112,7 +112,8 @@ def _time_limit() -> Iterator[None]:
         raise _TooSlow(TOO_SLOW)
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, PAGE_S)
+    # again every second: Python drops what is raised while it tidies up memory
+    signal.setitimer(signal.ITIMER_VIRTUAL, PAGE_S, 1)
     try:
         yield
     finally:
