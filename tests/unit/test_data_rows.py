@@ -10,7 +10,6 @@ from studio.data import overlay
 from studio.data.rows import Query, find_rows
 from studio.data.rows_client import find_rows as ask_for_rows
 from studio.data.rows_client import propose_mapping
-from studio.errors import DataError
 from studio.preset.files import override
 from studio.preset.schema import DataSection, Preset
 from studio.settings import PROJECT_DIR, Settings
@@ -129,15 +128,13 @@ def test_a_process_of_its_own_answers_with_rows_as_the_model_reads_them(tmp_path
     (tokenizer / "config.json").write_text('{"model_type": "llama"}')
     preset = override(Preset(), {"data.dataset_name": section.dataset_name, "training.max_length": 40,
                                  "model.model_name_or_path": str(tokenizer)})
-    page = ask_for_rows(preset, settings, name="mine", offset=3, limit=2)
-    bad, secret = page.rows
+    page = ask_for_rows(preset, settings, name="mine", offset=3, limit=3)
+    bad, secret, good = page.rows
     assert (page.total, page.searched) == (32, 32)
     assert (bad["number"], bad["segments"], bad["problems"]) == (4, [], ["missing_completion"])
     assert secret["number"] == 5 and secret["problems"] == ["truncated", "all_labels_masked"] and secret["truncated"]
-    assert [part["text"] for part in ask_for_rows(preset, settings, "question 1", limit=1).rows[0]["segments"]] == [
-        "<|im_start|>user\nquestion 1<|im_end|>\n<|im_start|>assistant\n", "Answer 1 é<|im_end|>", "\n"]
-    with pytest.raises(DataError, match="no edits"):
-        ask_for_rows(preset, settings, name="others")
+    assert [part["text"] for part in good["segments"]] == [
+        "<|im_start|>user\nquestion 4<|im_end|>\n<|im_start|>assistant\n", "Answer 4 é<|im_end|>", "\n"]
 
 
 def test_a_mapping_is_proposed_where_the_shape_cannot_be_told(tmp_path, settings):
