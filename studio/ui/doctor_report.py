@@ -18,7 +18,7 @@ from studio.errors import StudioError
 from studio.preset.files import dumps, override
 from studio.preset.schema import Preset
 from studio.settings import Settings
-from studio.ui.access import hub_token, require_owner
+from studio.ui.access import hub_token, is_owner, require_owner
 from studio.ui.doctor_progress import PROGRESS_HTML, PROGRESS_JS, progress_of
 from studio.ui.doctor_view import REPORT_JS, UNSURE, empty_html, error_html, report_html
 from studio.ui.draft import preset_from
@@ -33,11 +33,14 @@ CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 
 @dataclass(frozen=True)
 class ReportPart:
-    """The components; `watch` is hidden and holds "<key> <what is shown>", `unsure` the key of columns to look at."""
+    """The components. Hidden: `asked` is the key of the examination wanted, `seen` "<key> <what of it is shown>",
+    `unsure` "<key> guessed" or "<key> known" of the columns, and `changed` says that a button changed the preset."""
 
     progress: gr.HTML
     report: gr.HTML
-    watch: gr.Textbox
+    asked: gr.Textbox
+    seen: gr.Textbox
+    changed: gr.Textbox
     unsure: gr.Textbox
     timer: gr.Timer
 
@@ -59,15 +62,18 @@ def build_report() -> ReportPart:
     progress = gr.HTML({}, html_template=PROGRESS_HTML, js_on_load=PROGRESS_JS, elem_id="examination",
                        elem_classes="flush")
     report = gr.HTML(empty_html(), js_on_load=REPORT_JS, elem_id="doctor", elem_classes="flush")
-    return ReportPart(progress, report, gr.Textbox(visible=False), gr.Textbox(visible=False),
-                      gr.Timer(TICK_S, active=False))
+    asked, seen, changed, unsure = (gr.Textbox(visible=False) for _ in range(4))
+    return ReportPart(progress, report, asked, seen, changed, unsure, gr.Timer(TICK_S, active=False))
 
 
-def wire_report(settings: Settings, part: ReportPart, stored: gr.BrowserState, fields: dict[str, Any],
-                sheet: list[Any]) -> tuple[dict[str, Any], Any]:
-    """Wire tick, cancel and fixes. Returns the event that starts an examination, and that of a fix that was made."""
+def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored: gr.BrowserState,
+                fields: dict[str, Any], sheet: list[Any]) -> dict[str, Any]:
+    """Wire tick, cancel and the buttons of fixes, also those of `proposed` columns.
 
-    outputs = [part.progress, part.report, part.watch, part.unsure, part.timer]
+    Returns the event that starts an examination. All that starts one must be triggers of one `gr.on`, so that the last
+    answer is that of the last question.
+    """
+    outputs = [part.progress, part.report, part.seen, part.unsure, part.timer]
 
     def examine(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> list[Any]:
         try:
@@ -75,27 +81,22 @@ def wire_report(settings: Settings, part: ReportPart, stored: gr.BrowserState, f
             preset = preset_from(values)
             examination = doctor_client.examination(preset, settings, hub_token(settings, token))
         except StudioError as error:
-            return [{}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
+            return ["", {}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
         key = hashlib.sha256(dumps(preset, comments=False).encode()).hexdigest()
         _watched[key] = _Watched(examination, preset, time.monotonic())
         while len(_watched) > WATCHED:
             _watched.popitem(last=False)
-        return _shown(key, "")
+        return [key, *_shown(key, "")]
 
-    def tick(watch: str, profile: gr.OAuthProfile | None) -> list[Any]:
-        key, _, seen = watch.partition(" ")
-        try:
-            require_owner(settings, profile)
-        except StudioError:
-            key = ""
-        if key not in _watched:
+    def watch(key: str, seen: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        if key not in _watched or not is_owner(settings, profile):
             return [gr.skip()] * 4 + [gr.Timer(active=False)]
         return _shown(key, seen)
 
     @shown
-    def cancel(watch: str, profile: gr.OAuthProfile | None) -> None:
+    def cancel(key: str, profile: gr.OAuthProfile | None) -> None:
         require_owner(settings, profile)
-        watched = _watched.get(watch.partition(" ")[0])
+        watched = _watched.get(key)
         if watched is not None:
             watched.examination.cancel()
 
@@ -104,12 +105,19 @@ def wire_report(settings: Settings, part: ReportPart, stored: gr.BrowserState, f
         require_owner(settings, profile)
         return filled(override(preset_from(values), event.fix), draft["origin"])
 
-    part.timer.tick(tick, part.watch, outputs, **QUIET)
-    part.progress.select(cancel, part.watch, None, **CLICK)
-    mended = part.report.select(mend, stored, sheet, inputs_kwargs=fields, show_progress="hidden", **CLICK)
-    start = {"fn": examine, "outputs": outputs, "inputs_kwargs": fields, "show_progress": "hidden",
-             "trigger_mode": "always_last", **CLICK}
-    return start, mended
+    # the answer to a tick may come after that to a newer question: what it shows is then shown anew
+    gr.on([part.timer.tick, part.seen.change], watch, [part.asked, part.seen], outputs, **QUIET)
+    part.progress.select(cancel, part.asked, None, **CLICK)
+    mended = gr.on([part.report.select, proposed.select], mend, stored, sheet, inputs_kwargs=fields,
+                   show_progress="hidden", **CLICK)
+    mark_changed(mended, part)
+    return {"fn": examine, "outputs": [part.asked, *outputs], "inputs_kwargs": fields, "show_progress": "hidden",
+            "trigger_mode": "always_last", **CLICK}
+
+
+def mark_changed(event: Any, part: ReportPart) -> None:
+    """Let `changed` tell of an event that changes the sheet, once it has: among its outputs it would tell too early."""
+    event.success(lambda: str(time.time_ns()), None, part.changed, **QUIET)
 
 
 def _shown(key: str, seen: str) -> list[Any]:
@@ -117,6 +125,8 @@ def _shown(key: str, seen: str) -> list[Any]:
     watched = _watched[key]
     state = watched.examination.state()
     bar = progress_of(state, time.monotonic() - watched.began)
+    known, _, seen = seen.partition(" ")
+    seen = seen if known == key else ""
     has = "error" if state.error else "none" if state.report is None else "first" if state.is_first else "report"
     if has == "first":
         has += str(state.report["rows"])
@@ -125,11 +135,12 @@ def _shown(key: str, seen: str) -> list[Any]:
         page, unsure = error_html(state.error), _asks_columns(state.error, key)
     elif state.report is not None and has != seen:
         page = report_html(state.report, watched.preset, state.is_first)
-        unsure = key if state.report["shape"]["confidence"] < UNSURE else ""
+        unsure = f"{key} {'guessed' if state.report['shape']['confidence'] < UNSURE else 'known'}"
     elif has == "none" and not seen:
         page = empty_html()
     return [bar, page, f"{key} {has}", unsure, gr.Timer(active=not state.done)]
 
 
 def _asks_columns(error: StudioError, key: str) -> str:
-    return key if error.field == "data.format" or error.field.endswith(("_column", "_template")) else ""
+    asks = error.field == "data.format" or error.field.endswith(("_column", "_template"))
+    return f"{key} {'guessed' if asks else 'known'}"

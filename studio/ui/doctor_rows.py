@@ -21,6 +21,7 @@ from studio.ui.sheet import filled
 from studio.ui.texts import text
 
 CHOICES = ("all", "problem", "edited", "excluded", "masked")
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 
 
@@ -51,7 +52,10 @@ def build_rows() -> RowsPart:
 
 def wire_rows(settings: Settings, part: RowsPart, stored: gr.BrowserState, fields: dict[str, Any],
               sheet: list[Any]) -> dict[str, Any]:
-    """Wire search, pages and edits. Returns the event that shows the first ten rows."""
+    """Wire pages and edits. Returns the event that shows the first ten rows of those looked for.
+
+    All that triggers it must be triggers of one `gr.on`, so that the last answer is that of the last question.
+    """
 
     def found(preset: Preset, query: str, only: str, offset: int, seed: str, token: gr.OAuthToken | None) -> str:
         page = find_rows(
@@ -80,21 +84,20 @@ def wire_rows(settings: Settings, part: RowsPart, stored: gr.BrowserState, field
         preset = preset_from(values)
         offset, seed = max(0, int(event.offset)), str(int(event.seed)) if event.seed else ""
         if event.act == "turn":
-            return [found(preset, query, only, offset, seed, token), gr.skip(), *[gr.skip()] * len(sheet)]
+            return [found(preset, query, only, offset, seed, token), *[gr.skip()] * len(sheet)]
         if event.data != preset.data.dataset_name:
             raise DataError("The rows shown are those of another data set.", "Press Examine again, then edit.")
         if not preset.data.edits:
             preset = override(preset, {"data.edits": overlay.name_for(preset.data)})
         _edit(preset, settings, event.act, int(event.row), event.text)
-        page = found(preset, query, only, offset, seed, token)
-        return [page, preset.data.edits, *filled(preset, draft["origin"])]
+        return [found(preset, query, only, offset, seed, token), *filled(preset, draft["origin"])]
 
     asked = {"inputs": [part.search, part.only], "outputs": part.rows, "inputs_kwargs": fields, **CLICK}
     show = {"fn": show_rows, "show_progress": "minimal", "trigger_mode": "always_last", **asked}
-    gr.on([part.search.submit, part.only.input], **show)
     part.draw_button.click(draw_rows, show_progress="minimal", **asked)
-    part.rows.select(act, [part.search, part.only, stored], [part.rows, part.edits, *sheet], inputs_kwargs=fields,
-                     show_progress="hidden", **CLICK)
+    part.rows.select(act, [part.search, part.only, stored], [part.rows, *sheet], inputs_kwargs=fields,
+                     show_progress="hidden", **CLICK).success(
+        lambda name: name, fields["data.edits"], part.edits, **QUIET)
     return show
 
 

@@ -30,7 +30,7 @@ element.addEventListener('click', event => {
   if (button.dataset.fix) trigger('select', {fix: JSON.parse(button.dataset.fix)});
   if (button.dataset.open !== undefined) {
     const fold = document.querySelector('#columns'), opener = fold.querySelector('button');
-    if (!fold.querySelector('#mapping')) opener.click();
+    if (!fold.querySelector('#mapping')?.offsetParent) opener.click();
     fold.scrollIntoView({block: 'start', behavior: 'smooth'});
     opener.focus({preventScroll: true});
   }

@@ -1,6 +1,6 @@
 """The form: one widget per leaf of the schema, grouped by its sections. No parameter is named here."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
@@ -14,13 +14,13 @@ from studio.ui.texts import text
 TEXT_LINES = 6
 
 
-def build_fields(groups: Iterable[str]) -> dict[str, gr.components.Component]:
+def build_fields(groups: Iterable[str], apart: Collection[str] = ()) -> dict[str, gr.components.Component]:
     """The widgets of some sections ("" for the fields outside any): basic ones first, expert ones folded by section.
 
-    Returns {dotted name: widget}.
+    Those named in `apart` are left to the caller. Returns {dotted name: widget}.
     """
     groups = list(groups)
-    chosen = {name: field for name, field in leaves() if group_of(name) in groups}
+    chosen = {name: field for name, field in leaves() if group_of(name) in groups and name not in apart}
     widgets: dict[str, gr.components.Component] = {}
     with gr.Column(elem_classes="field-grid"):
         widgets |= {name: build_widget(name, field) for name, field in chosen.items() if level(field) == BASIC}
@@ -46,6 +46,8 @@ def build_widget(name: str, field: FieldInfo) -> gr.components.Component:
         return gr.Checkbox(value=default, **common)
     if kind in (int, float):
         return gr.Number(value=default, **common)
+    if names_column(name):
+        return gr.Dropdown(column_choices([]), value=default, allow_custom_value=True, **common)
     return gr.Textbox(value=default, lines=1, max_lines=TEXT_LINES, **common)
 
 
@@ -53,6 +55,16 @@ def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str,
     """A `validator=` answer for the widgets `names`, given all values: each message lands inside its own widget."""
     found = problems(values)
     return [gr.validate(name not in found, found.get(name, "")) for name in names]
+
+
+def names_column(name: str) -> bool:
+    """Whether a leaf holds the name of a column: it is chosen among those of the data set, once they are known."""
+    return name.endswith("_column")
+
+
+def column_choices(columns: Iterable[str]) -> list[tuple[str, str]]:
+    """What a widget for a column offers: to leave it to the studio, and each column."""
+    return [(text("form.by_itself"), ""), *((column, column) for column in columns)]
 
 
 def is_choice(field: FieldInfo) -> bool:

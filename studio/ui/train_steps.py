@@ -6,6 +6,7 @@ import gradio as gr
 
 from studio.data.files import EXTENSIONS
 from studio.settings import Settings
+from studio.ui.doctor_mapping import MAPPING_FIELDS, MappingPart, build_mapping
 from studio.ui.doctor_report import ReportPart, build_report
 from studio.ui.doctor_rows import RowsPart, build_rows
 from studio.ui.findings_view import FIX_JS
@@ -47,6 +48,7 @@ class DataStep:
     upload: gr.File
     bundled_button: gr.Button
     look_button: gr.Button
+    mapping: MappingPart
     report: ReportPart
     rows: RowsPart
     back_button: gr.Button
@@ -111,7 +113,9 @@ def build_data_step() -> DataStep:
             with gr.Column(scale=2, min_width=320):
                 upload = gr.File(
                     label=text("train.data.upload"), file_types=list(EXTENSIONS), height=170, elem_id="upload")
-                fields = build_fields(DATA_GROUPS)
+                fields = build_fields(DATA_GROUPS, MAPPING_FIELDS)
+                mapping = build_mapping()
+                fields |= mapping.fields
                 with gr.Row():
                     bundled_button = gr.Button(text("train.data.bundled"), size="md")
                     look_button = gr.Button(text("train.data.look"), size="md")
@@ -119,7 +123,8 @@ def build_data_step() -> DataStep:
                 report = build_report()
         rows = build_rows()
         back_button, next_button = _actions(text("train.data.next"))
-    return DataStep(step, fields, upload, bundled_button, look_button, report, rows, back_button, next_button)
+    return DataStep(step, fields, upload, bundled_button, look_button, mapping, report, rows, back_button,
+                    next_button)
 
 
 def build_method_step() -> MethodStep:

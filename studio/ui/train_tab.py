@@ -22,11 +22,12 @@ from studio.start import look_ahead
 from studio.start import start as start_run
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
-from studio.ui.doctor_report import wire_report
+from studio.ui.doctor_mapping import TEMPLATES, wire_mapping
+from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
 from studio.ui.findings_view import findings_html, outlook_html, status_html
-from studio.ui.form import field_checks, is_choice
+from studio.ui.form import field_checks, is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.messages import shown
 from studio.ui.sheet import filled
@@ -187,18 +188,20 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
         return filled(override(preset_from(values), {DATASET: BUNDLED, EDITS: ""}), draft["origin"])
 
-    examine, mended = wire_report(settings, data.report, stored, fields, sheet)
+    examine = wire_report(settings, data.report, data.mapping.proposed, stored, fields, sheet)
     show_rows = wire_rows(settings, data.rows, stored, fields, sheet)
-    data.rows.edits.change(**examine)
     uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK)
+    mark_changed(uploaded, data.report)
     bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
-    choices = [data.fields[name].input for name, field in leaves() if name in data.fields and is_choice(field)]
-    asked = [data.look_button.click, data.step.select, data.fields[DATASET].submit, *choices]
-    for event in (uploaded.success, bundled.success, mended.success):
-        event(**examine)
-        event(**show_rows)
-    gr.on(asked, **examine)
-    gr.on(asked, **show_rows)
+    mark_changed(bundled, data.report)
+    wire_mapping(settings, data.mapping, fields, data.report.unsure)
+    choices = [data.fields[name].input for name, field in leaves()
+               if name in data.fields and (is_choice(field) or names_column(name))]
+    written = [data.fields[name].submit for name in TEMPLATES]
+    asked = [data.report.changed.change, data.look_button.click, data.step.select, data.fields[DATASET].submit,
+             *choices, *written]
+    gr.on([*asked, data.rows.edits.change], **examine)
+    gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],

@@ -30,11 +30,11 @@ def preset(settings, tmp_path, tiny_model):
 
 def examined(caller, preset) -> str:
     """Start an examination as the page does, watch it to its end, and return the report."""
-    _, page, watch, _, _ = caller.queued("examine", widget_values(preset))["output"]["data"]
+    key, _, page, seen, _, _ = caller.queued("examine", widget_values(preset))["output"]["data"]
     end = time.monotonic() + WAIT_S
-    while "report" not in watch and time.monotonic() < end:
+    while "report" not in seen and time.monotonic() < end:
         time.sleep(0.1)
-        _, shown, watch, _, _ = caller.quiet("tick", [watch])
+        _, shown, seen, _, _ = caller.quiet("watch", [key, seen])
         page = shown if isinstance(shown, str) else page
     return page
 
@@ -55,9 +55,10 @@ def test_a_report_names_the_bad_rows_and_is_never_markup(studio, preset):
 
 def test_rows_are_left_out_edited_and_restored(studio, preset):
     caller = Caller(studio.url)
-    page, name, *_ = act(caller, preset, act="exclude", row=2)["output"]["data"]
+    page, written, *_ = act(caller, preset, act="exclude", row=2)["output"]["data"]
     assert "left out by hand" in page and "<img" not in page
-    edited = files.override(preset, {"data.edits": name})
+    edited = files.loads(written)
+    assert edited.data.edits
     answer = act(caller, edited, act="replace", row=7, text='{"question": "q", "answer": "mended"}')
     assert "mended" in answer["output"]["data"][0]
     broken = act(caller, edited, act="replace", row=7, text="{")
@@ -78,5 +79,5 @@ def test_a_stranger_examines_nothing_and_edits_nothing(settings, preset):
 
 
 def test_a_tick_for_nothing_known_ends_the_ticking(studio):
-    *_, timer = Caller(studio.url).quiet("tick", ["unknown first"])
+    *_, timer = Caller(studio.url).quiet("watch", ["unknown", "unknown first"])
     assert timer["active"] is False
