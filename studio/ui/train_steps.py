@@ -112,7 +112,8 @@ def build_data_step() -> DataStep:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 upload = gr.File(
-                    label=text("train.data.upload"), file_types=list(EXTENSIONS), height=170, elem_id="upload")
+                    label=text("train.data.upload"), file_types=list(EXTENSIONS), file_count="multiple", height=170,
+                    elem_id="upload")
                 fields = build_fields(DATA_GROUPS, MAPPING_FIELDS)
                 mapping = build_mapping()
                 fields |= mapping.fields

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from studio.data import sources
 from studio.errors import PresetError, StudioError
 from studio.preset import files
 from studio.preset.files import override
@@ -31,6 +30,7 @@ from studio.ui.form import field_checks, is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.messages import shown
 from studio.ui.sheet import filled
+from studio.ui.uploads import store_uploads
 
 # a fixed secret: the draft is no secret, and a random one would forget it at each restart of the server
 DRAFT_KEY, STEP_KEY, DRAFT_SECRET = "studio.draft", "studio.step", "fine-tune-studio-draft"
@@ -179,9 +179,10 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     """Upload and bundled rows; whatever names other data, or reads it otherwise, has it examined and shown anew."""
 
     @shown
-    def take_upload(path: str, draft: dict[str, Any], profile: gr.OAuthProfile | None, **values: Any) -> list[Any]:
+    def take_upload(paths: list[str], draft: dict[str, Any], profile: gr.OAuthProfile | None,
+                    **values: Any) -> list[Any]:
         require_owner(settings, profile)
-        name = sources.store_upload(settings, Path(path))
+        name = store_uploads(settings, [Path(path) for path in paths])
         return filled(override(preset_from(values), {DATASET: name, EDITS: ""}), draft["origin"])
 
     @shown
