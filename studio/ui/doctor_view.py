@@ -80,7 +80,8 @@ def _verdict_html(report: dict[str, Any], findings: list[dict[str, Any]], is_fir
         note = text(f"doctor.{key}", rows=words.count(report["rows"]))
     elif not report["complete"]:
         note = text("doctor.report.stopped", rows=words.count(report["rows"]))
-    state = "not_ready" if level == "error" else "ready" if report["may_train"] else "settled"
+    state = ("not_ready" if level == "error" else "so_far" if is_first and not report["complete"]
+             else "ready" if report["may_train"] else "settled")
     return (f'<div class="verdict {level}" role="status"><p><strong>{html.escape(report["verdict"])}</strong></p>'
             f'<p><span aria-hidden="true">{"✕" if level == "error" else "✓"}</span> {_t(f"report.{state}")}</p>'
             + (f"<p><small>{html.escape(note)}</small></p>" if note else "") + "</div>")

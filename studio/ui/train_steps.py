@@ -6,6 +6,7 @@ import gradio as gr
 
 from studio.data.files import EXTENSIONS
 from studio.settings import Settings
+from studio.ui.doctor_export import ExportPart, build_export
 from studio.ui.doctor_mapping import MAPPING_FIELDS, MappingPart, build_mapping
 from studio.ui.doctor_report import ReportPart, build_report
 from studio.ui.doctor_rows import RowsPart, build_rows
@@ -51,6 +52,7 @@ class DataStep:
     mapping: MappingPart
     report: ReportPart
     rows: RowsPart
+    export: ExportPart
     back_button: gr.Button
     next_button: gr.Button
 
@@ -123,8 +125,9 @@ def build_data_step() -> DataStep:
             with gr.Column(scale=3, min_width=320):
                 report = build_report()
         rows = build_rows()
+        export = build_export()
         back_button, next_button = _actions(text("train.data.next"))
-    return DataStep(step, fields, upload, bundled_button, look_button, mapping, report, rows, back_button,
+    return DataStep(step, fields, upload, bundled_button, look_button, mapping, report, rows, export, back_button,
                     next_button)
 
 

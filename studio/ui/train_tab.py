@@ -21,6 +21,7 @@ from studio.start import look_ahead
 from studio.start import start as start_run
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
+from studio.ui.doctor_export import wire_export
 from studio.ui.doctor_mapping import TEMPLATES, wire_mapping
 from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
@@ -195,6 +196,7 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     mark_changed(uploaded, data.report)
     bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
     mark_changed(bundled, data.report)
+    wire_export(settings, data.export, fields)
     wire_mapping(settings, data.mapping, fields, data.report.unsure)
     choices = [data.fields[name].input for name, field in leaves()
                if name in data.fields and (is_choice(field) or names_column(name))]

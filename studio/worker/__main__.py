@@ -6,7 +6,8 @@ The environment is set before the chosen part is imported, since torch, the Hub 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m studio.worker train|evaluate|merge RUN_DIR | preview | rows | doctor | tokens | infer ..."
+USAGE = ("usage: python -m studio.worker train|evaluate|merge RUN_DIR"
+         " | preview | rows | doctor | export | tokens | infer ...")
 
 
 def main(argv: list[str]) -> int:
@@ -24,6 +25,9 @@ def main(argv: list[str]) -> int:
         case ["doctor"]:
             from studio.worker import doctor
             return doctor.main()
+        case ["export"]:
+            from studio.worker import export
+            return export.main()
         case ["tokens"]:
             from studio.worker import tokens
             return tokens.main()

@@ -81,3 +81,13 @@ def test_a_stranger_examines_nothing_and_edits_nothing(settings, preset):
 def test_a_tick_for_nothing_known_ends_the_ticking(studio):
     *_, timer = Caller(studio.url).quiet("watch", ["unknown", "unknown first"])
     assert timer["active"] is False
+
+
+def test_the_cleaned_rows_are_written_for_a_download(studio, preset):
+    caller = Caller(studio.url)
+    refused = caller.queued("export_rows", widget_values(preset))
+    assert not refused["success"]
+    assert any(said in refused["output"]["error"] for said in ("not JSON", "no answer"))
+    written = caller.queued("export_rows", widget_values(files.override(preset, {"data.bad_rows": "drop"})))
+    assert [file["orig_name"] for file in written["output"]["data"][0]["value"]] == [
+        "heldout.jsonl", "left_out.jsonl", "train.jsonl"]
