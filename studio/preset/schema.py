@@ -107,7 +107,8 @@ class DataSection(Section):
         "none", "Mask",
         "secrets: keys and passwords become [SECRET]; all: also e-mail addresses, card and phone numbers.")
     edits: str = parameter(
-        "", "Edits by hand", "Name of the list of rows changed or left out by hand; the data set itself stays as it is.")
+        "", "Edits by hand",
+        "Name of the list of rows changed or left out by hand; the data set itself stays as it is.")
     chunk_tokens: int = parameter(
         0, "Document piece", "Longest piece, in tokens, that a document is cut into; 0 takes the longest row.", ge=0)
     chunk_overlap: int = parameter(

@@ -63,7 +63,7 @@ def test_pieces_end_where_paragraphs_or_sentences_do(tokenizer):
     assert len(found) > 10
     for start, end in found[:-1]:
         has_border = "\n\n" in text[(start + end) // 2:end]
-        assert text[start:end].endswith("\n\n") or not has_border and text[:end].rstrip().endswith((".", "?”"))
+        assert text[start:end].endswith("\n\n") or (not has_border and text[:end].rstrip().endswith((".", "?”")))
     long_paragraph = " ".join(SENTENCES * 40)
     pieces = [long_paragraph[start:end] for start, end in spans(tokenizer, long_paragraph, 200, 0)]
     assert all(piece.rstrip().endswith((".", "?”")) for piece in pieces)
