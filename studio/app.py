@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from studio.errors import SettingsError
 from studio.runs.store import RunStore
@@ -12,6 +13,7 @@ from studio.ui.downloads import build_downloads
 from studio.ui.layout import build_layout
 from studio.ui.texts import text
 from studio.ui.theme import STYLE_SHEETS, build_theme
+from studio.ui.visitors import OwnersUpload
 
 MAX_UPLOAD = "2gb"
 CACHE_SWEEP_S, CACHE_LIFE_S = 3600, 86400
@@ -44,7 +46,8 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
         theme=build_theme(), css_paths=STYLE_SHEETS, ssr_mode=False, run_history=False, enable_monitoring=False,
         show_error=False, footer_links=[], max_file_size=MAX_UPLOAD,
         auth=("owner" if not settings.owners else settings.owners[0], settings.password) if settings.password else None,
-        app_kwargs={"lifespan": lifespan, "openapi_url": None})
+        app_kwargs={"lifespan": lifespan, "openapi_url": None,
+                    "middleware": [Middleware(OwnersUpload, settings=settings)]})
     try:
         demo.launch(**launched)
     except OSError:

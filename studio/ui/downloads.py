@@ -3,14 +3,13 @@
 Gradio's login does not cover routes of our own, so each request is checked here.
 """
 
-import time
-
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
 from studio.errors import RunError
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.ui.visitors import request_may_look
 
 # what a run may hand out, by the name in the link
 FILES = {
@@ -26,7 +25,7 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
 
     @downloads.get("/{run_id}/{name}")
     def download(run_id: str, name: str, request: Request) -> FileResponse:
-        if not _may_look(settings, gradio_app, request):
+        if not request_may_look(settings, gradio_app, request):
             raise HTTPException(401, "Sign in first.")
         if name not in FILES:
             raise HTTPException(404, "There is no such file.")
@@ -40,19 +39,3 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
                             headers={"Cache-Control": "no-store"})
 
     return downloads
-
-
-def _may_look(settings: Settings, gradio_app: FastAPI, request: Request) -> bool:
-    """The rule of `access.may_look`, read from the request's cookies as Gradio itself does."""
-    if settings.password:
-        cookies = (f"access-token-{gradio_app.cookie_id}", f"access-token-unsecure-{gradio_app.cookie_id}")
-        return any(gradio_app.tokens.get(request.cookies.get(name)) for name in cookies)
-    if settings.public_view or not (settings.owners or settings.on_space):
-        return True
-    info = request.scope.get("session", {}).get("oauth_info")
-    if info is None:
-        return False
-    expires_at = info.get("expires_at")  # Gradio leaves it out where the provider names none
-    if expires_at is not None and expires_at < time.time():
-        return False
-    return info["userinfo"]["preferred_username"] in settings.owners

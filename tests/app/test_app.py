@@ -96,6 +96,18 @@ def test_a_password_guards_page_and_downloads(settings, store):
         assert client.get(f"/download/{run_id}/preset.yaml").status_code == 200
 
 
+def test_only_owners_may_upload(settings):
+    def upload(studio) -> int:
+        return httpx.post(f"{studio.url}/gradio_api/upload", files={"files": ("rows.jsonl", b"{}")}).status_code
+
+    with serve(settings) as studio:
+        assert upload(studio) == 200
+    with serve(replace(settings, owners=("someone",), public_view=True)) as studio:
+        assert upload(studio) == 401
+    with serve(replace(settings, password="let me in")) as studio:
+        assert upload(studio) == 401
+
+
 def test_a_private_studio_hands_a_stranger_no_files(settings, store):
     run_id = store.create(Preset())
     with serve(replace(settings, owners=("someone",))) as studio:
