@@ -1,8 +1,9 @@
-"""The report on a run: base against tuned model on held-out rows, with how sure the figures are.
+"""The report on a run: the tuned model against the other ways on held-out rows, with how sure the figures are.
 
 `report.json` holds: `n` (rows), `metric` (the one that decides), `metrics` by name, the deciding one first, each with
 `base`, `tuned` and `difference` (tuned minus base) as `value` and 95 % `interval`, and `higher_is_better`; `wins`,
-`ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`.
+`ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`; and `ways`: for each way
+its `metrics` (value and interval) and its costs by request.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from studio.evaluation.answers import Answer
 from studio.evaluation.metrics import all_json, score_all
+from studio.evaluation.ways import BASE, TUNED
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
@@ -18,13 +21,11 @@ EXAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model said to the held-out rows, in the rows' order; `cut` counts answers that hit the length limit."""
+class WayAnswers:
+    """What was answered in one way, and how many examples each prompt held, in the rows' order."""
 
-    texts: list[str]
-    generated_tokens: int
-    seconds: float
-    cut: int
+    answers: list[Answer]
+    examples: list[int]
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,33 @@ class RowLosses:
 
 
 def compare_answers(
-    prompts: list[str], expected: list[str], base: Answers, tuned: Answers, metric: str, seed: int
+    prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Judge both models' answers; `metric` decides who wins a row.
+    """Judge the answers of all ways, `base` and `tuned` among them; `metric` decides who wins a row.
 
     Returns the report and one prediction a row (for predictions.jsonl).
     """
     as_json = all_json(expected)
     scores = {
-        name: [score_all(answer, wanted, as_json) for answer, wanted in zip(answers.texts, expected, strict=True)]
-        for name, answers in (("base", base), ("tuned", tuned))}
+        way: [score_all(answer.text, wanted, as_json) for answer, wanted in zip(said.answers, expected, strict=True)]
+        for way, said in ways.items()}
     draws = _draws(len(expected), seed)
-    names = sorted(scores["base"][0], key=lambda name: name != metric)
+    names = sorted(scores[BASE][0], key=lambda name: name != metric)
+    rows = {name: {way: np.array([row[name] for row in scores[way]]) for way in ways} for name in names}
     compared = {}
     for name in names:
-        rows = np.array([[row[name] for row in scores[model]] for model in ("base", "tuned")])
-        compared[name] = _figures(rows.mean(axis=1), rows[:, draws].mean(axis=2), higher_is_better=True)
-    decisive = np.array([[row[metric] for row in scores[model]] for model in ("base", "tuned")])
+        pair = np.array([rows[name][BASE], rows[name][TUNED]])
+        compared[name] = _figures(pair.mean(axis=1), pair[:, draws].mean(axis=2), higher_is_better=True)
     predictions = [
-        {"prompt": prompts[i], "expected": expected[i], "base": base.texts[i], "tuned": tuned.texts[i],
-         "base_score": scores["base"][i][metric], "tuned_score": scores["tuned"][i][metric]}
+        {"prompt": prompts[i], "expected": expected[i]}
+        | {way: said.answers[i].text for way, said in ways.items()}
+        | {f"{way}_score": scores[way][i][metric] for way in ways}
         for i in range(len(expected))]
     return {
-        "n": len(expected), "metric": metric, "metrics": compared, **_duels(decisive[1] - decisive[0]),
-        "base": _speed(base), "tuned": _speed(tuned), "examples": _examples(predictions),
+        "n": len(expected), "metric": metric, "metrics": compared, **_duels(rows[metric][TUNED] - rows[metric][BASE]),
+        "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "examples": _examples(predictions),
+        "ways": {way: {"metrics": {name: _figure(rows[name][way], draws) for name in names}, **_costs(ways[way])}
+                 for way in ways},
     }, predictions
 
 
@@ -103,10 +107,28 @@ def _interval(values: np.ndarray) -> list[float]:
     return [float(value) for value in np.percentile(values, [tail, 100 - tail])]
 
 
-def _speed(answers: Answers) -> dict[str, Any]:
-    return {"tokens_per_second": round(answers.generated_tokens / answers.seconds, 1),
-            "generated_tokens": answers.generated_tokens, "seconds": round(answers.seconds, 1),
-            "cut_answers": answers.cut}
+def _figure(rows: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """The mean of scores by row (rows,) with its percentile bootstrap interval."""
+    return {"value": float(rows.mean()), "interval": _interval(rows[draws].mean(axis=1))}
+
+
+def _speed(said: WayAnswers) -> dict[str, Any]:
+    tokens, seconds = sum(answer.tokens for answer in said.answers), sum(answer.seconds for answer in said.answers)
+    return {"tokens_per_second": round(tokens / seconds, 1), "generated_tokens": tokens, "seconds": round(seconds, 1),
+            "cut_answers": sum(answer.cut for answer in said.answers)}
+
+
+def _costs(said: WayAnswers) -> dict[str, Any]:
+    """What a request costs in this way, on average: tokens, seconds of a batch's time, examples in its prompt."""
+    requests = len(said.answers)
+    speed = _speed(said)
+    return {
+        "prompt_tokens": round(sum(answer.prompt_tokens for answer in said.answers) / requests, 1),
+        "answer_tokens": round(speed["generated_tokens"] / requests, 1),
+        "seconds_per_request": round(sum(answer.seconds for answer in said.answers) / requests, 4),
+        "tokens_per_second": speed["tokens_per_second"], "cut_answers": speed["cut_answers"],
+        "examples": round(sum(said.examples) / requests, 1),
+    }
 
 
 def _examples(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,139 @@
+"""The ways to have the same question answered: untouched model, with examples, with looked-up rows, tuned model.
+
+Every prompt is built here, and the tuned model never sees an example. Nothing here knows a tokenizer: the caller leaves
+out the last examples until a prompt fits.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import bm25s
+
+from studio.data.formats import split_answer
+from studio.preset.schema import EvaluationSection
+
+BASE, FEW_SHOT, RETRIEVAL, TUNED = "base", "few_shot", "retrieval", "tuned"
+
+RETRIEVED = "Rows like this one, with their right answers:\n\n{rows}\n\nAnswer this one in the same way:\n\n{question}"
+WORDS = r"(?u)\b\w+\b"
+
+Question = str | list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A training row, parted into what is asked and the right answer."""
+
+    question: Question
+    answer: str
+
+
+def planned_ways(evaluation: EvaluationSection) -> list[str]:
+    """The ways that are compared, in the order in which they are answered; the tuned model last."""
+    return [BASE, *([FEW_SHOT] if evaluation.few_shot_examples else []),
+            *([RETRIEVAL] if evaluation.retrieval_rows else []), TUNED]
+
+
+def askable(rows: list[dict[str, Any]]) -> list[Example]:
+    """The rows that ask something and have an answer in words; chats are asked up to their last assistant turn."""
+    return [Example(*split_answer(row)) for row in rows if _asks(row)]
+
+
+def choose_examples(way: str, questions: list[Question], train: list[Example], evaluation: EvaluationSection,
+                    seed: int) -> list[list[Example]]:
+    """The training rows that go into the prompt of each question, the most useful first; none for base and tuned.
+
+    Examples chosen at random are the same for every question, as in a prompt that is written once.
+    """
+    if way == FEW_SHOT and evaluation.few_shot_choice == "random":
+        drawn = random.Random(seed).sample(train, min(evaluation.few_shot_examples, len(train)))
+        return [drawn for _ in questions]
+    count = {FEW_SHOT: evaluation.few_shot_examples, RETRIEVAL: evaluation.retrieval_rows}.get(way, 0)
+    return nearest(questions, train, count) if count else [[] for _ in questions]
+
+
+def nearest(questions: list[Question], train: list[Example], count: int) -> list[list[Example]]:
+    """The `count` training rows whose question is likest to each question by BM25 (Lucene's form), nearest first."""
+    corpus = bm25s.tokenize([last_words(row.question) for row in train], token_pattern=WORDS, stopwords=None,
+                            show_progress=False)
+    if not any(corpus.ids):  # no word in any row: none is nearer than another
+        return [train[:count] for _ in questions]
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    asked = bm25s.tokenize([last_words(question) for question in questions], token_pattern=WORDS, stopwords=None,
+                           show_progress=False)
+    found, _ = index.retrieve(asked, k=min(count, len(train)), show_progress=False)
+    return [[train[i] for i in row] for row in found]
+
+
+def build_prompt(way: str, question: Question, examples: list[Example], system_prompt: str, as_chat: bool) -> Question:
+    """What the model is asked: messages where it speaks in chats (`as_chat`), else the beginning of a document.
+
+    `system_prompt` replaces that of the question for the untouched model, "" keeps it; the tuned model gets the bare
+    question, as it was trained.
+    """
+    if way == TUNED:
+        return question
+    if isinstance(question, str) and not as_chat:
+        return _document(way, question, examples, system_prompt)
+    messages = _messages(question)
+    system = [message for message in messages if message["role"] == "system"]
+    turns = [message for message in messages if message["role"] != "system"]
+    if system_prompt:
+        system = [{"role": "system", "content": system_prompt}]
+    if way == FEW_SHOT:
+        # the best example stands next to the question
+        turns = [turn for example in reversed(examples) for turn in _example_turns(example)] + turns
+    if way == RETRIEVAL and examples:
+        asked = RETRIEVED.format(rows=_listed(examples), question=turns[-1]["content"])
+        turns = [*turns[:-1], turns[-1] | {"content": asked}]
+    return system + turns
+
+
+def fitting_prompt(render: Callable[[int], list[int]], examples: int, room: int) -> tuple[list[int], int]:
+    """The longest prompt of at most `room` tokens and how many examples it holds; the bare one where none fits.
+
+    `render(count)` gives the tokens of the prompt with the first `count` examples.
+    """
+    for count in range(examples, 0, -1):
+        ids = render(count)
+        if len(ids) <= room:
+            return ids, count
+    return render(0), 0
+
+
+def last_words(question: Question) -> str:
+    """The question as a person would read it: its text, or the last turn of its chat."""
+    return question if isinstance(question, str) else question[-1]["content"]
+
+
+def _asks(row: dict[str, Any]) -> bool:
+    if "messages" in row:
+        turns = [i for i, message in enumerate(row["messages"]) if message["role"] == "assistant"]
+        before = row["messages"][:turns[-1]] if turns else []
+        return any(message["role"] != "system" for message in before) and bool(split_answer(row)[1].strip())
+    return "prompt" in row and bool(row["prompt"])
+
+
+def _document(way: str, question: str, examples: list[Example], system_prompt: str) -> str:
+    """The same as plain text, for a model without a chat template."""
+    opening = [system_prompt] if system_prompt else []
+    if way == RETRIEVAL and examples:
+        return "\n\n".join([*opening, RETRIEVED.format(rows=_listed(examples), question=question)])
+    shown = [f"{last_words(example.question)}{example.answer}" for example in reversed(examples)]
+    return "\n\n".join([*opening, *shown, question])
+
+
+def _listed(examples: list[Example]) -> str:
+    return "\n\n".join(f"{last_words(example.question)}\n{example.answer}" for example in reversed(examples))
+
+
+def _example_turns(example: Example) -> list[dict[str, Any]]:
+    asked = [message for message in _messages(example.question) if message["role"] != "system"]
+    return [*asked, {"role": "assistant", "content": example.answer}]
+
+
+def _messages(question: Question) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": question}] if isinstance(question, str) else question
