@@ -2,8 +2,10 @@
 
 `report.json` holds: `n` (rows), `metric` (the one that decides), `metrics` by name, the deciding one first, each with
 `base`, `tuned` and `difference` (tuned minus base) as `value` and 95 % `interval`, and `higher_is_better`; `wins`,
-`ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`; and `ways`: for each way
-its `metrics` (value and interval) and its costs by request.
+`ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`; `ways`: for each way its
+`metrics` (value and interval) and its costs by request; `against`: for each way but the tuned model the `difference`
+(tuned minus that way) on the deciding metric, its `p_value`, and the tuned model's wins, ties and losses;
+`training_seconds`; `verdict` with `outcome`, `rival`, `rows_needed` and `break_even_requests` (see verdict.py).
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import numpy as np
 
 from studio.evaluation.answers import Answer
 from studio.evaluation.metrics import all_json, score_all
+from studio.evaluation.verdict import break_even_requests, decide
 from studio.evaluation.ways import BASE, TUNED
 
 RESAMPLES = 4000
@@ -38,7 +41,8 @@ class RowLosses:
 
 
 def compare_answers(
-    prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int
+    prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int,
+    training_seconds: float
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Judge the answers of all ways, `base` and `tuned` among them; `metric` decides who wins a row.
 
@@ -60,24 +64,33 @@ def compare_answers(
         | {way: said.answers[i].text for way, said in ways.items()}
         | {f"{way}_score": scores[way][i][metric] for way in ways}
         for i in range(len(expected))]
-    return {
+    report = {
         "n": len(expected), "metric": metric, "metrics": compared, **_duels(rows[metric][TUNED] - rows[metric][BASE]),
         "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "examples": _examples(predictions),
         "ways": {way: {"metrics": {name: _figure(rows[name][way], draws) for name in names}, **_costs(ways[way])}
                  for way in ways},
-    }, predictions
+        "against": {way: _paired(rows[metric][TUNED] - rows[metric][way], draws) for way in ways if way != TUNED},
+        "training_seconds": training_seconds,
+    }
+    return report | {"verdict": _verdict(report)}, predictions
 
 
-def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int) -> dict[str, Any]:
+def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
     """Report on plain text: perplexity, the exponential of the mean loss per token; lower is better."""
     tokens, losses = np.array(tuned.tokens), np.array([base.nll, tuned.nll])
     draws = _draws(len(tokens), seed)
     resampled = np.exp(losses[:, draws].sum(axis=2) / tokens[draws].sum(axis=1))
     figures = _figures(np.exp(losses.sum(axis=1) / tokens.sum()), resampled, higher_is_better=False)
-    return {
+    difference = resampled[1] - resampled[0]
+    report = {
         "n": len(tokens), "metric": "perplexity", "metrics": {"perplexity": figures}, **_duels(losses[0] - losses[1]),
         "base": {"seconds": round(base.seconds, 1)}, "tuned": {"seconds": round(tuned.seconds, 1)}, "examples": [],
+        "ways": {way: {"metrics": {"perplexity": figures[way]}} for way in (BASE, TUNED)},
+        "against": {BASE: {"difference": figures["difference"], "p_value": _p_value(difference),
+                           **_duels(losses[0] - losses[1])}},
+        "training_seconds": training_seconds,
     }
+    return report | {"verdict": _verdict(report)}
 
 
 def _figures(values: np.ndarray, resampled: np.ndarray, higher_is_better: bool) -> dict[str, Any]:
@@ -91,6 +104,30 @@ def _figures(values: np.ndarray, resampled: np.ndarray, higher_is_better: bool) 
         "difference": {"value": float(values[1] - values[0]), "interval": _interval(resampled[1] - resampled[0])},
         "higher_is_better": higher_is_better,
     }
+
+
+def _paired(gains: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """The tuned model against another way on the same rows: paired bootstrap of the gains by row (rows,)."""
+    resampled = gains[draws].mean(axis=1)
+    return {"difference": {"value": float(gains.mean()), "interval": _interval(resampled)},
+            "p_value": _p_value(resampled), **_duels(gains)}
+
+
+def _p_value(resampled: np.ndarray) -> float:
+    """Two-sided bootstrap p-value of "no difference" (Efron and Tibshirani 1993), never below one draw's share."""
+    tail = min((resampled <= 0).mean(), (resampled >= 0).mean())
+    return float(min(1.0, max(2 * tail, 1 / len(resampled))))
+
+
+def _verdict(report: dict[str, Any]) -> dict[str, Any]:
+    """The rule's answer, and after how many requests the training has paid for itself against the rival."""
+    verdict, ways = decide(report), report["ways"]
+    requests = None
+    if report["metric"] != "perplexity":  # nothing was asked there, so nothing has a price
+        costs = (ways[way]["seconds_per_request"] for way in (verdict.rival, TUNED))
+        requests = break_even_requests(report["training_seconds"], *costs)
+    return {"outcome": verdict.outcome.value, "rival": verdict.rival, "rows_needed": verdict.rows_needed,
+            "break_even_requests": requests}
 
 
 def _duels(gains: np.ndarray) -> dict[str, int]:

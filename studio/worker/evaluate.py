@@ -33,6 +33,7 @@ from studio.evaluation.ways import (
 )
 from studio.preset import files
 from studio.runs.device import probe_device
+from studio.runs.events import read_events
 from studio.worker import base_model
 from studio.worker import model as models
 from studio.worker.base_model import BaseModel
@@ -61,7 +62,7 @@ def evaluate(phase: Phase) -> dict:
     seed = phase.preset.training.seed
     if "text" in rows[0]:
         base, tuned = _row_losses(phase, rows)
-        report, predictions = compare_perplexity(base, tuned, seed), []
+        report, predictions = compare_perplexity(base, tuned, seed, _training_seconds(phase)), []
     else:
         asked = askable(rows)
         if not asked:
@@ -69,7 +70,7 @@ def evaluate(phase: Phase) -> dict:
         metric = metrics.choose_metric(phase.preset.evaluation.metric, [row.answer for row in asked])
         asked, answers = _answers(phase, asked)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
-        report, predictions = compare_answers(prompts, expected, answers, metric, seed)
+        report, predictions = compare_answers(prompts, expected, answers, metric, seed, _training_seconds(phase))
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predictions]
     _write(phase.run_dir / "predictions.jsonl", "".join(lines))
     _write(phase.run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -79,6 +80,13 @@ def evaluate(phase: Phase) -> dict:
     base, tuned = figures["base"]["value"], figures["tuned"]["value"]
     print(f"{report['metric']} on {report['n']} held-out rows: base {base:.3f}, tuned {tuned:.3f}", flush=True)
     return {"metric": report["metric"], "rows": report["n"], "base": base, "tuned": tuned}
+
+
+def _training_seconds(phase: Phase) -> float:
+    """How long the last training took."""
+    events, _ = read_events(phase.run_dir)
+    trained = [event.values["result"] for event in events if event.type == "done" and event.values["phase"] == "train"]
+    return trained[-1]["train_seconds"]
 
 
 @dataclass(frozen=True)

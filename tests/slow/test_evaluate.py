@@ -65,8 +65,8 @@ def test_answers_given_before_a_stop_are_not_given_again(runs):
 
 
 def test_rows_longer_than_the_model_reads_are_left_out_and_said(runs):
-    rows = chats(24) + [{"messages": [{"role": "user", "content": "question " * 600},
-                                      {"role": "assistant", "content": "city"}]} for _ in range(12)]
+    rows = chats(24) + [{"messages": [{"role": "user", "content": "question " * 600 + str(i)},
+                                      {"role": "assistant", "content": "city"}]} for i in range(12)]
     run_dir = runs.create(rows, training__max_steps=1, evaluation__compare_rows=9)
     runs.train(run_dir)
     heldout = [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()]
