@@ -4,12 +4,9 @@ Every prompt is built here, and the tuned model never sees an example. Nothing h
 out the last examples until a prompt fits.
 """
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import bm25s
 
 from studio.data.formats import split_answer
 from studio.preset.schema import EvaluationSection
@@ -17,7 +14,6 @@ from studio.preset.schema import EvaluationSection
 BASE, FEW_SHOT, RETRIEVAL, TUNED = "base", "few_shot", "retrieval", "tuned"
 
 RETRIEVED = "Rows like this one, with their right answers:\n\n{rows}\n\nAnswer this one in the same way:\n\n{question}"
-WORDS = r"(?u)\b\w+\b"
 
 Question = str | list[dict[str, Any]]
 
@@ -39,33 +35,6 @@ def planned_ways(evaluation: EvaluationSection) -> list[str]:
 def askable(rows: list[dict[str, Any]]) -> list[Example]:
     """The rows that ask something and have an answer in words; chats are asked up to their last assistant turn."""
     return [Example(*split_answer(row)) for row in rows if _asks(row)]
-
-
-def choose_examples(way: str, questions: list[Question], train: list[Example], evaluation: EvaluationSection,
-                    seed: int) -> list[list[Example]]:
-    """The training rows that go into the prompt of each question, the most useful first; none for base and tuned.
-
-    Examples chosen at random are the same for every question, as in a prompt that is written once.
-    """
-    if way == FEW_SHOT and evaluation.few_shot_choice == "random":
-        drawn = random.Random(seed).sample(train, min(evaluation.few_shot_examples, len(train)))
-        return [drawn for _ in questions]
-    count = {FEW_SHOT: evaluation.few_shot_examples, RETRIEVAL: evaluation.retrieval_rows}.get(way, 0)
-    return nearest(questions, train, count) if count else [[] for _ in questions]
-
-
-def nearest(questions: list[Question], train: list[Example], count: int) -> list[list[Example]]:
-    """The `count` training rows whose question is likest to each question by BM25 (Lucene's form), nearest first."""
-    corpus = bm25s.tokenize([last_words(row.question) for row in train], token_pattern=WORDS, stopwords=None,
-                            show_progress=False)
-    if not any(corpus.ids):  # no word in any row: none is nearer than another
-        return [train[:count] for _ in questions]
-    index = bm25s.BM25()
-    index.index(corpus, show_progress=False)
-    asked = bm25s.tokenize([last_words(question) for question in questions], token_pattern=WORDS, stopwords=None,
-                           show_progress=False)
-    found, _ = index.retrieve(asked, k=min(count, len(train)), show_progress=False)
-    return [[train[i] for i in row] for row in found]
 
 
 def build_prompt(way: str, question: Question, examples: list[Example], system_prompt: str, as_chat: bool) -> Question:

@@ -20,13 +20,14 @@ from studio.data.render import IGNORED, render_prompt, render_rows
 from studio.errors import DataError, RunError
 from studio.evaluation import metrics
 from studio.evaluation.answers import Answer, AnswerFile, answer_key, weights_mark
+from studio.evaluation.examples import choose_examples
+from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.ways import (
     TUNED,
     Example,
     askable,
     build_prompt,
-    choose_examples,
     fitting_prompt,
     last_words,
     planned_ways,
@@ -50,7 +51,7 @@ DOING = {
 
 
 def evaluate(phase: Phase) -> dict:
-    """Compare the ways on `compare_rows` held-out rows; writes report.json and predictions.jsonl.
+    """Compare the ways on `compare_rows` held-out rows; writes report.json, report.html and predictions.jsonl.
 
     Chats and prompts are answered and judged by the metric; plain text is judged by perplexity. Answers that
     answers.jsonl holds are not given again. Returns the phase's facts. Raises `RunError` where there is no trained
@@ -74,6 +75,9 @@ def evaluate(phase: Phase) -> dict:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predictions]
     _write(phase.run_dir / "predictions.jsonl", "".join(lines))
     _write(phase.run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    name = json.loads((phase.run_dir / "run.json").read_text(encoding="utf-8"))["name"]
+    page = render_page(report, name, phase.preset.description, phase.preset.model.model_name_or_path)
+    _write(phase.run_dir / "report.html", page)
     for row in predictions[:SAMPLE_ROWS]:
         phase.journal.sample(row["prompt"], row["expected"], row["base"], row["tuned"])
     figures = report["metrics"][report["metric"]]

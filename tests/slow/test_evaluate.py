@@ -28,6 +28,7 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     assert results(run_dir)[-1]["tuned"] == 1.0
     progress = [event.values for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
     assert (progress[0]["done"], progress[-1]["done"], progress[-1]["total"]) == (0, 20, 20)
+    assert report["verdict"]["outcome"] == "cannot_tell" and "Cannot tell" in (run_dir / "report.html").read_text()
     few_shot = report["ways"]["few_shot"]
     assert few_shot["examples"] == 3 and few_shot["prompt_tokens"] > 2 * report["ways"]["tuned"]["prompt_tokens"]
 

@@ -2,15 +2,8 @@
 
 import pytest
 
-from studio.evaluation.ways import (
-    Example,
-    askable,
-    build_prompt,
-    choose_examples,
-    fitting_prompt,
-    nearest,
-    planned_ways,
-)
+from studio.evaluation.examples import choose_examples, nearest
+from studio.evaluation.ways import Example, askable, build_prompt, fitting_prompt, planned_ways
 from studio.preset.schema import EvaluationSection
 
 FOODS = ["flour", "sugar", "milk", "rye flour"]

@@ -1,7 +1,7 @@
 """Every measure that a report can hold has a name for people, on the page and in the card."""
 
 from studio.evaluation.metrics import score_all
-from studio.publishing.card_texts import METRICS
+from studio.evaluation.summary import METRICS
 from studio.ui.texts import table
 
 
