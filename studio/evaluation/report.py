@@ -5,7 +5,8 @@
 `ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`; `ways`: for each way its
 `metrics` (value and interval) and its costs by request; `against`: for each way but the tuned model the `difference`
 (tuned minus that way) on the deciding metric, its `p_value`, and the tuned model's wins, ties and losses;
-`training_seconds`; `verdict` with `outcome`, `rival`, `rows_needed` and `break_even_requests` (see verdict.py).
+`training_seconds`; `data`, the data set the rows are from, "" for the run's held-out rows; `verdict` with `outcome`,
+`rival`, `rows_needed` and `break_even_requests` (see verdict.py).
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def compare_answers(
         "ways": {way: {"metrics": {name: _figure(rows[name][way], draws) for name in names}, **_costs(ways[way])}
                  for way in ways},
         "against": {way: _paired(rows[metric][TUNED] - rows[metric][way], draws) for way in ways if way != TUNED},
-        "training_seconds": training_seconds,
+        "training_seconds": training_seconds, "data": "",
     }
     return report | {"verdict": _verdict(report)}, predictions
 
@@ -88,7 +89,7 @@ def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_se
         "ways": {way: {"metrics": {"perplexity": figures[way]}} for way in (BASE, TUNED)},
         "against": {BASE: {"difference": figures["difference"], "p_value": _p_value(difference),
                            **_duels(losses[0] - losses[1])}},
-        "training_seconds": training_seconds,
+        "training_seconds": training_seconds, "data": "",
     }
     return report | {"verdict": _verdict(report)}
 

@@ -89,7 +89,7 @@ def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
     tuned, other = (with_interval(report["ways"][way]["metrics"][metric], metric) for way in (TUNED, rival))
     low, high = against["difference"]["interval"]
     grounds = [
-        f"{METRICS.get(metric, metric)} on {words.count(report['n'])} held-out rows: tuned model {tuned}; "
+        f"{METRICS.get(metric, metric)} on {words.count(report['n'])} {_rows_of(report)}: tuned model {tuned}; "
         f"the way it has to beat ({name[0].lower()}{name[1:]}) {other}.",
         f"Difference {_signed(against['difference']['value'], metric)} ({_signed(low, metric)} to "
         f"{_signed(high, metric)}, p {_p(against['p_value'])}): better on {words.count(against['wins'])} rows, "
@@ -97,11 +97,15 @@ def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
     return [ground for ground in [*grounds, _break_even(report)] if ground]
 
 
+def _rows_of(report: dict[str, Any]) -> str:
+    return f"rows of {report['data']}" if report["data"] else "held-out rows"
+
+
 def _reason(report: dict[str, Any], outcome: Outcome) -> str:
     """What made the rule come out as it did."""
     verdict, tone = report["verdict"], _tone(report, report["verdict"]["rival"])
     if outcome is Outcome.WORTH_IT:
-        return "The tuned model is surely ahead of each of them: no interval of a difference reaches 0."
+        return "The tuned model is surely ahead of every other way: no interval of a difference reaches 0."
     if outcome is Outcome.MORE_ROWS:
         best = "the tuned model, the best of them," if tone == "better" else "the best way"
         return f"Yet {best} reaches less than {words.percent(GOOD)}: more and more varied training rows come next."

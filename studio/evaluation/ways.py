@@ -13,7 +13,8 @@ from studio.preset.schema import EvaluationSection
 
 BASE, FEW_SHOT, RETRIEVAL, TUNED = "base", "few_shot", "retrieval", "tuned"
 
-RETRIEVED = "Rows like this one, with their right answers:\n\n{rows}\n\nAnswer this one in the same way:\n\n{question}"
+# the form of input and output is the one that small models follow best
+RETRIEVED = "Answer in the same way as these:\n\n{rows}\n\nInput: {question}\nOutput:"
 
 Question = str | list[dict[str, Any]]
 
@@ -96,7 +97,8 @@ def _document(way: str, question: str, examples: list[Example], system_prompt: s
 
 
 def _listed(examples: list[Example]) -> str:
-    return "\n\n".join(f"{last_words(example.question)}\n{example.answer}" for example in reversed(examples))
+    return "\n\n".join(f"Input: {last_words(example.question)}\nOutput: {example.answer}"
+                       for example in reversed(examples))
 
 
 def _example_turns(example: Example) -> list[dict[str, Any]]:

@@ -17,12 +17,14 @@ from unsloth import FastLanguageModel
 
 from studio.data.jsonl import read_jsonl
 from studio.data.render import IGNORED, render_prompt, render_rows
+from studio.data.sources import open_split
 from studio.errors import DataError, RunError
 from studio.evaluation import metrics
 from studio.evaluation.answers import Answer, AnswerFile, answer_key, weights_mark
 from studio.evaluation.examples import choose_examples
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
+from studio.evaluation.request import read_request
 from studio.evaluation.ways import (
     TUNED,
     Example,
@@ -57,7 +59,8 @@ def evaluate(phase: Phase) -> dict:
     answers.jsonl holds are not given again. Returns the phase's facts. Raises `RunError` where there is no trained
     model, `DataError` where no row can be asked.
     """
-    rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")[:phase.preset.evaluation.compare_rows]
+    data = read_request(phase.run_dir)
+    rows = _rows(phase, data)
     if not rows:
         return {"skipped": "There are no held-out rows to compare on."}
     seed = phase.preset.training.seed
@@ -72,6 +75,7 @@ def evaluate(phase: Phase) -> dict:
         asked, answers = _answers(phase, asked)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         report, predictions = compare_answers(prompts, expected, answers, metric, seed, _training_seconds(phase))
+    report["data"] = Path(data).name if Path(data).is_absolute() else data
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predictions]
     _write(phase.run_dir / "predictions.jsonl", "".join(lines))
     _write(phase.run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -84,6 +88,15 @@ def evaluate(phase: Phase) -> dict:
     base, tuned = figures["base"]["value"], figures["tuned"]["value"]
     print(f"{report['metric']} on {report['n']} held-out rows: base {base:.3f}, tuned {tuned:.3f}", flush=True)
     return {"metric": report["metric"], "rows": report["n"], "base": base, "tuned": tuned}
+
+
+def _rows(phase: Phase, data: str) -> list[dict]:
+    """The first `compare_rows` held-out rows, or those of the data set that the person named."""
+    if not data:
+        return read_jsonl(phase.run_dir / "data" / "heldout.jsonl")[:phase.preset.evaluation.compare_rows]
+    source = files.override(phase.preset, {
+        "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
+    return open_split(source, phase.settings).train[:phase.preset.evaluation.compare_rows]
 
 
 def _training_seconds(phase: Phase) -> float:

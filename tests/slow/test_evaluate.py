@@ -6,6 +6,8 @@ import math
 import pytest
 from conftest import chats, events, losses, results
 
+from studio.evaluation.request import write_request
+
 
 def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     """Every row asks for the same answer, which full fine-tuning of the tiny model learns in a few steps."""
@@ -101,6 +103,21 @@ def test_nothing_to_compare_is_said_and_no_failure(runs, overrides):
     assert runs.work("evaluate", run_dir) == 0
     assert "no held-out rows" in results(run_dir)[-1]["skipped"]
     assert not (run_dir / "report.json").exists()
+
+
+def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
+    run_dir = runs.create(chats(24), training__max_steps=1, evaluation__compare_rows=5)
+    runs.train(run_dir)
+    other = run_dir.parents[1] / "others.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in chats(3, "land {i}")))
+    write_request(run_dir, str(other))
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    assert (report["n"], report["data"]) == (3, "others.jsonl")
+    predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+    assert [row["expected"] for row in predictions] == ["land 0", "land 1", "land 2"]
+    write_request(run_dir, str(other.with_name("none.jsonl")))
+    assert runs.work("evaluate", run_dir) == 3
 
 
 def test_json_metric_on_other_answers_is_refused(runs):

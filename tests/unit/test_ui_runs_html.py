@@ -96,7 +96,7 @@ def test_a_long_list_is_cut_and_says_so(store):
 
 def test_the_comparison_names_measures_in_words(store):
     page = run_html.results(store.get(finished_run(store)))
-    for part in ("Same JSON", "1 % (0 % to 4 %)", "89 % (82 % to 95 %)", "+88 points", "better on 70"):
+    for part in ("JSON equal", "1 % (0 % to 4 %)", "89 % (82 % to 95 %)", "+88 points", "better on 70"):
         assert part in page
 
 
