@@ -12,8 +12,8 @@ from studio.evaluation.ways import BASE, FEW_SHOT, RETRIEVAL, TUNED
 
 METRICS = {
     "exact_match": "Exact match", "json_match": "JSON equal", "json_valid": "Valid JSON",
-    "field_f1": "Fields right (F1)", "token_f1": "Shared words (F1)", "eval_loss": "Held-out loss",
-    "loss": "Held-out loss", "perplexity": "Perplexity",
+    "field_f1": "Fields right (F1)", "token_f1": "Shared words (F1)", "chrf": "Likeness (chrF)",
+    "eval_loss": "Held-out loss", "loss": "Held-out loss", "perplexity": "Perplexity",
 }
 WAYS = {
     BASE: "Base model", FEW_SHOT: "Base model, examples in the prompt", RETRIEVAL: "Base model, rows looked up",

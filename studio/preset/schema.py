@@ -178,9 +178,9 @@ class EvaluationSection(Section):
     base_system_prompt: str = parameter(
         "", "System prompt of the base model",
         "What the base model is told in the comparison; empty takes the data's own system prompt.")
-    metric: Literal["auto", "exact_match", "json_match", "token_f1"] = parameter(
+    metric: Literal["auto", "exact_match", "json_match", "token_f1", "chrf"] = parameter(
         "auto", "Metric",
-        "How an answer is judged; auto takes json_match where all answers are JSON, else exact_match.")
+        "How an answer is judged; auto: json_match for JSON, exact_match for a few words, chrf for longer answers.")
     max_new_tokens: int = parameter(
         256, "Longest answer (tokens)", "Answers are cut after this many tokens.", ge=1, le=32_768)
 

@@ -25,7 +25,7 @@ def test_counts_wins_and_puts_the_deciding_measure_first():
     figures = report["metrics"]["exact_match"]
     assert (figures["base"]["value"], figures["tuned"]["value"], figures["difference"]["value"]) == (0.5, 0.75, 0.25)
     assert (report["wins"], report["ties"], report["losses"], report["n"]) == (2, 1, 1, 4)
-    assert list(report["metrics"]) == ["exact_match", "token_f1"]
+    assert list(report["metrics"]) == ["exact_match", "token_f1", "chrf"]
     assert report["tuned"] == {"tokens_per_second": 20.0, "generated_tokens": 40, "seconds": 2.0, "cut_answers": 1}
     assert predictions[1] == {"prompt": "q", "expected": "b", "base": "x", "tuned": "b", "base_score": 0.0,
                               "tuned_score": 1.0}

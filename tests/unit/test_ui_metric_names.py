@@ -6,6 +6,6 @@ from studio.ui.texts import table
 
 
 def test_measures_have_names():
-    for name in [*score_all("{}", "{}", as_json=True), "perplexity"]:
+    for name in [*score_all("{}", "{}", as_json=True), *score_all("a", "a", as_json=False), "perplexity"]:
         assert f"metric.{name}" in table("runs"), name
         assert name in METRICS, name
