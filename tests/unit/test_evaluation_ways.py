@@ -55,17 +55,10 @@ def test_base_and_tuned_model_get_no_example():
 def test_examples_are_turns_between_system_prompt_and_question_the_best_one_last():
     examples = [Example(chat("milk"), "MILK"), Example("rye", "RYE")]
     prompt = build_prompt("few_shot", chat("flour"), examples, "", as_chat=True)
+    assert build_prompt("retrieval", chat("flour"), examples, "", as_chat=True) == prompt
     assert [(message["role"], message["content"]) for message in prompt] == [
         ("system", "Name the food."), ("user", "rye"), ("assistant", "RYE"), ("user", "milk"), ("assistant", "MILK"),
         ("user", "flour")]
-
-
-def test_looked_up_rows_stand_in_the_question_itself():
-    prompt = build_prompt("retrieval", chat("flour"), TRAIN[:1], "", as_chat=True)
-    assert [message["role"] for message in prompt] == ["system", "user"]
-    content = prompt[1]["content"]
-    assert content.endswith("\n\nInput: 0 cups of flour\nOutput: flour\n\nInput: flour\nOutput:")
-    assert build_prompt("retrieval", chat("flour"), [], "", as_chat=True) == chat("flour")
 
 
 @pytest.mark.parametrize("question", ["flour", chat("flour")])
@@ -78,7 +71,6 @@ def test_without_chats_the_prompt_is_the_beginning_of_a_document():
     assert build_prompt("base", "flour:", [], "", as_chat=False) == "flour:"
     assert build_prompt("few_shot", "flour:", [Example("milk:", " MILK")], "Foods.", as_chat=False) == (
         "Foods.\n\nmilk: MILK\n\nflour:")
-    assert build_prompt("retrieval", "flour:", TRAIN[:1], "", as_chat=False).endswith("Input: flour:\nOutput:")
 
 
 def test_examples_are_left_out_until_the_prompt_fits():
