@@ -112,16 +112,15 @@ def _delete(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
-    return _again(store, arguments, "evaluate")
+    view = store.find(arguments.run)
+    path = Path(arguments.on)
+    start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on)
+    return _followed_or_detached(store, view, arguments)
 
 
 def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
-    return _again(store, arguments, "merge")
-
-
-def _again(store: RunStore, arguments: argparse.Namespace, phase: str) -> int:
     view = store.find(arguments.run)
-    launcher.run_phases(store, view.run_id, [phase], start.child_environment())
+    launcher.run_phases(store, view.run_id, ["merge"], start.child_environment())
     return _followed_or_detached(store, view, arguments)
 
 
@@ -287,7 +286,9 @@ def _parser() -> argparse.ArgumentParser:
     on_run("stop", _stop, "stop a run after this step; a second time at once")
     working(on_run("resume", _resume, "continue a run from where it stopped"))
     on_run("delete", _delete, "delete a run with all it holds")
-    working(on_run("evaluate", _evaluate, "compare base and tuned model on held-out rows again"))
+    evaluate = working(on_run("evaluate", _evaluate, "compare the tuned model with the other ways again"))
+    evaluate.add_argument("--on", metavar="DATA", default="",
+                          help="ask the rows of this file or data set instead of the held-out rows")
     working(on_run("merge", _merge, "merge adapter and base model again"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")

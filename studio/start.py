@@ -9,6 +9,7 @@ from typing import TypeVar
 from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, StudioError
+from studio.evaluation.request import write_request as write_evaluate_request
 from studio.preset.schema import Preset
 from studio.publishing.hub import check_push, resolve_token
 from studio.publishing.release import model_files
@@ -107,6 +108,12 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
         request = read_request(view.run_dir, view.preset)
         check_push(request.repo_id, token, private=request.private)
     return launcher.resume(store, run_id, child_environment(token))
+
+
+def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None) -> None:
+    """Compare the ways again, on the rows of another data set where one is named. Raises `RunError` if it is live."""
+    launcher.run_phases(store, run_id, ["evaluate"], child_environment(token),
+                        prepare=lambda run_dir: write_evaluate_request(run_dir, data))
 
 
 def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | None = None) -> None:

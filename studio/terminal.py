@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from studio import words
+from studio.evaluation.summary import summarise
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
@@ -80,6 +81,14 @@ def print_report(report: dict[str, Any]) -> None:
     for name, metric in report["metrics"].items():
         base, tuned = metric["base"], metric["tuned"]
         print(f"    {name:22} {words.figure(base['value']):>8}  →  {words.figure(tuned['value']):>8}")
+    summary = summarise(report)
+    if summary is not None:
+        print(f"\n  {summary.headline}")
+        for ground in summary.grounds:
+            print(f"    {ground}")
+        print()
+        print_table([[row.name, row.figure, row.prompt_tokens and f"{row.prompt_tokens} tokens in",
+                      row.answer_tokens and f"{row.answer_tokens} out", row.seconds] for row in summary.rows])
 
 
 def print_runs(views: list[RunView]) -> None:

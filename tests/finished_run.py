@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from studio.evaluation.answers import Answer
+from studio.evaluation.report import WayAnswers, compare_answers
 from studio.preset.files import validate
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
@@ -14,6 +16,14 @@ REPORT = {"n": 80, "metric": "json_match", "wins": 70, "ties": 9, "losses": 1, "
            "tuned": {"value": tuned, "interval": [tuned - 0.07, tuned + 0.06]},
            "difference": {"value": tuned - base, "interval": [tuned - 0.1, tuned]}, "higher_is_better": True}
     for name, base, tuned in (("json_match", 0.0125, 0.8875), ("exact_match", 0.0, 0.8))}}
+
+
+def report_with_ways(prompt: str = "2 cups flour") -> dict:
+    """A report as the evaluation writes it: of 80 rows the tuned model has 70 right, the best prompt 5."""
+    costs = {"base": (0, 40, 0.4), "few_shot": (5, 180, 0.9), "retrieval": (2, 190, 1.0), "tuned": (70, 40, 0.3)}
+    ways = {way: WayAnswers([Answer("{}" if i < right else "no", tokens, 10, seconds, False) for i in range(80)],
+                            [0] * 80) for way, (right, tokens, seconds) in costs.items()}
+    return compare_answers([prompt] * 80, ["{}"] * 80, ways, "json_match", 3, training_seconds=391)[0]
 
 
 def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name: str = "recipes",

@@ -3,17 +3,23 @@
 import json
 import re
 from collections import Counter
+from statistics import median
 from typing import Any
+
+from sacrebleu.metrics import CHRF
 
 from studio.errors import DataError
 
 CODE_FENCE = re.compile(r"^```\w*\n(.*)\n?```$", re.DOTALL)
 INVALID = object()
+SENTENCE_CHRF = CHRF()
+# wanted answers of so few words are labels or values, which are right or wrong
+LABEL_WORDS = 8
 
 
 def choose_metric(chosen: str, expected: list[str]) -> str:
     """The metric a set of wanted answers is judged by: the one chosen; for "auto" json_match where all are JSON
-    objects or arrays, else exact_match.
+    objects or arrays, chrf where half of them or more are longer than `LABEL_WORDS` words, else exact_match.
 
     Raises `DataError` when json_match is chosen for answers that are no JSON, since all would count as wrong.
     """
@@ -23,7 +29,9 @@ def choose_metric(chosen: str, expected: list[str]) -> str:
                         "Set evaluation.metric to auto.", "evaluation.metric")
     if chosen != "auto":
         return chosen
-    return "json_match" if as_json else "exact_match"
+    if as_json:
+        return "json_match"
+    return "chrf" if median(len(text.split()) for text in expected) > LABEL_WORDS else "exact_match"
 
 
 def all_json(texts: list[str]) -> bool:
@@ -32,9 +40,11 @@ def all_json(texts: list[str]) -> bool:
 
 
 def score_all(answer: str, expected: str, as_json: bool) -> dict[str, float]:
-    """Every measure that fits: exact_match and token_f1, and with `as_json` json_match, json_valid and field_f1."""
+    """Every measure that fits: exact_match and token_f1; json_match, json_valid and field_f1 `as_json`, else chrf."""
     scores = {"exact_match": exact_match(answer, expected), "token_f1": token_f1(answer, expected)}
-    if as_json:
+    if not as_json:
+        scores["chrf"] = chrf(answer, expected)
+    else:
         scores |= {"json_match": json_match(answer, expected), "json_valid": json_valid(answer),
                    "field_f1": field_f1(answer, expected)}
     return scores
@@ -48,6 +58,11 @@ def exact_match(answer: str, expected: str) -> float:
 def token_f1(answer: str, expected: str) -> float:
     """Harmonic mean of precision and recall over words, as in SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250)."""
     return _f1(Counter(re.findall(r"\w+", answer.lower())), Counter(re.findall(r"\w+", expected.lower())))
+
+
+def chrf(answer: str, expected: str) -> float:
+    """Character n-gram F score as sacrebleu computes it for a sentence (Popović 2015), from 0 to 1."""
+    return SENTENCE_CHRF.sentence_score(answer, [expected]).score / 100
 
 
 def json_match(answer: str, expected: str) -> float:

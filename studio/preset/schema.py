@@ -195,9 +195,26 @@ class EvaluationSection(Section):
     compare_rows: int = parameter(
         80, "Rows compared", "Held-out rows answered by base and tuned model after training; 0 skips it.",
         BASIC, ge=0, le=10_000)
-    metric: Literal["auto", "exact_match", "json_match", "token_f1"] = parameter(
+    few_shot_examples: int = parameter(
+        3, "Examples in the prompt",
+        "The base model also answers with so many training rows shown as examples; 0 leaves this comparison out.",
+        BASIC, ge=0, le=64)
+    few_shot_choice: Literal["random", "nearest"] = parameter(
+        "random", "Choice of examples",
+        "random: the same for every question, as in a prompt written once; nearest: those likest to each question.")
+    retrieval_rows: int = parameter(
+        3, "Rows looked up",
+        "The base model also answers with so many of the nearest training rows put into the prompt; 0 leaves it out.",
+        BASIC, ge=0, le=64)
+    max_prompt_length: int = parameter(
+        2048, "Longest prompt (tokens)", "Examples and looked-up rows are left out until the prompt fits.",
+        ge=16, le=1_048_576)
+    base_system_prompt: str = parameter(
+        "", "System prompt of the base model",
+        "What the base model is told in the comparison; empty takes the data's own system prompt.")
+    metric: Literal["auto", "exact_match", "json_match", "token_f1", "chrf"] = parameter(
         "auto", "Metric",
-        "How an answer is judged; auto takes json_match where all answers are JSON, else exact_match.")
+        "How an answer is judged; auto: json_match for JSON, exact_match for a few words, chrf for longer answers.")
     max_new_tokens: int = parameter(
         256, "Longest answer (tokens)", "Answers are cut after this many tokens.", ge=1, le=32_768)
 

@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from studio import words
 from studio.errors import RunError
+from studio.evaluation.summary import METRICS, summarise
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
@@ -134,7 +135,7 @@ def _eval_results(facts: RunFacts, preset: Preset) -> list[EvalResult]:
     return [
         EvalResult(task_type="text-generation", dataset_type=dataset or "private",
                    dataset_name=f"held-out rows of {preset.data.dataset_name}", metric_type=name,
-                   metric_name=texts.METRICS.get(name, name), metric_value=round(figures["tuned"]["value"], 4))
+                   metric_name=METRICS.get(name, name), metric_value=round(figures["tuned"]["value"], 4))
         for name, figures in facts.report["metrics"].items()]
 
 
@@ -177,11 +178,22 @@ def _results(facts: RunFacts) -> str:
     rows = [f"| {_metric(name, figures)} | {_figure(figures['base'])} | {_figure(figures['tuned'])} |"
             for name, figures in facts.report["metrics"].items()]
     duels = texts.DUELS.format(**{name: words.count(facts.report[name]) for name in ("wins", "ties", "losses")})
-    return texts.RESULTS.format(rows="\n".join(rows), n=_count(facts.report["n"]), duels=duels)
+    return texts.RESULTS.format(rows="\n".join(rows), n=_count(facts.report["n"]), duels=duels) + _ways(facts.report)
+
+
+def _ways(report: dict[str, Any]) -> str:
+    """The other ways of asking and the verdict; "" where they were not compared."""
+    summary = summarise(report)
+    if summary is None:
+        return ""
+    rows = [f"| {row.name} | {row.figure} | {row.gain} | {row.prompt_tokens} | {row.answer_tokens} | {row.seconds} |"
+            for row in summary.rows]
+    return texts.WAYS.format(headline=summary.headline, grounds="\n".join(f"- {said}" for said in summary.grounds),
+                             metric=summary.metric, rows="\n".join(rows))
 
 
 def _metric(name: str, figures: dict[str, Any]) -> str:
-    return texts.METRICS.get(name, name) + ("" if figures["higher_is_better"] else " (lower is better)")
+    return METRICS.get(name, name) + ("" if figures["higher_is_better"] else " (lower is better)")
 
 
 def _measured(facts: RunFacts) -> str:

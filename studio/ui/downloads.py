@@ -15,7 +15,8 @@ from studio.ui.visitors import request_may_look
 FILES = {
     "preset.yaml": "text/yaml; charset=utf-8", "worker.log": "text/plain; charset=utf-8",
     "events.jsonl": "application/x-ndjson", "environment.json": "application/json", "report.json": "application/json",
-    "predictions.jsonl": "application/x-ndjson", "card.md": "text/markdown; charset=utf-8",
+    "report.html": "text/html; charset=utf-8", "predictions.jsonl": "application/x-ndjson",
+    "card.md": "text/markdown; charset=utf-8",
 }
 
 

@@ -82,7 +82,7 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
     acts: dict[str, Callable[[str, str | None], Any]] = {
         "stop": stop, "stop_now": lambda run, hub: launcher.stop(store, run),
         "resume": lambda run, hub: start.resume(store, run, hub),
-        "evaluate": again("evaluate"), "merge": again("merge"),
+        "evaluate": lambda run, hub: start.evaluate(store, run, token=hub), "merge": again("merge"),
     }
     for action, act in acts.items():
         page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)

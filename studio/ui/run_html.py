@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
 from studio.errors import StudioError
+from studio.evaluation.summary import summarise
 from studio.preset import files
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
@@ -20,6 +21,7 @@ from studio.ui.texts import text
 LIST_LIMIT = 100
 LOG_END_BYTES, LOG_END_LINES = 6000, 12
 SAMPLES_SHOWN = 10
+SAMPLE_COLUMNS = ("prompt", "expected", "base", "few_shot", "retrieval", "tuned")
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -60,18 +62,22 @@ def private() -> str:
 
 
 def results(view: RunView) -> str:
-    """Before and after: measures of the report and sample answers."""
-    report, measures, sentence = view.report, [], ""
+    """The verdict with the table of the ways, measures before and after, and sample answers."""
+    report, measures, sentence, summary = view.report, [], "", None
     samples = view.state.samples
     try:
         if report is not None:
             measures, sentence = comparison.measures(report), comparison.sentence(report)
-            samples = samples or report["examples"]
+            summary = summarise(report)
+            samples = report["examples"] or samples
     except (AttributeError, KeyError, TypeError, ValueError):
         # a folder written by another version of the studio
         measures = []
-    return _render("run_results.html", measures=measures, sentence=sentence, samples=samples[:SAMPLES_SHOWN],
-                   unknown=report is not None and not measures, skipped=view.preset.evaluation.compare_rows == 0)
+    columns = [name for name in SAMPLE_COLUMNS if samples and name in samples[0]]
+    page_link = f"download/{view.run_id}/report.html" if (view.run_dir / "report.html").is_file() else ""
+    return _render("run_results.html", measures=measures, sentence=sentence, summary=summary, page_link=page_link,
+                   samples=samples[:SAMPLES_SHOWN], columns=columns, unknown=report is not None and not measures,
+                   skipped=view.preset.evaluation.compare_rows == 0)
 
 
 def file_list(view: RunView) -> str:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from studio import cli
+from studio.evaluation.request import read_request
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.conftest import end_runs
@@ -52,6 +53,9 @@ def test_a_run_from_start_to_deletion(studio, rows):
     assert facts["run_id"] in studio("runs")
     assert json.loads(studio("show", "first", "--json"))["step"] == 4
     assert "COMPLETED" in studio("merge", "last")
+    for asked, noted in ((["--on", str(rows)], str(rows)), ([], "")):
+        assert "COMPLETED" in studio("evaluate", "last", *asked)
+        assert read_request(RunStore(Settings.from_environment()).find("last").run_dir) == noted
     assert "is not running" in studio("stop", "first", code=2)
     assert "is complete" in studio("resume", "first", code=2)
     studio("delete", "first")

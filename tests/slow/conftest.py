@@ -40,7 +40,7 @@ class Runs:
             "evaluation.max_new_tokens": 16, "evaluation.per_device_eval_batch_size": 4,
         } | {key.replace("__", "."): value for key, value in overrides.items()}
         files.save(files.override(Preset(), values), run_dir / "preset.yaml")
-        (run_dir / "run.json").write_text(json.dumps({"run_id": name, "git_revision": "0" * 40}))
+        (run_dir / "run.json").write_text(json.dumps({"run_id": name, "name": name, "git_revision": "0" * 40}))
         return run_dir
 
     def work(self, phase: str, run_dir: Path) -> int:

@@ -6,6 +6,8 @@ import math
 import pytest
 from conftest import chats, events, losses, results
 
+from studio.evaluation.request import write_request
+
 
 def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     """Every row asks for the same answer, which full fine-tuning of the tiny model learns in a few steps."""
@@ -27,7 +29,10 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     assert len(events(run_dir, "sample")) == 5
     assert results(run_dir)[-1]["tuned"] == 1.0
     progress = [event.values for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
-    assert (progress[0]["done"], progress[-1]["done"], progress[-1]["total"]) == (0, 10, 10)
+    assert (progress[0]["done"], progress[-1]["done"], progress[-1]["total"]) == (0, 20, 20)
+    assert report["verdict"]["outcome"] == "cannot_tell" and "Cannot tell" in (run_dir / "report.html").read_text()
+    few_shot = report["ways"]["few_shot"]
+    assert few_shot["examples"] == 3 and few_shot["prompt_tokens"] > 2 * report["ways"]["tuned"]["prompt_tokens"]
 
 
 def test_batching_changes_no_answer(runs):
@@ -41,9 +46,39 @@ def test_batching_changes_no_answer(runs):
         runs.train(run_dir)
         assert runs.work("evaluate", run_dir) == 0
         predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
-        answers.append([(row["base"], row["tuned"]) for row in predictions])
+        answers.append([[row[way] for way in ("base", "few_shot", "retrieval", "tuned")] for row in predictions])
     assert answers[0] == answers[1]
-    assert any(base != tuned for base, tuned in answers[0])
+    assert any(row[0] != row[3] for row in answers[0]) and len({row[3] for row in answers[0]}) > 1
+
+
+def test_answers_given_before_a_stop_are_not_given_again(runs):
+    run_dir = runs.create(chats(24), training__max_steps=2, evaluation__compare_rows=5)
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 0
+    report, answers = (run_dir / "report.json").read_text(), run_dir / "answers.jsonl"
+    lines = answers.read_text().splitlines(keepends=True)
+    assert len(lines) == 20
+    answers.write_text("".join(lines[:13]) + lines[13][:20])
+    assert runs.work("evaluate", run_dir) == 0
+    assert answers.read_text().splitlines(keepends=True)[:13] == lines[:13]
+    assert len(answers.read_text().splitlines()) == 20
+    again = [event.values["done"] for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
+    assert again[-1] == 20 and 13 in again[again.index(20) + 1:], "it goes on from the 13 rows that were there"
+    assert json.loads((run_dir / "report.json").read_text())["metrics"] == json.loads(report)["metrics"]
+
+
+def test_rows_longer_than_the_model_reads_are_left_out_and_said(runs):
+    rows = chats(24) + [{"messages": [{"role": "user", "content": "question " * 600 + str(i)},
+                                      {"role": "assistant", "content": "city"}]} for i in range(12)]
+    run_dir = runs.create(rows, training__max_steps=1, evaluation__compare_rows=9)
+    runs.train(run_dir)
+    heldout = [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()]
+    long = sum(len(row["messages"][0]["content"]) > 1000 for row in heldout)
+    assert 0 < long < 9, "the split holds back long and short rows alike"
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    assert json.loads((run_dir / "report.json").read_text())["n"] == 9 - long
+    assert any(f"{long} of 9 held-out rows are longer" in event.values["message"]
+               for event in events(run_dir, "warning"))
 
 
 def test_plain_text_is_judged_by_perplexity(runs):
@@ -68,6 +103,21 @@ def test_nothing_to_compare_is_said_and_no_failure(runs, overrides):
     assert runs.work("evaluate", run_dir) == 0
     assert "no held-out rows" in results(run_dir)[-1]["skipped"]
     assert not (run_dir / "report.json").exists()
+
+
+def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
+    run_dir = runs.create(chats(24), training__max_steps=1, evaluation__compare_rows=5)
+    runs.train(run_dir)
+    other = run_dir.parents[1] / "others.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in chats(3, "land {i}")))
+    write_request(run_dir, str(other))
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    assert (report["n"], report["data"]) == (3, "others.jsonl")
+    predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+    assert [row["expected"] for row in predictions] == ["land 0", "land 1", "land 2"]
+    write_request(run_dir, str(other.with_name("none.jsonl")))
+    assert runs.work("evaluate", run_dir) == 3
 
 
 def test_json_metric_on_other_answers_is_refused(runs):

@@ -12,7 +12,7 @@ from studio.preset.schema import Preset
 from studio.runs import launcher
 from studio.runs.events import TERMINAL_STAGES
 from tests.conftest import Studio
-from tests.finished_run import finished_run
+from tests.finished_run import finished_run, report_with_ways
 
 
 def start(studio: Studio, script: str, steps: int = 5000, name: str = "watched", **fields) -> str:
@@ -233,7 +233,7 @@ def test_a_run_that_is_gone_says_so(page, studio):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_list_and_page_can_be_read_by_everyone(page, studio, theme):
-    done = finished_run(studio.store)
+    done = finished_run(studio.store, report=report_with_ways())
     failed = start(studio, "fail=merge step_s=0", steps=20)
     wait_for_end(studio, failed)
     for address in ("tab=runs", f"run={done}", f"run={failed}"):
@@ -251,7 +251,8 @@ def test_list_and_page_can_be_read_by_everyone(page, studio, theme):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_page(browser, studio, width):
     long = "a name that is very long and has_no_place_to_break_" * 4
-    done = finished_run(studio.store, name=long, preset=files.override(Preset(), {"name": long[:80]}))
+    done = finished_run(studio.store, name=long, preset=files.override(Preset(), {"name": long[:80]}),
+                        report=report_with_ways(long))
     live = start(studio, "step_s=0.2 lines=5", name=long[:80])
     page = browser.new_page(viewport={"width": width, "height": 844})
     for address in ("?tab=runs", f"?run={done}", f"?run={live}"):

@@ -17,6 +17,19 @@ def test_json_match(answer, expected, score):
     assert metrics.json_match(answer, expected) == score
 
 
+def test_chrf_is_that_of_sacrebleu_between_0_and_1():
+    assert metrics.chrf("the cat sat", "the cat sat") == 1
+    assert metrics.chrf("zzz", "the cat sat") == 0
+    assert 0.3 < metrics.chrf("the cat sits", "the cat sat") < 0.9
+
+
+def test_the_metric_follows_from_the_shape_of_the_answers():
+    assert metrics.choose_metric("auto", ['{"a": 1}', "[]"]) == "json_match"
+    assert metrics.choose_metric("auto", ["positive", "negative"]) == "exact_match"
+    assert metrics.choose_metric("auto", ["The parcel was sent on Monday and should be with you soon."] * 2) == "chrf"
+    assert metrics.choose_metric("token_f1", ['{"a": 1}']) == "token_f1"
+
+
 def test_field_f1_counts_fields_found_and_wanted():
     assert metrics.field_f1(RECIPE, RECIPE) == 1
     assert metrics.field_f1(RECIPE.replace("2", "3"), RECIPE) == 0.75

@@ -4,21 +4,28 @@ import math
 
 import pytest
 
-from studio.evaluation.report import Answers, RowLosses, compare_answers, compare_perplexity
+from studio.evaluation.answers import Answer
+from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 
 
-def answers(texts):
-    return Answers(texts, generated_tokens=10 * len(texts), seconds=2.0, cut=1)
+def said(texts, prompt_tokens=20, examples=0):
+    """Answers of 10 tokens each that took 2 seconds in all; the first one was cut."""
+    answers = [Answer(text, prompt_tokens, 10, 2.0 / len(texts), cut=i == 0) for i, text in enumerate(texts)]
+    return WayAnswers(answers, [examples] * len(texts))
+
+
+def compare(wanted, metric="exact_match", seed=3, **ways):
+    return compare_answers(["q"] * len(wanted), wanted, {way: said(texts) for way, texts in ways.items()}, metric, seed,
+                           training_seconds=60)
 
 
 def test_counts_wins_and_puts_the_deciding_measure_first():
     wanted = ["a", "b", "c", "d"]
-    report, predictions = compare_answers(
-        ["q"] * 4, wanted, answers(["a", "x", "x", "d"]), answers(["a", "b", "c", "x"]), "exact_match", seed=1)
+    report, predictions = compare(wanted, base=["a", "x", "x", "d"], tuned=["a", "b", "c", "x"])
     figures = report["metrics"]["exact_match"]
     assert (figures["base"]["value"], figures["tuned"]["value"], figures["difference"]["value"]) == (0.5, 0.75, 0.25)
     assert (report["wins"], report["ties"], report["losses"], report["n"]) == (2, 1, 1, 4)
-    assert list(report["metrics"]) == ["exact_match", "token_f1"]
+    assert list(report["metrics"]) == ["exact_match", "token_f1", "chrf"]
     assert report["tuned"] == {"tokens_per_second": 20.0, "generated_tokens": 40, "seconds": 2.0, "cut_answers": 1}
     assert predictions[1] == {"prompt": "q", "expected": "b", "base": "x", "tuned": "b", "base_score": 0.0,
                               "tuned_score": 1.0}
@@ -27,8 +34,7 @@ def test_counts_wins_and_puts_the_deciding_measure_first():
 
 def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():
     def report(rows):
-        base, tuned = answers(["x"] * rows), answers(["a" if i % 2 else "x" for i in range(rows)])
-        return compare_answers(["q"] * rows, ["a"] * rows, base, tuned, "exact_match", seed=3)[0]
+        return compare(["a"] * rows, base=["x"] * rows, tuned=["a" if i % 2 else "x" for i in range(rows)])[0]
 
     small, large = report(20), report(500)
     low, high = small["metrics"]["exact_match"]["tuned"]["interval"]
@@ -42,21 +48,58 @@ def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():
 def test_difference_is_resampled_by_row():
     """Two models that are right on just the same rows differ by nothing, and surely so."""
     texts = ["a", "x"] * 20
-    report, _ = compare_answers(["q"] * 40, ["a"] * 40, answers(texts), answers(texts), "exact_match", seed=3)
+    report, _ = compare(["a"] * 40, base=texts, tuned=texts)
     assert report["metrics"]["exact_match"]["difference"] == {"value": 0.0, "interval": [0.0, 0.0]}
 
 
 def test_json_measures_appear_for_json_answers_only():
-    report, _ = compare_answers(["q"], ['{"a": 1}'], answers(["no"]), answers(['{"a": 2}']), "json_match", seed=1)
+    report, _ = compare(['{"a": 1}'], "json_match", base=["no"], tuned=['{"a": 2}'])
     assert set(report["metrics"]) == {"json_match", "json_valid", "field_f1", "exact_match", "token_f1"}
     assert report["metrics"]["json_valid"]["tuned"]["value"] == 1 and report["losses"] == 0 == report["wins"]
 
 
 def test_perplexity_is_taken_over_tokens_and_lower_wins():
     base, tuned = RowLosses([20.0, 4.0], [10, 2], 1.0), RowLosses([10.0, 5.0], [10, 2], 1.0)
-    report = compare_perplexity(base, tuned, seed=1)
+    report = compare_perplexity(base, tuned, seed=1, training_seconds=60)
     figures = report["metrics"]["perplexity"]
     assert figures["base"]["value"] == pytest.approx(math.exp(24 / 12))
     assert figures["tuned"]["value"] == pytest.approx(math.exp(15 / 12))
     assert figures["difference"]["value"] < 0 and not figures["higher_is_better"]
     assert (report["wins"], report["ties"], report["losses"]) == (1, 0, 1)
+
+
+def test_every_way_has_its_figures_and_what_a_request_costs():
+    ways = {"base": said(["x", "x"]), "few_shot": said(["a", "x"], prompt_tokens=90, examples=3),
+            "tuned": said(["a", "b"])}
+    report, predictions = compare_answers(["q"] * 2, ["a", "b"], ways, "exact_match", 1, 60)
+    assert {way: found["metrics"]["exact_match"]["value"] for way, found in report["ways"].items()} == {
+        "base": 0.0, "few_shot": 0.5, "tuned": 1.0}
+    few_shot = report["ways"]["few_shot"]
+    assert (few_shot["prompt_tokens"], few_shot["answer_tokens"], few_shot["examples"]) == (90, 10, 3)
+    assert few_shot["seconds_per_request"] == 1.0 and few_shot["cut_answers"] == 1
+    assert (predictions[0]["few_shot"], predictions[1]["few_shot_score"]) == ("a", 0.0)
+
+
+def test_the_tuned_model_is_set_against_each_other_way_on_the_same_rows():
+    wanted = ["a"] * 40
+    report, _ = compare(wanted, base=["x"] * 40, few_shot=["a"] * 30 + ["x"] * 10, tuned=["x"] * 5 + ["a"] * 35)
+    assert set(report["against"]) == {"base", "few_shot"}
+    few_shot = report["against"]["few_shot"]
+    assert (few_shot["wins"], few_shot["ties"], few_shot["losses"]) == (10, 25, 5)
+    assert few_shot["difference"]["value"] == pytest.approx(5 / 40)
+    low, high = few_shot["difference"]["interval"]
+    # gains of 10 rows up, 5 down, 25 even: standard error of their mean is 0.095
+    assert (low, high) == (pytest.approx(0.125 - 1.96 * 0.095, abs=0.02), pytest.approx(0.125 + 1.96 * 0.095, abs=0.02))
+    assert few_shot["p_value"] == pytest.approx(0.19, abs=0.06)
+    assert report["against"]["base"]["p_value"] == pytest.approx(1 / 4000)
+
+
+def test_the_verdict_says_when_the_shorter_prompt_has_paid_for_the_training():
+    ways = {"base": said(["x"] * 30), "few_shot": said(["a"] * 15 + ["x"] * 15), "tuned": said(["a"] * 30)}
+    quick = [Answer("a", 20, 10, 0.01, False)] * 30
+    report, _ = compare_answers(["q"] * 30, ["a"] * 30, ways | {"tuned": WayAnswers(quick, [0] * 30)}, "exact_match",
+                                1, training_seconds=60)
+    saved = 2 / 30 - 0.01
+    assert report["verdict"] == {"outcome": "worth_it", "rival": "few_shot", "rows_needed": None,
+                                 "break_even_requests": pytest.approx(60 / saved, abs=60)}
+    assert report["training_seconds"] == 60

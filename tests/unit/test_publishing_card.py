@@ -13,7 +13,7 @@ from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.request import PublishRequest, read_request, write_request
 from studio.runs.store import RunStore
 from studio.settings import Settings
-from tests.finished_run import finished_run
+from tests.finished_run import finished_run, report_with_ways
 
 REQUEST = PublishRequest("ana/recipes")
 
@@ -40,6 +40,13 @@ def test_the_head_names_base_relation_licence_and_figures(run_dir):
     assert said["pipeline_tag"] == "text-generation"
     result = said["model-index"][0]["results"][0]
     assert {"type": "json_match", "value": 0.8875, "name": "JSON equal"} in result["metrics"]
+
+
+def test_the_card_sets_the_ways_side_by_side_and_gives_the_verdict(store):
+    text = card.current(store.run_dir(finished_run(store, report=report_with_ways())), REQUEST)
+    assert "**Worth it: the tuned model" in text
+    assert "| Base model, examples in the prompt | 6 % (1 % to 12 %) | +81 points | 180 | 10 | 0.9 s |" in text
+    assert "| Tuned model | 88 % (80 % to 94 %) |  | 40 | 10 | 0.3 s |" in text
 
 
 def test_an_adapter_alone_is_said_to_be_one(run_dir):

@@ -10,7 +10,7 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 from studio.ui import comparison, run_html
-from tests.finished_run import REPORT, finished_run
+from tests.finished_run import REPORT, finished_run, report_with_ways
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'`${1+1}{{1+1}}</pre><script>alert(2)</script>"
 
@@ -96,8 +96,19 @@ def test_a_long_list_is_cut_and_says_so(store):
 
 def test_the_comparison_names_measures_in_words(store):
     page = run_html.results(store.get(finished_run(store)))
-    for part in ("Same JSON", "1 % (0 % to 4 %)", "89 % (82 % to 95 %)", "+88 points", "better on 70"):
+    for part in ("JSON equal", "1 % (0 % to 4 %)", "89 % (82 % to 95 %)", "+88 points", "better on 70"):
         assert part in page
+
+
+def test_the_results_lead_with_the_verdict_then_the_ways_and_their_answers(store):
+    view = store.get(finished_run(store, report=report_with_ways(HOSTILE)))
+    page = run_html.results(view)
+    parts = ("Worth it", "paid for after 652 requests", "Prompt tokens", "+88 points", "Measure", "sample answers")
+    assert sorted(parts, key=page.index) == list(parts)
+    assert HOSTILE not in page and "&lt;script&gt;" in page
+    assert "report.html" not in page, "there is no such file to link to"
+    (view.run_dir / "report.html").write_text("")
+    assert f'href="download/{view.run_id}/report.html"' in run_html.results(view)
 
 
 def test_a_report_of_another_version_is_no_failure_of_the_page(store):

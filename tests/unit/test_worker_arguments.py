@@ -19,6 +19,8 @@ READ_ELSEWHERE = {
     "model.model_name_or_path": "base_model", "model.model_revision": "base_model", "model.chat_template": "tokenizer",
     "method.name": "only sft exists", "method.assistant_only_loss": "render", "method.completion_only_loss": "render",
     "evaluation.compare_rows": "evaluate", "evaluation.metric": "evaluate", "evaluation.max_new_tokens": "evaluate",
+    "evaluation.few_shot_examples": "ways", "evaluation.few_shot_choice": "ways", "evaluation.retrieval_rows": "ways",
+    "evaluation.max_prompt_length": "evaluate", "evaluation.base_system_prompt": "ways",
     "evaluation.early_stopping_patience": "callback, and load_best_model_at_end below",
 }
 OTHER = {

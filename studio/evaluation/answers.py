@@ -1,0 +1,65 @@
+"""Answers as they come, one line each in a run's `answers.jsonl`, so that a stopped comparison goes on where it was.
+
+A line is found again by what it answers (`answer_key`): other weights, another prompt or another length limit make
+another key, so an answer never passes for one to a different question.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to one row; `seconds` is the row's share of its batch, `cut` says the length limit ended it."""
+
+    text: str
+    prompt_tokens: int
+    tokens: int
+    seconds: float
+    cut: bool
+
+
+def answer_key(weights: str, prompt: list[int], max_new_tokens: int) -> str:
+    """Names an answer by all it depends on: the model's mark, the prompt's tokens, the length limit."""
+    said = json.dumps([weights, max_new_tokens, prompt])
+    return hashlib.sha256(said.encode()).hexdigest()[:24]
+
+
+def weights_mark(folder: Path) -> str:
+    """Tells one set of weights from another: names, sizes and times of the files in `folder`."""
+    files = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors")
+    return json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+
+
+class AnswerFile:
+    """The answers of one run. Lines torn by a stop are passed over."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._known: dict[str, Answer] = {}
+        if path.is_file():
+            self._read()
+
+    def find(self, key: str) -> Answer | None:
+        """The answer of that key, or None while it has not been given."""
+        return self._known.get(key)
+
+    def add(self, answers: dict[str, Answer], way: str) -> None:
+        """Append the answers of one batch, by key."""
+        lines = "".join(json.dumps({"key": key, "way": way, **asdict(answer)}, ensure_ascii=False) + "\n"
+                        for key, answer in answers.items())
+        with open(self._path, "ab") as file:
+            file.write(lines.encode())
+        self._known |= answers
+
+    def _read(self) -> None:
+        content = self._path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            content = content[:content.rfind(b"\n") + 1]
+            self._path.write_bytes(content)
+        for line in content.splitlines():
+            values = json.loads(line)
+            key, _ = values.pop("key"), values.pop("way")
+            self._known[key] = Answer(**values)

@@ -1,0 +1,86 @@
+"""Was it worth it: a rule on the figures of a report, the same for every run.
+
+1. Fewer than `MIN_ROWS` held-out rows: cannot tell.
+2. The tuned model is surely better than every other way (each 95 % interval of the difference lies above 0): worth it,
+   or "more rows" where it still scores below `GOOD`.
+3. Else the rival is the best of the ways that are not surely worse. Where the rival is surely better, or surely within
+   `MARGIN` of the tuned model: a better prompt is enough, or "more rows" where the rival too scores below `GOOD`.
+4. Else the figures do not part the two: cannot tell.
+
+Perplexity has no `GOOD` and no `MARGIN`: only the intervals count.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from studio.evaluation.ways import TUNED
+
+MIN_ROWS = 20
+GOOD = 0.5
+MARGIN = 0.05
+
+
+class Outcome(StrEnum):
+    """What a comparison can come to."""
+
+    WORTH_IT = "worth_it"
+    MORE_ROWS = "more_rows"
+    BETTER_PROMPT = "better_prompt"
+    CANNOT_TELL = "cannot_tell"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome, the way it was measured against, and the held-out rows that would part the two (None: unknown)."""
+
+    outcome: Outcome
+    rival: str
+    rows_needed: int | None = None
+
+
+def decide(report: dict[str, Any]) -> Verdict:
+    """Judge a report by its `n`, `metric`, `metrics`, `ways` and `against` (see report.py)."""
+    metric, against, ways = report["metric"], report["against"], report["ways"]
+    figures = report["metrics"][metric]
+    sign = 1 if figures["higher_is_better"] else -1
+    is_share = figures["higher_is_better"]
+
+    def value(way: str) -> float:
+        return ways[way]["metrics"][metric]["value"]
+
+    def gain(way: str) -> tuple[float, float]:
+        """Interval of how much better the tuned model is."""
+        low, high = sorted(sign * bound for bound in against[way]["difference"]["interval"])
+        return low, high
+
+    def poor(way: str) -> bool:
+        return is_share and value(way) < GOOD
+
+    best = max(against, key=lambda way: sign * value(way))
+    if report["n"] < MIN_ROWS:
+        return Verdict(Outcome.CANNOT_TELL, best, MIN_ROWS)
+    unbeaten = [way for way in against if gain(way)[0] <= 0]
+    if not unbeaten:
+        return Verdict(Outcome.MORE_ROWS if poor(TUNED) else Outcome.WORTH_IT, best)
+    rival = max(unbeaten, key=lambda way: sign * value(way))
+    low, high = gain(rival)
+    if high < 0 or (is_share and low >= -MARGIN and high <= MARGIN):
+        return Verdict(Outcome.MORE_ROWS if poor(rival) else Outcome.BETTER_PROMPT, rival)
+    return Verdict(Outcome.CANNOT_TELL, rival, _rows_needed(report["n"], low, high))
+
+
+def break_even_requests(training_seconds: float, rival_seconds: float, tuned_seconds: float) -> int | None:
+    """After how many requests the shorter prompt has paid for the training, in time on the same machine.
+
+    None where the tuned model's requests are no cheaper. Times in seconds, the last two for one request.
+    """
+    saved = rival_seconds - tuned_seconds
+    return math.ceil(training_seconds / saved) if saved > 0 else None
+
+
+def _rows_needed(rows: int, low: float, high: float) -> int | None:
+    """Rows at which an interval of this spread would no longer hold 0: its width falls with the root of the rows."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return math.ceil(rows * (half / middle) ** 2) + 1 if abs(middle) > half / 10 else None

@@ -1,0 +1,76 @@
+"""The verdict follows its rule: one task for each outcome, among them one on which examples in the prompt win."""
+
+import pytest
+
+from studio.evaluation.answers import Answer
+from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
+from studio.evaluation.verdict import MIN_ROWS, Outcome, Verdict, break_even_requests, decide
+
+EVEN = [i % 2 == 0 for i in range(80)]
+
+
+def right(count, rows=80):
+    """A way that is right on the first `count` rows."""
+    return [i < count for i in range(rows)]
+
+
+def verdict(**ways) -> Verdict:
+    """The verdict on ways given as right or wrong by row."""
+    rows = len(ways["tuned"])
+    said = {way: WayAnswers([Answer("a" if hit else "x", 20, 5, 0.1, False) for hit in hits], [0] * rows)
+            for way, hits in ways.items()}
+    return decide(compare_answers(["q"] * rows, ["a"] * rows, said, "exact_match", 3, training_seconds=60)[0])
+
+
+def test_worth_it_when_the_tuned_model_is_surely_better_than_every_other_way():
+    assert verdict(base=right(2), few_shot=right(30), retrieval=right(40), tuned=right(70)) == Verdict(
+        Outcome.WORTH_IT, "retrieval")
+
+
+def test_a_better_prompt_is_enough_where_examples_in_the_prompt_win():
+    found = verdict(base=right(5), few_shot=right(76), retrieval=right(40), tuned=right(50))
+    assert found == Verdict(Outcome.BETTER_PROMPT, "few_shot")
+
+
+def test_a_better_prompt_is_enough_where_the_training_brings_no_more():
+    assert verdict(base=right(70), tuned=right(70)) == Verdict(Outcome.BETTER_PROMPT, "base")
+
+
+def test_more_rows_where_the_tuned_model_is_best_but_mostly_wrong():
+    assert verdict(base=right(0), few_shot=right(5), tuned=right(30)).outcome is Outcome.MORE_ROWS
+
+
+def test_more_rows_where_a_prompt_wins_but_is_mostly_wrong_too():
+    found = verdict(base=right(0), few_shot=right(30), tuned=right(5))
+    assert found == Verdict(Outcome.MORE_ROWS, "few_shot")
+
+
+def test_cannot_tell_from_a_handful_of_rows_however_clear_they_look():
+    found = verdict(base=right(0, 8), tuned=right(8, 8))
+    assert found == Verdict(Outcome.CANNOT_TELL, "base", MIN_ROWS)
+
+
+def test_cannot_tell_where_the_interval_holds_both_and_says_how_many_rows_would():
+    found = verdict(few_shot=EVEN, base=right(0), tuned=right(47))
+    assert found.outcome is Outcome.CANNOT_TELL and found.rival == "few_shot"
+    assert found.rows_needed > 80
+
+
+def test_a_way_that_is_surely_worse_is_no_rival():
+    """Best by value is not the question: the rival is the best of those that the tuned model does not surely beat."""
+    found = verdict(base=right(10), few_shot=right(66), tuned=right(66))
+    assert found == Verdict(Outcome.BETTER_PROMPT, "few_shot")
+
+
+@pytest.mark.parametrize(("tuned", "outcome"), [(10.0, Outcome.WORTH_IT), (30.0, Outcome.BETTER_PROMPT)])
+def test_lower_perplexity_wins(tuned, outcome):
+    def losses(nll):
+        return RowLosses([nll + i % 3 for i in range(30)], [10] * 30, 1.0)
+
+    report = compare_perplexity(losses(20.0), losses(tuned), seed=1, training_seconds=60)
+    assert decide(report).outcome is outcome and report["verdict"]["break_even_requests"] is None
+
+
+def test_break_even_counts_whole_requests_and_there_is_none_without_a_saving():
+    assert break_even_requests(100, 0.5, 0.2) == 334
+    assert break_even_requests(100, 0.2, 0.2) is None and break_even_requests(100, 0.1, 0.2) is None
