@@ -23,7 +23,8 @@ APART_EXTENSIONS = (".parquet", ".arrow", ".pdf", ".docx")
 # deflate cannot pack tighter than 1,032 to 1; rows of text seldom reach 30 to 1
 UNPACKED_RATIO = 250
 UNPACKED_ALWAYS_BYTES = 64_000_000
-UNPACKED_APART_BYTES = 256_000_000
+# what is read apart lies on the disk meanwhile; columns are packed already, and an archive makes them little smaller
+UNPACKED_APART_RATIO, UNPACKED_APART_BYTES = 4, 256_000_000
 PIECE_BYTES = 1_000_000
 MEMBERS = 10_000
 MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"%PDF": ".pdf", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
@@ -34,6 +35,9 @@ FOREIGN = {b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
            b"\xd0\xcf\x11\xe0": "an old Office document, or one with a password",
            b"\x28\xb5\x2f\xfd": "a zstd archive", b"\x7fELF": "a program"}
 CODE_EXTENSIONS = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
+
+# zipfile unpacks other kinds without a bound on what comes out at once
+UNPACKED_IN_PIECES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 Report = Callable[[str, str, str], None]
 
@@ -180,6 +184,24 @@ def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:
 
 
 def _members(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Part]:
+    """The files in a ZIP archive. Raises `DataError` where none of those in it can be read."""
+    left_out: list[str] = []
+
+    def leave_out(problem: str, member: str, detail: str) -> None:
+        if problem == "archive_member":
+            left_out.append(detail if detail.startswith(member) else f"{member}: {detail}")
+        skipped(problem, member, detail)
+
+    some = False
+    for part in _each_member(name, file, size, leave_out):
+        some = True
+        yield part
+    if left_out and not some:
+        raise DataError(f"{name} holds no file that can be read. {left_out[0].rstrip('.')}.",
+                        "Pack the files of rows again as an ordinary ZIP.")
+
+
+def _each_member(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Part]:
     try:
         archive = zipfile.ZipFile(file)
         members = archive.infolist()
@@ -222,11 +244,17 @@ def _members(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[
 
 def _refused_member(member: zipfile.ZipInfo) -> str:
     path = PurePosixPath(member.filename.replace("\\", "/"))
+    if not path.parts:
+        return "it has no name"
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         return "its name leads out of the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "it is a link"
-    return "it is encrypted" if member.flag_bits & 1 else ""
+    if member.flag_bits & 1:
+        return "it is encrypted"
+    if member.compress_type not in UNPACKED_IN_PIECES:
+        return "it is packed in a rare way; pack it again as an ordinary ZIP"
+    return ""
 
 
 def _part(
@@ -234,7 +262,8 @@ def _part(
 ) -> Part:
     if extension not in APART_EXTENSIONS:
         return Part(name, extension, Bounded(stream, name, budget), size, position)
-    bounded, file = Bounded(stream, name, [min(budget[0], UNPACKED_APART_BYTES)]), tempfile.TemporaryFile()
+    most = min(budget[0], max(UNPACKED_APART_BYTES, UNPACKED_APART_RATIO * size))
+    bounded, file = Bounded(stream, name, [most]), tempfile.TemporaryFile()
     while piece := bounded.read(PIECE_BYTES):
         file.write(piece)
     file.flush()

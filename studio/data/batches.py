@@ -27,6 +27,11 @@ class Batch:
         self.rows.append(row)
         self.lines.append(line)
 
+    def first(self, n: int) -> "Batch":
+        """Its first `n` rows (one at least), and what was met up to the last of them."""
+        last = self.lines[n - 1]
+        return Batch(self.rows[:n], self.lines[:n], [fault for fault in self.faults if fault.line <= last])
+
 
 @dataclass
 class FileFacts:

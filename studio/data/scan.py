@@ -92,8 +92,8 @@ class Scan:
 
     def take(self, facts: FileFacts, batch: Batch) -> None:
         """Judge a batch, as far as `data.max_rows` goes; the first ones wait until there are enough for the shape."""
-        if self.section.max_rows and len(batch.rows) > (left := self.section.max_rows - self._rows_taken):
-            batch = Batch(batch.rows[:left], batch.lines[:left], [])
+        if self.section.max_rows and len(batch.rows) >= (left := self.section.max_rows - self._rows_taken):
+            batch = batch.first(left)
         if self._edits != NO_EDITS:
             numbered = enumerate(batch.rows, start=self._rows_taken + 1)
             batch = replace(batch, rows=[LEFT_OUT if number in self._edits.excluded else

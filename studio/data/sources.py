@@ -101,12 +101,7 @@ def row_batches(
         table = read_rows(section, settings, token, hub_rows)
         yield section.dataset_name, Batch(table.rows, list(table.lines))
         return
-    left = section.max_rows or sys.maxsize
-    for file, batch in file_batches(path, lost):
-        yield file, Batch(batch.rows[:left], batch.lines[:left])
-        left -= len(batch.rows)
-        if left <= 0:
-            return
+    yield from file_batches(path, lost, section.max_rows)
 
 
 def fingerprint(rows: list[dict[str, Any]]) -> str:
@@ -205,13 +200,12 @@ def _read(
 def _read_local(path: Path, source: str, limit: int) -> Table:
     """The rows of a file, packed or not. Raises `DataError` where there are none at all."""
     table = Table([], source)
-    for file, batch in file_batches(path, table.lost):
+    for file, batch in file_batches(path, table.lost, limit):
         if not table.files or table.files[-1][1] != file:
             table.files.append((len(table.rows), file))
         table.rows += batch.rows
         table.lines.extend(batch.lines)
-        if limit and len(table.rows) >= limit:
-            del table.rows[limit:], table.lines[limit:]
+        if len(table.rows) == limit > 0:
             return table
     if not table.rows:
         raise _without_rows(path.name, table.lost)
@@ -219,23 +213,28 @@ def _read_local(path: Path, source: str, limit: int) -> Table:
     return table
 
 
-def file_batches(path: Path, lost: list[Entry]) -> Iterator[tuple[str, Batch]]:
-    """Name of the file and rows, batch by batch; what is no row is added to `lost`, and so is a file of several that
-    cannot be read.
+def file_batches(path: Path, lost: list[Entry], limit: int = 0) -> Iterator[tuple[str, Batch]]:
+    """Name of the file and rows, batch by batch, up to `limit` rows (0: all); what is no row is added to `lost`, and so
+    is a file of several that cannot be read.
 
     Raises `DataError` where the only file cannot be read, or none that is there.
     """
     def skipped(name: str, file: str, detail: str) -> None:
         lost.append(Entry(file, 0, 0, name, detail))
 
-    some, failure = False, None
+    some, failure, left = False, None, limit or sys.maxsize
     for part in open_parts(path, skipped):
         facts = FileFacts(part.name, part.extension, part.size)
         try:
             for batch in read_batches(part, facts):
+                if len(batch.rows) >= left:
+                    batch = batch.first(left)
                 lost.extend(_lost(fault, facts) for fault in batch.faults)
                 some = some or bool(batch.rows)
                 yield part.name, batch
+                left -= len(batch.rows)
+                if not left:
+                    return
         except DataError as error:  # the next file of an archive may be whole
             failure = failure or error
             lost.append(Entry(part.name, 0, 0, "unreadable_file", error.message))

@@ -10,9 +10,9 @@ from studio.data import overlay
 from studio.data.rows_client import find_rows
 from studio.errors import DataError, StudioError
 from studio.preset.files import override
-from studio.preset.schema import Preset
+from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
-from studio.ui.access import hub_token, require_owner
+from studio.ui.access import hub_token, is_owner, require_owner
 from studio.ui.doctor_rows_view import PAGE_ROWS, ROWS_JS, rows_html
 from studio.ui.draft import preset_from
 from studio.ui.messages import shown
@@ -27,7 +27,7 @@ CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 
 @dataclass(frozen=True)
 class RowsPart:
-    """The components; `edits` is hidden and holds the name of the list of edits, once there is one."""
+    """The components; `edits` is hidden and changes with the list of edits."""
 
     search: gr.Textbox
     only: gr.Dropdown
@@ -92,12 +92,17 @@ def wire_rows(settings: Settings, part: RowsPart, stored: gr.BrowserState, field
         _edit(preset, settings, event.act, int(event.row), event.text)
         return [found(preset, query, only, offset, seed, token), *filled(preset, draft["origin"])]
 
+    def edits_mark(name: str, profile: gr.OAuthProfile | None) -> str:
+        if not name or not is_owner(settings, profile):
+            return ""
+        return f"{name} {overlay.stamp(DataSection(edits=name), settings)}"
+
     asked = {"inputs": [part.search, part.only], "outputs": part.rows, "inputs_kwargs": fields, **CLICK}
     show = {"fn": show_rows, "show_progress": "minimal", "trigger_mode": "always_last", **asked}
     part.draw_button.click(draw_rows, show_progress="minimal", **asked)
     part.rows.select(act, [part.search, part.only, stored], [part.rows, *sheet], inputs_kwargs=fields,
                      show_progress="hidden", **CLICK).success(
-        lambda name: name, fields["data.edits"], part.edits, **QUIET)
+        edits_mark, fields["data.edits"], part.edits, **QUIET)
     return show
 
 
