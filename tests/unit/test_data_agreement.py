@@ -1,11 +1,9 @@
 """The doctor, the page of rows and the rows of a run say the same of one data set."""
 
 import json
-import zipfile
 
 import pytest
 
-from studio.data import overlay
 from studio.data.doctor import examine
 from studio.data.prepare import look
 from studio.data.rows import Query, find_rows
