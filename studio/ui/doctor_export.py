@@ -48,7 +48,7 @@ def wire_export(settings: Settings, part: ExportPart, fields: dict[str, Any]) ->
             request = {"preset": dumps(preset_from(values), comments=False), "to": folder}
             ask_worker("export", request, settings, hub_token(settings, token), TIME_LIMIT_S)
             # the page copies what it is given before this goes on
-            yield gr.File([str(path) for path in sorted(Path(folder).iterdir())], visible=True)
+            yield gr.File([str(path) for path in sorted(Path(folder).glob("*.jsonl"))], visible=True)
 
     part.button.click(
         lambda: gr.Button(text("doctor.export.working"), interactive=False), None, part.button, **QUIET).then(

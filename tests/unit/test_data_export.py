@@ -36,7 +36,7 @@ def test_the_files_hold_what_training_takes(tmp_path, settings):
     assert read_jsonl(exported.folder / "heldout.jsonl") == prepared.heldout
     assert (exported.train_rows, exported.heldout_rows) == (16, 4)
     assert (exported.source, exported.format) == ("rows.jsonl", "prompt_completion")
-    assert sorted(path.name for path in exported.folder.iterdir()) == ["heldout.jsonl", "train.jsonl"]
+    assert sorted(path.name for path in exported.folder.glob("*.jsonl")) == ["heldout.jsonl", "train.jsonl"]
     assert exported.languages == {"en": 16}
 
 
@@ -64,7 +64,7 @@ def test_files_of_an_earlier_export_do_not_stay(tmp_path, settings):
     assert (tmp_path / "out" / "left_out.jsonl").exists()
     write(path, GOOD)
     export(preset(path, test_size=0), settings, tmp_path / "out")
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["train.jsonl"]
+    assert [file.name for file in (tmp_path / "out").glob("*.jsonl")] == ["train.jsonl"]
 
 
 def test_secrets_are_masked_where_the_preset_says_so(tmp_path, settings):
@@ -79,3 +79,41 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, settings):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="cannot be written"):
         export(preset(write(tmp_path / "rows.jsonl", GOOD)), settings, tmp_path / "file")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "heldout.jsonl", "left_out.jsonl"])
+def test_a_file_that_no_export_wrote_is_neither_replaced_nor_deleted(tmp_path, settings, name):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / name).write_text("mine\n")
+    with pytest.raises(DataError, match=f"{name} is there already, and not as an export wrote it"):
+        export(preset(write(tmp_path / "rows.jsonl", GOOD), test_size=0), settings, folder)
+    assert contents(folder) == {name: b"mine\n"}
+
+
+def test_an_exported_file_changed_since_is_kept(tmp_path, settings):
+    asked = preset(write(tmp_path / "rows.jsonl", GOOD), test_size=0.2)
+    folder = export(asked, settings, tmp_path / "out").folder
+    with open(folder / "heldout.jsonl", "a") as file:
+        file.write("one more by hand\n")
+    before = contents(folder)
+    with pytest.raises(DataError, match="not as an export wrote it"):
+        export(asked, settings, folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("field", ["dataset_name", "dataset_test_split"])
+def test_the_data_set_itself_is_never_overwritten(tmp_path, settings, field):
+    rows = write(tmp_path / "rows.jsonl", [*GOOD, {"prompt": "x", "completion": ""}])
+    folder = export(preset(rows, bad_rows="drop", test_size=0.2), settings, tmp_path / "out").folder
+    before = contents(folder)
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(folder / "train.jsonl")
+    for source in (folder / "train.jsonl", link):
+        with pytest.raises(DataError, match="train.jsonl is the data set itself"):
+            export(preset(rows, **{"bad_rows": "drop", field: str(source)}), settings, folder)
+    assert contents(folder) == before
