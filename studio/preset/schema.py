@@ -35,6 +35,27 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class PlanSection(Section):
+    """Plan"""
+
+    use_case: str = parameter(
+        "", "Use case", "Who asks what, and what the answers are used for. The report is judged against it.",
+        BASIC, max_length=1000)
+    good_answer: str = parameter(
+        "", "A good answer", "What tells a good answer from a bad one, in your own words.", BASIC, max_length=1000)
+    requests_per_month: int = parameter(
+        0, "Requests a month", "How often the model will be asked; 0 where nobody knows.", BASIC, ge=0, le=10**12)
+    price_per_million_input_tokens: float = parameter(
+        0.0, "Price of a million input tokens", "In US dollars, at the service you pay now; 0 for none.",
+        BASIC, ge=0, le=10_000)
+    price_per_million_output_tokens: float = parameter(
+        0.0, "Price of a million output tokens", "In US dollars, at the service you pay now; 0 for none.",
+        BASIC, ge=0, le=10_000)
+    machine_price_per_hour: float = parameter(
+        0.0, "Price of the machine by the hour", "In US dollars, what serves the tuned model; 0 takes this machine's.",
+        BASIC, ge=0, le=10_000)
+
+
 class ModelSection(Section):
     """Model"""
 
@@ -251,6 +272,7 @@ class Preset(Section):
     version: Literal[1] = parameter(SCHEMA_VERSION, "Version", "Version of the preset format.")
     name: str = parameter("my-run", "Name", "A short name for lists and folders.", BASIC, min_length=1, max_length=80)
     description: str = parameter("", "Purpose", "What the tuned model shall do, in a sentence.", BASIC, max_length=500)
+    plan: PlanSection = PlanSection()
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     method: MethodSection = MethodSection()

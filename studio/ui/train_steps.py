@@ -16,6 +16,7 @@ from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
 from studio.ui.texts import text
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
+PLAN_GROUPS = ("plan",)
 DATA_GROUPS = ("data",)
 METHOD_GROUPS = ("model", "method", "lora", "training", "evaluation", "export")
 START_GROUPS = ("", "publish")
@@ -30,9 +31,10 @@ document.addEventListener('keydown', event => {
 
 @dataclass(frozen=True)
 class WhatStep:
-    """Step 1: cards, a preset file, or a run to clone."""
+    """Step 1: cards, a preset file, or a run to clone; and the plan that the result will be judged by."""
 
     step: gr.Step
+    fields: dict[str, gr.components.Component]
     gallery: gr.HTML
     open_button: gr.UploadButton
     clone_choice: gr.Dropdown
@@ -104,8 +106,11 @@ def build_what_step(settings: Settings) -> WhatStep:
                 clone_choice = gr.Dropdown(
                     [], value=None, label=text("train.what.clone"), info=text("train.what.clone_help"), elem_id="clone")
                 chosen = gr.HTML(elem_id="chosen", elem_classes="flush")
+        with gr.Accordion(text("train.what.plan"), open=False, elem_id="plan"):
+            gr.HTML(f'<p class="lead">{text("train.what.plan_help")}</p>', elem_classes="flush")
+            fields = build_fields(PLAN_GROUPS)
         _, next_button = _actions(text("train.what.next"), back=False)
-    return WhatStep(step, gallery, open_button, clone_choice, chosen, next_button)
+    return WhatStep(step, fields, gallery, open_button, clone_choice, chosen, next_button)
 
 
 def build_data_step() -> DataStep:

@@ -60,7 +60,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
         what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
         check, start = steps.build_check_step(), steps.build_start_step()
-    built = method.fields | data.fields | start.fields
+    built = what.fields | method.fields | data.fields | start.fields
     fields = {name: built[name] for name, _ in leaves()}
     sheet = [method.yaml, method.status, stored, *fields.values()]
     taken = [walkthrough, what.gallery, what.chosen, *sheet]
@@ -157,7 +157,7 @@ def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict
     for number, part in enumerate(built, 1):
         if number > 1:
             part.back_button.click(go_to(number - 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
-        if number in (2, 3):
+        if number in (1, 2, 3):
             part.next_button.click(
                 go_to(number + 1), None, [walkthrough, step], inputs_kwargs=fields,
                 validator=_checks_of(part.fields, fields), show_progress="hidden", **CLICK).then(js=TO_TOP, **QUIET)
