@@ -33,6 +33,7 @@ from studio.settings import Settings
 Answer = TypeVar("Answer")
 
 LEVELS = ("error", "warning", "info")
+DATA_REPORT_FILE = "data_report.json"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
     run_id = launcher.start(
         store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
     if report is not None:
-        (store.run_dir(run_id) / "data_report.json").write_text(json.dumps(report))
+        (store.run_dir(run_id) / DATA_REPORT_FILE).write_text(json.dumps(report))
     return run_id
 
 

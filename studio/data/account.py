@@ -9,6 +9,8 @@ from studio.data.mends import MENDS
 from studio.data.report import OWN, Findings, Place
 from studio.data.shapes import FIX_ROWS, HINTS, PROBLEMS
 
+# where a run keeps it, below its folder
+ACCOUNT_FILE = "data/left_out.jsonl"
 # what was done on purpose, beside the problems of PROBLEMS and report.OWN
 DONE = {
     "excluded_by_hand": "left out by hand",

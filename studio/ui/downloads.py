@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from studio.errors import RunError
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.start import DATA_REPORT_FILE
 from studio.ui.visitors import request_may_look
 
 # what a run may hand out, by the name in the link
@@ -16,7 +17,7 @@ FILES = {
     "preset.yaml": "text/yaml; charset=utf-8", "worker.log": "text/plain; charset=utf-8",
     "events.jsonl": "application/x-ndjson", "environment.json": "application/json", "report.json": "application/json",
     "report.html": "text/html; charset=utf-8", "predictions.jsonl": "application/x-ndjson",
-    "card.md": "text/markdown; charset=utf-8",
+    DATA_REPORT_FILE: "application/json", "card.md": "text/markdown; charset=utf-8",
 }
 
 

@@ -11,6 +11,7 @@ from studio.runs.store import RunStore, RunView
 from studio.ui import run_html, run_words
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
+from studio.ui.run_data import data_html
 from studio.ui.texts import text
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "merge", "clone", "delete")
@@ -37,6 +38,7 @@ class RunPage:
     log_fold: gr.Accordion
     log_open: gr.Checkbox
     log: gr.HTML
+    data: gr.HTML
     files: gr.HTML
     preset: gr.HTML
     environment: gr.HTML
@@ -48,8 +50,8 @@ class RunPage:
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
         return [self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.log_fold,
-                self.log_open, self.log, self.files, self.preset, self.environment, self.live_timer, self.plot_timer,
-                self.log_timer]
+                self.log_open, self.log, self.data, self.files, self.preset, self.environment, self.live_timer,
+                self.plot_timer, self.log_timer]
 
 
 def build_run_page() -> RunPage:
@@ -71,6 +73,8 @@ def build_run_page() -> RunPage:
             results = gr.HTML("", elem_id="run-results")
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
+            with gr.Accordion(text("runs.section.data"), open=False):
+                data = gr.HTML("", elem_id="run-data")
             with gr.Accordion(text("runs.section.files"), open=False):
                 files = gr.HTML("", elem_id="run-files")
             with gr.Accordion(text("runs.section.preset"), open=False):
@@ -79,7 +83,7 @@ def build_run_page() -> RunPage:
                 environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
-        results, log_fold, gr.Checkbox(False, visible=False), log, files, preset, environment,
+        results, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
         *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)))
 
 
@@ -105,8 +109,9 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= _draw_actions(page, view, may_act) | _draw_stage(page, store, view, log_open)
     # these change with the phases and checkpoints, not with each step
     if changed(marks, "facts", _facts_mark(view)):
-        updates |= {page.results: run_html.results(view), page.files: run_html.file_list(view),
-                    page.preset: run_html.preset(view), page.environment: run_html.environment(view)}
+        updates |= {page.results: run_html.results(view), page.data: data_html(view),
+                    page.files: run_html.file_list(view), page.preset: run_html.preset(view),
+                    page.environment: run_html.environment(view)}
     return updates
 
 

@@ -28,7 +28,6 @@ from studio.worker.callbacks import JournalCallback
 from studio.worker.phase import Phase
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
-ACCOUNT_FILE = "data/left_out.jsonl"
 
 
 class Trainer(SFTTrainer):
@@ -156,14 +155,14 @@ def _keep_rows(phase: Phase, prepared: Prepared) -> None:
     """Write the rows into the run folder, with the account of every row left out or changed, and warn of those."""
     for name, rows in zip(ROWS_FILES, (prepared.train, prepared.heldout), strict=True):
         write_jsonl(phase.run_dir / name, rows)
-    write_jsonl(phase.run_dir / ACCOUNT_FILE, account.as_json(prepared.left_out, prepared.changed))
+    write_jsonl(phase.run_dir / account.ACCOUNT_FILE, account.as_json(prepared.left_out, prepared.changed))
     # the trainer counts these itself
     counted = ("all_labels_masked", "truncated")
     for entries, done in ((prepared.left_out, "left out"), (prepared.changed, "changed")):
         told = [entry for entry in entries if entry.reason not in counted]
         if told:
             phase.journal.warning(f"{len(told):,} {'row is' if len(told) == 1 else 'rows are'} {done}: "
-                                  f"{account.in_words(told)}. {ACCOUNT_FILE} lists them.")
+                                  f"{account.in_words(told)}. {account.ACCOUNT_FILE} lists them.")
     exact, asked = len(prepared.leakage.exact), len(prepared.leakage.same_question)
     leaks = [f"{exact:,} are training rows too"] if exact else []
     leaks += [f"{asked:,} ask a question that a training row asks"] if asked else []
