@@ -26,7 +26,7 @@ def _tokens_html(report: dict[str, Any], preset: Preset) -> str:
         return f'{title}<p>{_t("tokens.none")} {html.escape(error["message"])} {html.escape(error["hint"])}</p>'
     if tokens is None:
         return f'{title}<p class="later">{_t("tokens.later")}</p>' if report["usable_rows"] else ""
-    facts = {"mean": html.escape(_mean(tokens)), "cut": _cut(tokens), "epoch": html.escape(text(
+    facts = {"mean": _mean(tokens), "cut": _cut(tokens), "epoch": html.escape(text(
         "doctor.tokens.epoch_value", tokens=words.count(tokens["tokens_per_epoch"]),
         trained=words.count(tokens["trained_tokens_per_epoch"]))),
         "padding": _padding(tokens, preset), "epochs": _epochs(report["epochs"], preset)}
@@ -36,9 +36,10 @@ def _tokens_html(report: dict[str, Any], preset: Preset) -> str:
 def _mean(tokens: dict[str, Any]) -> str:
     mean, trained = words.count(round(tokens["mean"])), words.count(round(tokens["mean_trained"]))
     if tokens["sampled_rows"] == tokens["rows"]:
-        return text("doctor.tokens.mean_value", mean=mean, trained=trained)
-    return text("doctor.tokens.mean_estimate", mean=mean, trained=trained, error=words.figure(tokens["mean_error"]),
-                sampled=words.count(tokens["sampled_rows"]), rows=words.count(tokens["rows"]))
+        return html.escape(text("doctor.tokens.mean_value", mean=mean, trained=trained))
+    estimate = text("doctor.tokens.mean_estimate", mean=mean, trained=trained, error=words.figure(tokens["mean_error"]),
+                    sampled=words.count(tokens["sampled_rows"]), rows=words.count(tokens["rows"]))
+    return f'{html.escape(estimate)} <button type="button" class="fix" data-exact>{_t("tokens.exact")}</button>'
 
 
 def _cut(tokens: dict[str, Any]) -> str:

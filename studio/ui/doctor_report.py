@@ -83,10 +83,17 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
         except StudioError as error:
             return ["", {}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
         key = hashlib.sha256(dumps(preset, comments=False).encode()).hexdigest()
-        _watched[key] = _Watched(examination, preset, time.monotonic())
-        while len(_watched) > WATCHED:
-            _watched.popitem(last=False)
+        _watch(key, preset, examination)
         return [key, *_shown(key, "")]
+
+    @shown
+    def count_every_row(key: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> list[Any]:
+        require_owner(settings, profile)
+        if key not in _watched:  # so old that it is forgotten: the next look at the data starts anew
+            return [gr.skip()] * len(outputs)
+        preset = _watched[key].preset
+        _watch(key, preset, doctor_client.examination(preset, settings, hub_token(settings, token), exact=True))
+        return _shown(key, "")
 
     def watch(key: str, seen: str, profile: gr.OAuthProfile | None) -> list[Any]:
         if key not in _watched or not is_owner(settings, profile):
@@ -108,6 +115,7 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
     # the answer to a tick may come after that to a newer question: what it shows is then shown anew
     gr.on([part.timer.tick, part.seen.change], watch, [part.asked, part.seen], outputs, **QUIET)
     part.progress.select(cancel, part.asked, None, **CLICK)
+    part.report.submit(count_every_row, part.asked, outputs, show_progress="hidden", **CLICK)
     mended = gr.on([part.report.select, proposed.select], mend, stored, sheet, inputs_kwargs=fields,
                    show_progress="hidden", **CLICK)
     mark_changed(mended, part)
@@ -118,6 +126,12 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
 def mark_changed(event: Any, part: ReportPart) -> None:
     """Let `changed` tell of an event that changes the sheet, once it has: among its outputs it would tell too early."""
     event.success(lambda: str(time.time_ns()), None, part.changed, **QUIET)
+
+
+def _watch(key: str, preset: Preset, examination: Examination) -> None:
+    _watched[key] = _Watched(examination, preset, time.monotonic())
+    while len(_watched) > WATCHED:
+        _watched.popitem(last=False)
 
 
 def _shown(key: str, seen: str) -> list[Any]:

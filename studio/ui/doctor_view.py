@@ -28,6 +28,7 @@ element.addEventListener('click', event => {
   const button = event.target.closest('button');
   if (!button) return;
   if (button.dataset.fix) trigger('select', {fix: JSON.parse(button.dataset.fix)});
+  if (button.dataset.exact !== undefined) trigger('submit');
   if (button.dataset.open !== undefined) {
     const fold = document.querySelector('#columns'), opener = fold.querySelector('button');
     if (!fold.querySelector('#mapping')?.offsetParent) opener.click();

@@ -46,10 +46,14 @@ def act(caller, preset, **event):
 
 
 def test_a_report_names_the_bad_rows_and_is_never_markup(studio, preset):
-    page = examined(Caller(studio.url), preset)
+    caller = Caller(studio.url)
+    page = examined(caller, preset)
     assert "1 line is not JSON" in page and "line 4" in page and "no answer" in page
     assert "data.bad_rows" in page and "One epoch" in page and "<img" not in page
-    settled = examined(Caller(studio.url), files.override(preset, {"data.bad_rows": "drop"}))
+    key = caller.queued("examine", widget_values(preset))["output"]["data"][0]
+    counted = caller.queued("count_every_row", [key], {})["output"]["data"]
+    assert "One epoch" in counted[1] and counted[2] == f"{key} report"
+    settled = examined(caller, files.override(preset, {"data.bad_rows": "drop"}))
     assert "left out, as set" in settled and "Ready to train" in settled
 
 
@@ -72,7 +76,7 @@ def test_a_stranger_examines_nothing_and_edits_nothing(settings, preset):
     with serve(replace(settings, owners=("someone",))) as studio:
         caller = Caller(studio.url)
         answers = [caller.queued("examine", widget_values(preset)), act(caller, preset, act="exclude", row=1),
-                   caller.queued("cancel", [""], {}),
+                   caller.queued("cancel", [""], {}), caller.queued("count_every_row", [""], {}),
                    caller.queued("draw_rows", ["", "all", *widget_values(preset)])]
         assert all("Only the owner" in json.dumps(answer) for answer in answers)
     assert not (settings.data_dir / "edits").exists()

@@ -1,7 +1,8 @@
 """Findings, estimates, previews and the header as HTML: readable without colour, and never somebody's markup."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from studio.data.report import Tokens
 from studio.data.rows_client import RowsPage
 from studio.preset.schema import Preset
 from studio.runs.checks import Finding
@@ -11,6 +12,7 @@ from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import Outlook
+from studio.ui.doctor_figures import figures_html
 from studio.ui.doctor_rows_view import rows_html
 from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.header import header_html
@@ -67,3 +69,14 @@ def test_the_header_shows_the_working_run_and_the_missing_disk(tmp_path):
     assert f'href="?run={run_id}"' in page and "43 %" in page and "<img" not in page
     assert run_id not in header_html(settings, RunStore(settings), shows_runs=False)
     assert "lost when it restarts" in header_html(replace(settings, data_is_lasting=False), store)
+
+
+def test_estimated_lengths_say_so_and_can_be_counted_exactly():
+    tokens = Tokens("smol", 300_000, 150_000, 1024, 80.4, 0.3, 20, 78, 120, 400, {"edges": [0, 200, 400],
+                    "counts": [9, 1]}, 0, 0, 1024, 24_000_000, 6_000_000, 8, 0.1, 0.01, 1.1)
+    report = {"tokens": asdict(tokens), "tokens_error": None, "epochs": 1, "duplicates": {"exact": 0, "near": 0},
+              "overlap": None, "turns": None, "labels": {}}
+    page = figures_html(report, Preset())
+    assert "80 ± 0.3 tokens" in page and "from 150,000 of 300,000 rows" in page and "data-exact" in page
+    report["tokens"]["sampled_rows"] = 300_000
+    assert "data-exact" not in figures_html(report, Preset())
