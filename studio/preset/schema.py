@@ -6,7 +6,9 @@ Names are those of TRL, transformers, PEFT and the Hub.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from studio.preset.answer_checks import parse_checks
 
 SCHEMA_VERSION = 1
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -26,7 +28,31 @@ def _split_words(value: Any) -> Any:
     return value
 
 
+def _readable_checks(value: str) -> str:
+    parse_checks(value)
+    return value
+
+
+def _check_address(value: str) -> str:
+    """Let only a plain http or https address pass: a key in it would lie in the preset for all to read."""
+    value = value.strip().rstrip("/")
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or any(character.isspace() for character in value):
+        raise ValueError("an endpoint has an address such as https://api.openai.com/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("the address of an endpoint holds no key, user or query: the key goes into ENDPOINT_API_KEY")
+    return value
+
+
 Words = Annotated[list[str], BeforeValidator(_split_words)]
+Address = Annotated[str, AfterValidator(_check_address)]
+AnswerChecks = Annotated[str, AfterValidator(_readable_checks)]
 
 
 class Section(BaseModel):
@@ -233,11 +259,44 @@ class EvaluationSection(Section):
     base_system_prompt: str = parameter(
         "", "System prompt of the base model",
         "What the base model is told in the comparison; empty takes the data's own system prompt.")
-    metric: Literal["auto", "exact_match", "json_match", "token_f1", "chrf"] = parameter(
+    metric: Literal["auto", "exact_match", "normalised_match", "json_match", "field_f1", "label_accuracy",
+                    "numeric_match", "sql_match", "token_f1", "rouge_l", "chrf", "checks"] = parameter(
         "auto", "Metric",
-        "How an answer is judged; auto: json_match for JSON, exact_match for a few words, chrf for longer answers.")
+        "What decides whether an answer is good; auto proposes one from the wanted answers: JSON, SQL, labels, "
+        "numbers, a few words, or longer texts.")
+    numeric_tolerance: float = parameter(
+        1e-6, "Tolerance of numbers", "How far a number may be from the wanted one, as a share of it; 0.01 is 1 %.",
+        ge=0, le=1)
+    sql_schema: str = parameter(
+        "", "Tables for SQL answers",
+        "CREATE TABLE and INSERT statements to run SQL answers on; empty takes those that stand in each question.",
+        max_length=100_000)
+    checks: AnswerChecks = parameter(
+        "", "Your own checks",
+        "One a line, as \"short: words <= 50\" or \"no links: lacks https?://\". Rules: matches, lacks, contains, "
+        "omits, words, characters, lines.", max_length=10_000)
     max_new_tokens: int = parameter(
         256, "Longest answer (tokens)", "Answers are cut after this many tokens.", ge=1, le=32_768)
+    guard: bool = parameter(
+        True, "Look for what was forgotten",
+        "Base and tuned model also answer 30 general questions and read a general text; takes seconds.")
+    endpoint_url: Address = parameter(
+        "", "Address of another model",
+        "An OpenAI-compatible service that answers the same rows, say the one you pay now: https://api.openai.com/v1."
+        " The held-out rows are sent there; empty sends nothing.")
+    endpoint_model: str = parameter("", "Name of the other model", "What that service calls the model.")
+    judge_url: Address = parameter(
+        "", "Address of a judge",
+        "An OpenAI-compatible service whose model says which of two answers is better, asked in both orders. The"
+        " held-out rows and answers are sent there; empty asks no judge.")
+    judge_model: str = parameter("", "Name of the judge", "What that service calls the model that judges.")
+    judge_against: Literal["base", "few_shot", "retrieval", "endpoint"] = parameter(
+        "base", "Judge the tuned model against", "Whose answers the judge sets beside those of the tuned model.")
+    requests_at_once: int = parameter(
+        4, "Requests at once", "How many rows a service is asked at the same time.", ge=1, le=64)
+    request_timeout_s: float = parameter(
+        60.0, "Wait for an answer (s)", "A service that has not answered by then is asked again, four times at most.",
+        ge=1, le=3600)
 
 
 class ExportSection(Section):
