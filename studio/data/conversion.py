@@ -34,7 +34,7 @@ def _chat_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
         raise Refused("example_missing_assistant_message")
     system = row.get(columns["system"]) if "system" in columns else None
     if system and messages[0]["role"] not in ("system", "developer"):
-        messages.insert(0, {"role": "system", "content": str(system)})
+        messages.insert(0, {"role": "system", "content": cell_text(system)})
     return {"messages": messages} | _tools(row, columns)
 
 
@@ -134,7 +134,7 @@ def _prompt(row: dict[str, Any], shape: Shape) -> str | list[dict[str, Any]]:
         prompt = f"{prompt}\n\n{_text(context, 'missing_prompt')}"
     system = row.get(columns["system"]) if "system" in columns else None
     if system and (isinstance(prompt, str) or prompt[0]["role"] not in ("system", "developer")):
-        prompt = [{"role": "system", "content": str(system)}, *_as_messages(prompt, "user")]
+        prompt = [{"role": "system", "content": cell_text(system)}, *_as_messages(prompt, "user")]
     return prompt
 
 
@@ -184,10 +184,19 @@ def _need_assistant(messages: list[dict[str, Any]]) -> None:
 
 
 def _tools(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    tools = parsed(row.get(columns["tools"])) if "tools" in columns else None
-    if isinstance(tools, dict):  # OpenAI's preferences keep them in the column of the prompt
-        tools = tools.get("tools")
-    return {"tools": tools} if tools else {}
+    """The tools a chat may call, a list of objects. Raises `Refused` for anything else."""
+    if "tools" not in columns:
+        return {}
+    tools = parsed(row.get(columns["tools"]))
+    if columns["tools"] == columns.get("prompt"):  # OpenAI's preferences keep them in the column of the prompt
+        tools = tools.get("tools") if isinstance(tools, dict) else None
+    elif isinstance(tools, dict) and "tools" in tools:
+        tools = tools["tools"]
+    if tools in (None, "", [], {}) or (isinstance(tools, str) and tools.isspace()):
+        return {}
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise Refused("unreadable_tools")
+    return {"tools": tools}
 
 
 def _filled(row: dict[str, Any], shape: Shape, part: str, problem: str) -> str:

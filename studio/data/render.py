@@ -18,6 +18,8 @@ IGNORED = -100
 CHUNK_ROWS = 2000
 SHOWN_CHARACTERS = 6000
 MARKER = "\u2042turn\u2042"
+# a template computes with what stands in the row, so it may fail in any way that computing can
+TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 GENERATION_TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Span = tuple[int, int]
@@ -238,8 +240,8 @@ class _Renderer:
         try:
             return self.tokenizer.apply_chat_template(
                 messages, tools=tools, tokenize=False, add_generation_prompt=add_generation_prompt)
-        except (TemplateError, TypeError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
+        except TEMPLATE_ERRORS as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise DataError(
                 f"the model's chat template refuses the chat: {reason}.",
                 "Change the roles or their order, or choose another model.", field="model.model_name_or_path") from None

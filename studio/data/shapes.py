@@ -13,6 +13,7 @@ PROBLEMS = {
     "unrecognized_role": "{n} of {total} rows have a role beside system, user, assistant or tool (first: row {row}).",
     "missing_content": "{n} of {total} rows have an empty message (first: row {row}).",
     "example_missing_assistant_message": "{n} of {total} rows have no assistant answer (first: row {row}).",
+    "unreadable_tools": "{n} of {total} rows have tools that are no list of objects (first: row {row}).",
     "missing_prompt": "{n} of {total} rows have no prompt (first: row {row}).",
     "missing_completion": "{n} of {total} rows have no answer (first: row {row}).",
     "missing_text": "{n} of {total} rows have no text (first: row {row}).",
@@ -27,6 +28,7 @@ PROBLEMS = {
 HINTS = {
     "message_unrecognized_key": "The studio trains on text; leave those rows out.",
     "example_missing_assistant_message": "Drop those rows or give them an answer, then check again.",
+    "unreadable_tools": "Write tools as a list of objects, or as JSON of one, or drop those rows.",
     "chosen_equals_rejected": "Drop those rows: nothing can be preferred.",
     "label_not_boolean": "Label good answers true and bad ones false.",
     "template_empty_column": "Put [[ ]] around the part that may be left out, or drop those rows.",

@@ -265,6 +265,19 @@ def test_a_refused_chat_names_row_and_reason(tokenizer):
     assert "Roles must alternate" in refused.message
 
 
+@pytest.mark.parametrize("odd", [{"tool_calls": [{}]}, {"weight": 0}, {"name": "x"}])
+def test_a_template_may_stumble_over_what_stands_in_one_row(tokenizer, odd):
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{{ m.tool_calls[0].function.name if m.tool_calls }}"
+        "{{ 1 // m.weight if m.weight is defined }}{{ dict(m.name) if m.name is defined }}{% endfor %}")
+    rows = [{"messages": TWO_TURNS}, {"messages": [TWO_TURNS[0], TWO_TURNS[1] | odd]}, {"messages": TWO_TURNS},
+            {"messages": TWO_TURNS, "tools": [5]}]
+    whole, refused, again, no_tools = render_each(tokenizer, rows, preset(method={"assistant_only_loss": False}))
+    assert whole.text == again.text
+    assert "the model's chat template refuses the chat" in refused.message and refused.hint
+    assert "refuses the chat" in no_tools.message
+
+
 def test_a_turn_that_the_template_hides_is_an_error_not_a_guess(tokenizer):
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] | upper + '<|im_end|>\n' }}{% endfor %}"
