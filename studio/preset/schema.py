@@ -5,6 +5,7 @@ Names are those of TRL, transformers, PEFT and the Hub.
 """
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
