@@ -3,6 +3,7 @@
 One pass, bounded memory: at most a block of text, a batch of rows and one over-long row are held.
 """
 
+import re
 from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
@@ -20,6 +21,11 @@ from studio.errors import DataError
 BATCH_ROWS = 1000
 LONG_LINE_BYTES = 1_000_000
 ROW_LISTS = ("data", "rows", "train", "examples")
+BLOCK_CHARACTERS = 16_384
+# so many characters may be read again, in all, because rows do not end where they should
+SWALLOWED = 8 * LONGEST_LINE_BYTES
+LONGEST_SIGN = len("-Infinity\n")
+BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def read_batches(part: Part, facts: FileFacts) -> Iterator[Batch]:
@@ -105,46 +111,26 @@ def _parsed_line(lines: TextLines, line: bytes) -> tuple[Any, str]:
 def _json(part: Part, lines: TextLines) -> Found:
     """An array of rows, an object that holds one, or rows one after the other, line by line or spread over lines."""
     text = _Characters(lines)
-    start = text.peek()
-    if start == "[":
-        text.advance(1)
-        yield from _elements(part, text, closing="]")
-    elif start == "{":
-        yield from _objects(part, text)
-    else:
+    if text.peek() not in ("[", "{"):
         raise DataError(f"{part.name} holds no list of rows.", 'It must be an array [...] or {"data": [...]}.')
-
-
-def _elements(part: Part, text: "_Characters", closing: str) -> Found:
-    while (sign := text.peek()) and sign != closing:
+    in_array, first = False, True
+    while sign := text.peek():
         line = text.line
-        if sign == ",":
+        if sign == ("]" if in_array else "["):
+            in_array = not in_array
+            text.advance(1)
+            continue
+        if sign == "," and in_array:
             text.advance(1)
             continue
         try:
             value = text.value()
         except BadRow as bad:
-            yield None, line, Fault("truncated_file" if text.ended else bad.name, text.line, bad.detail)
+            yield None, line, Fault("truncated_file" if in_array and text.ended else bad.name, text.line, bad.detail)
             if not text.skip_to_next_object():
                 return
             continue
-        yield from _checked(value, line)
-    if not sign:
-        yield None, text.line, Fault("truncated_file", text.line, "the closing bracket is missing", keeps_row=True)
-
-
-def _objects(part: Part, text: "_Characters") -> Found:
-    first = True
-    while text.peek():
-        line = text.line
-        try:
-            value = text.value()
-        except BadRow as bad:
-            yield None, line, Fault(bad.name, text.line, bad.detail)
-            if not text.skip_to_next_object():
-                return
-            continue
-        if first and not text.peek() and isinstance(value, dict):
+        if first and not in_array and isinstance(value, dict) and not text.peek():
             inner = next((value[name] for name in ROW_LISTS if isinstance(value.get(name), list)), None)
             if inner is not None:
                 for row in inner:
@@ -152,6 +138,8 @@ def _objects(part: Part, text: "_Characters") -> Found:
                 return
         first = False
         yield from _checked(value, line)
+    if in_array:
+        yield None, text.line, Fault("truncated_file", text.line, "the closing bracket is missing", keeps_row=True)
 
 
 def _checked(value: Any, line: int) -> Found:
@@ -164,21 +152,27 @@ def _checked(value: Any, line: int) -> Found:
 
 
 class _Characters:
-    """The text of a file as a window that moves on; holds no more than one value and a block."""
+    """The text of a file as a window that moves on; holds no more than one value and a block.
+
+    What is wrong with a value costs time in its own length, and in the length of what it swallows by an open bracket;
+    of that, no more than SWALLOWED in the whole file.
+    """
 
     def __init__(self, lines: TextLines):
         self._lines = iter(lines)
         self._as_text = lines.as_text
         self._text, self._at = "", 0
+        # read already, and longer than the window needs: text, and from where on it comes; the last comes first
+        self._ahead: list[tuple[str, int]] = []
         self._decoder = JSONDecoder()
+        self._swallowed = 0
         self.line = 1
         self.ended = False
 
     def peek(self) -> str:
         """The next character that is not white space, "" at the end."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
-                self.advance(1)
+            self.advance(BLANK.match(self._text, self._at).end() - self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._fill(1):
@@ -190,27 +184,35 @@ class _Characters:
 
     def value(self) -> Any:
         """The JSON value here. Raises `BadRow`; `line` is then where it breaks off."""
-        size = 65_536
+        size = BLOCK_CHARACTERS
         while True:
             whole = not self._fill(size)
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except JSONDecodeError as error:
-                if not whole and len(self._text) - self._at <= LONGEST_LINE_BYTES:
-                    size = 4 * (len(self._text) - self._at)
-                    continue
-                at_end = error.pos >= len(self._text.rstrip()) - len(r"\u1234")
-                self.ended = whole and (at_end or error.msg.startswith("Unterminated string"))
+                if not whole and self._may_go_on(error):
+                    if size < self._longest():
+                        size *= 2
+                        continue
+                    bad = BadRow("line_too_long", f"it does not end within {size // 1_000_000:,} MB")
+                else:
+                    bad = BadRow("not_json", reason(error))
+                self.ended = whole and self._may_go_on(error)
                 self.line += self._text.count("\n", self._at, error.pos)
-                raise BadRow("not_json", reason(error)) from None
+                self._swallowed += size if size > BLOCK_CHARACTERS else 0
+                self._give_back()
+                raise bad from None
             except RecursionError:
+                self._give_back()
                 raise BadRow("too_deep", "it nests too deeply") from None
             except ValueError:
+                self._give_back()
                 raise BadRow("not_json", "a number has thousands of digits") from None
             if end >= len(self._text) and not whole:
-                size *= 4
+                size *= 2
                 continue
             self.advance(end - self._at)
+            self._give_back()
             return value
 
     def skip_to_next_object(self) -> bool:
@@ -226,15 +228,45 @@ class _Characters:
             if self.peek() == "{":
                 return True
 
+    def _may_go_on(self, error: JSONDecodeError) -> bool:
+        """Whether the value breaks off where the window ends."""
+        return error.pos >= len(self._text) - LONGEST_SIGN or error.msg.startswith("Unterminated string")
+
+    def _longest(self) -> int:
+        return LONGEST_LINE_BYTES if self._swallowed < SWALLOWED else BLOCK_CHARACTERS
+
     def _fill(self, size: int) -> bool:
         """Have `size` characters ahead; False at the end of the file."""
         if len(self._text) - self._at >= size:
             return True
         parts, ahead = [self._text[self._at:]], len(self._text) - self._at
-        for line in self._lines:
-            parts.append(self._as_text(line) + "\n")
-            ahead += len(parts[-1])
-            if ahead >= size:
-                break
+        # some more, so that this is seldom
+        while ahead < size + 4 * BLOCK_CHARACTERS and (piece := self._piece()):
+            parts.append(piece)
+            ahead += len(piece)
         self._text, self._at = "".join(parts), 0
         return ahead >= size
+
+    def _piece(self) -> str:
+        """The next text, a block at most; "" at the end."""
+        if not self._ahead:
+            line = next(self._lines, None)
+            if line is None:
+                return ""
+            text = self._as_text(line) + "\n"
+            if len(text) <= BLOCK_CHARACTERS:
+                return text
+            self._ahead.append((text, 0))
+        text, start = self._ahead.pop()
+        end = start + BLOCK_CHARACTERS
+        if end < len(text):
+            self._ahead.append((text, end))
+        return text[start:end]
+
+    def _give_back(self) -> None:
+        """Have a small window again, for an error in it is counted from its start."""
+        if len(self._text) > 8 * BLOCK_CHARACTERS:
+            end = self._at + BLOCK_CHARACTERS
+            if end < len(self._text):
+                self._ahead.append((self._text[end:], 0))
+            self._text, self._at = self._text[self._at:end], 0
