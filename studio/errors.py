@@ -54,5 +54,9 @@ class HubError(StudioError):
     """The Hub refused or could not be reached: token, permission, name, quota, network."""
 
 
+class EndpointError(StudioError):
+    """A service that answers chats (another model, a judge) is down, refuses, or answers in no known form."""
+
+
 class AccessError(StudioError):
     """The person may look but not start, stop, delete or publish here."""

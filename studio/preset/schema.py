@@ -47,7 +47,7 @@ def _check_address(value: str) -> str:
     if not host or parts.scheme not in ("http", "https") or any(character.isspace() for character in value):
         raise ValueError("an endpoint has an address such as https://api.openai.com/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("the address of an endpoint holds no key, user or query: the key goes into ENDPOINT_API_KEY")
+        raise ValueError("the address of an endpoint holds no key, user or query: a key goes into the environment")
     return value
 
 

@@ -1,0 +1,277 @@
+"""A model behind an OpenAI-compatible address: many chats asked at once, with patience for a busy service.
+
+The key goes into the request's header and nowhere else: no message here quotes a request, and where a service quotes
+the key in its own words it is struck out.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from studio import words
+from studio.errors import EndpointError
+
+ENDPOINT_KEY, JUDGE_KEY = "ENDPOINT_API_KEY", "JUDGE_API_KEY"
+OPENAI_URL = "https://api.openai.com/v1"
+ATTEMPTS = 4
+# a service that says it is busy is waited for longer than one that fails
+BUSY_PATIENCE_S = 300
+LONGEST_WAIT_S = 60
+REPLY_BYTES = 4_000_000
+REFUSALS = 3
+SAID_CHARACTERS = 200
+
+Chat = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where to ask: base address, the model's name there, key ("" for none), requests at once, seconds to wait."""
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+    at_once: int = 4
+    timeout_s: float = 60
+
+    @property
+    def host(self) -> str:
+        """The part of the address that a person knows it by."""
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one chat, in `seconds`; `cut` says the length limit ended it.
+
+    Token counts are None where the service does not tell. `refused` is its reason for answering nothing, else "".
+    """
+
+    text: str
+    prompt_tokens: int | None
+    tokens: int | None
+    seconds: float
+    cut: bool
+    refused: str = ""
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """A failure that may pass: what happened, seconds to wait before the next try (None: as the tries go)."""
+
+    what: str
+    busy: bool = False
+    wait_s: float | None = None
+
+
+def key_for(name: str, url: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The key for a service: that of the variable `name`, else OPENAI_API_KEY, "" for none.
+
+    The latter is only sent where it belongs, to OPENAI_BASE_URL: a preset from elsewhere must not draw it to its own
+    address.
+    """
+    if own := environ.get(name, "").strip():
+        return own
+    home = environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    return environ.get("OPENAI_API_KEY", "").strip() if _origin(url) == _origin(home) else ""
+
+
+def ask_all(service: Service, chats: list[Chat], max_tokens: int, first_wait_s: float = 1.0) -> Iterator[
+        tuple[int, Reply]]:
+    """Ask each chat greedily and yield (its index, reply) as the replies come.
+
+    The first chat is asked alone, so that a service that is down is found out by one request. Raises `EndpointError`
+    once a request has failed for good, or where the service refuses whatever it is asked; replies that came are
+    yielded before that.
+    """
+    _require_key(service)
+    asker = _Asker(service, max_tokens, first_wait_s)
+    refused = answered = 0
+    with asker.client, ThreadPoolExecutor(service.at_once) as pool:
+        try:
+            for part in (range(len(chats))[:1], range(len(chats))[1:]):
+                waiting = {pool.submit(asker.ask, chats[i]): i for i in part}
+                for future in as_completed(waiting):
+                    reply = future.result()
+                    if reply is None:
+                        continue
+                    yield waiting[future], reply
+                    refused, answered = refused + bool(reply.refused), answered + (not reply.refused)
+                    if not answered and refused == min(REFUSALS, len(chats)):
+                        asker.give_up(f"refuses every request: {reply.refused}",
+                                      "Check the model's name and the longest answer.")
+                if asker.failure:
+                    raise asker.failure
+        finally:  # also where the caller stops listening
+            asker.given_up.set()
+
+
+class _Asker:
+    """Asks one service from several threads; they share what was learned of it and when it wants to be left alone."""
+
+    def __init__(self, service: Service, max_tokens: int, first_wait_s: float):
+        self._service, self._first_wait_s = service, first_wait_s
+        headers = {"Authorization": f"Bearer {service.key}"} if service.key else {}
+        self.client = httpx.Client(headers=headers, timeout=service.timeout_s)
+        self.given_up = threading.Event()
+        self.failure: EndpointError | None = None
+        self._settings: dict[str, Any] = {"model": service.model, "temperature": 0, "max_tokens": max_tokens}
+        self._quiet_until = 0.0
+
+    def ask(self, chat: Chat) -> Reply | None:
+        """The reply to one chat, after as many tries as it takes; None once the service is given up."""
+        failed, began = 0, time.monotonic()
+        while not self.given_up.wait(max(0.0, self._quiet_until - time.monotonic())):
+            reply = self._try(chat)
+            if reply is None:
+                continue
+            if isinstance(reply, Reply):
+                return reply
+            failed += 1
+            wait_s = reply.wait_s if reply.wait_s is not None else self._first_wait_s * 2 ** min(failed - 1, 5)
+            too_often = time.monotonic() - began + wait_s > BUSY_PATIENCE_S if reply.busy else failed >= ATTEMPTS
+            if too_often or wait_s > LONGEST_WAIT_S:
+                self.give_up(reply.what)
+            if reply.busy:  # the other threads would only make it worse
+                self._quiet_until = time.monotonic() + wait_s
+            self.given_up.wait(wait_s)
+        return None
+
+    def give_up(self, what: str, hint: str = "Compare again later: what it has answered is kept.") -> None:
+        """No more requests; the first cause is the one that is told."""
+        if not self.given_up.is_set():
+            self.failure = EndpointError(f"{self._service.host} {what}.", hint)
+            self.given_up.set()
+
+    def _try(self, chat: Chat) -> Reply | _Trouble | None:
+        """One request: its reply, a trouble that may pass, or None: to be asked otherwise, or given up."""
+        began, sent = time.monotonic(), dict(self._settings)
+        try:
+            response, body = self._post({"messages": chat, **sent}, began)
+        except httpx.TimeoutException:
+            return _Trouble(f"has not answered within {words.duration(self._service.timeout_s)}")
+        except httpx.ConnectError:
+            return _Trouble("cannot be reached")
+        except httpx.TransportError:
+            return _Trouble("broke off the connection")
+        status = response.status_code
+        if status == 200:
+            return self._read(body, time.monotonic() - began)
+        said = self._said(body)
+        if status == 429 and "quota" not in said:
+            return _Trouble(f"says that it is asked too often{said}", busy=True, wait_s=_retry_after(response))
+        if status in (408, 409, 425) or status >= 500:
+            return _Trouble(f"fails with status {status}{said}", wait_s=_retry_after(response))
+        if status in (401, 403):
+            self.give_up(f"refuses the key{said}" if self._service.key else f"asks for a key{said}",
+                         "Set the key in the environment, or paste it at the start of a run.")
+        elif status < 400:
+            self.give_up("sends its visitors to another address", "Give the address that it leads to.")
+        elif status in (404, 405, 429):
+            self.give_up(f"answers with status {status}{said}",
+                         "Check the address, which mostly ends in /v1, the model's name, and what the account allows.")
+        elif not self._adapt(sent, said):
+            return Reply("", None, None, time.monotonic() - began, cut=False, refused=f"status {status}{said}")
+        return None
+
+    def _post(self, content: dict[str, Any], began: float) -> tuple[httpx.Response, bytes]:
+        """The response and its body, which has neither for ever nor any size."""
+        with self.client.stream("POST", f"{self._service.url}/chat/completions", json=content) as response:
+            body = b""
+            for piece in response.iter_bytes():
+                body += piece
+                if time.monotonic() - began > self._service.timeout_s:
+                    raise httpx.ReadTimeout("it drips")
+                if len(body) > REPLY_BYTES:
+                    raise httpx.ReadError("it never ends")
+        return response, body
+
+    def _read(self, body: bytes, seconds: float) -> Reply | _Trouble:
+        try:
+            completion = _Completion.model_validate_json(body)
+            choice = completion.choices[0]
+        except (ValidationError, IndexError):
+            return _Trouble("does not answer as an OpenAI-compatible service does; is the address right")
+        usage = completion.usage
+        return Reply((choice.message.content or "").strip(), usage and usage.prompt_tokens,
+                     usage and usage.completion_tokens, seconds, cut=choice.finish_reason == "length")
+
+    def _adapt(self, sent: dict[str, Any], said: str) -> bool:
+        """Newer models name the length limit otherwise and set the temperature themselves: ask as they want it."""
+        if "max_completion_tokens" in said and "max_tokens" in sent:
+            self._settings = {name: value for name, value in sent.items() if name != "max_tokens"} | {
+                "max_completion_tokens": sent["max_tokens"]}
+            return True
+        if "temperature" in said and "temperature" in sent:
+            self._settings = {name: value for name, value in sent.items() if name != "temperature"}
+            return True
+        return False
+
+    def _said(self, body: bytes) -> str:
+        """The service's own words of an error, without the key, as the end of a sentence; "" where it has none."""
+        try:
+            said = str(_Refusal.model_validate_json(body).error.message)
+        except ValidationError:
+            return ""
+        if self._service.key:
+            said = said.replace(self._service.key, "[key]")
+        return f" ({words.plain(said, SAID_CHARACTERS)})" if said.strip() else ""
+
+
+class _Refused(BaseModel):
+    message: str
+
+
+class _Refusal(BaseModel):
+    error: _Refused
+
+
+def _require_key(service: Service) -> None:
+    """A key with a line break or a letter that no header holds would be refused with the key in the refusal."""
+    if service.key and not (service.key.isascii() and service.key.isprintable() and " " not in service.key):
+        raise EndpointError(f"The key for {service.host} holds characters that no key has.", "Copy it anew.")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds the service asks to wait, given as such or as a date; None where it says nothing readable."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        if value.replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

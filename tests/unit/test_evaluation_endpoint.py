@@ -1,0 +1,183 @@
+"""A model behind an address, over real HTTP: order, patience with a busy service, and a plain sentence for the rest."""
+
+import threading
+import time
+
+import pytest
+
+from studio.errors import EndpointError
+from studio.evaluation import endpoint
+from studio.evaluation.endpoint import ENDPOINT_KEY, Service, ask_all, key_for
+from tests.chat_service import Said, completion, serve_chats
+
+KEY = "sk-very-secret"
+
+
+def chats(count):
+    return [[{"role": "user", "content": f"question {i}"}] for i in range(count)]
+
+
+def echo(body):
+    return Said(completion(f" answer to {body['messages'][-1]['content']} "))
+
+
+def asked(service, count=1, **values):
+    """All replies by index."""
+    options = {"model": "big", "timeout_s": 5} | values
+    return dict(ask_all(Service(service.url, **options), chats(count), 16, first_wait_s=0.01))
+
+
+def failure(answer, count=1, **values) -> EndpointError:
+    with serve_chats(answer) as service, pytest.raises(EndpointError) as caught:
+        asked(service, count, **values)
+    return caught.value
+
+
+def test_every_chat_gets_its_own_answer_greedily_and_some_at_once():
+    together, most = [], []
+
+    def answer(body):
+        together.append(body)
+        most.append(len(together))
+        time.sleep(0.02)
+        together.pop()
+        return echo(body)
+
+    with serve_chats(answer) as service:
+        replies = asked(service, 9, key=KEY, at_once=3)
+    assert {i: reply.text for i, reply in replies.items()} == {i: f"answer to question {i}" for i in range(9)}
+    assert 1 < max(most) <= 3 and most[0] == 1
+    assert service.requests[0] | {"messages": 0} == {"model": "big", "temperature": 0, "max_tokens": 16, "messages": 0}
+    assert set(service.keys) == {f"Bearer {KEY}"}
+    assert (replies[0].prompt_tokens, replies[0].tokens, replies[0].cut) == (7, 3, False)
+    assert 0.02 <= replies[0].seconds < 5
+
+
+def test_an_answer_of_nothing_and_one_that_was_cut_are_answers():
+    replies = [completion(None), completion("one two", "length", usage=None)]
+    with serve_chats(lambda body: Said(replies.pop(0))) as service:
+        empty, cut = asked(service, 2).values()
+    assert (empty.text, empty.refused) == ("", "")
+    assert (cut.text, cut.cut, cut.prompt_tokens, cut.tokens) == ("one two", True, None, None)
+
+
+@pytest.mark.parametrize("first", [
+    Said({"error": {"message": "slow down"}}, 429, {"Retry-After": "0.05"}), Said({}, 503), Said("oops", 502), None,
+    Said("<html>", 200)])
+def test_a_trouble_that_passes_is_waited_for(first):
+    answers = [first, Said(completion("there"))]
+    with serve_chats(lambda body: answers.pop(0)) as service:
+        assert asked(service)[0].text == "there"
+    assert len(service.requests) == 2
+
+
+def test_a_busy_service_is_left_alone_as_long_as_it_asks_for():
+    times = []
+
+    def answer(body):
+        times.append(time.monotonic())
+        return Said({}, 429, {"Retry-After": "0.3"}) if len(times) == 2 else echo(body)
+
+    with serve_chats(answer) as service:
+        assert len(asked(service, 4, at_once=1)) == 4
+    assert times[2] - times[1] >= 0.3
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    (Said({}, 500), "fails with status 500"), (None, "broke off the connection"),
+    (Said("<html>no</html>"), "does not answer as an OpenAI-compatible service does"),
+    (Said({"choices": []}), "does not answer as an OpenAI-compatible service does")])
+def test_what_does_not_pass_is_given_up_after_four_tries(said, words):
+    with serve_chats(lambda body: said) as service, pytest.raises(EndpointError, match=words):
+        asked(service, 5)
+    assert len(service.requests) == 4, "the other chats are not even tried"
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    (Said({"error": {"message": f"Incorrect API key {KEY}"}}, 401), r"refuses the key \(Incorrect API key \[key\]\)"),
+    (Said({}, 404), "status 404"), (Said("", 307, {"Location": "http://example.com"}), "another address"),
+    (Said({"error": {"message": "You exceeded your quota"}}, 429), "exceeded your quota"),
+    (Said({}, 429, {"Retry-After": "3600"}), "asked too often")])
+def test_what_waiting_cannot_mend_is_said_at_once(said, words):
+    with serve_chats(lambda body: said) as service, pytest.raises(EndpointError, match=words) as caught:
+        asked(service, 3, key=KEY)
+    assert len(service.requests) == 1 and KEY not in str(caught.value)
+
+
+def test_a_service_that_is_not_there_or_never_answers():
+    with serve_chats(echo) as service:
+        pass
+    with pytest.raises(EndpointError, match="cannot be reached"):
+        asked(service)
+    ended = threading.Event()
+    with serve_chats(lambda body: ended.wait(5) and None) as service:
+        with pytest.raises(EndpointError, match="has not answered within"):
+            asked(service, timeout_s=0.05)
+        ended.set()
+
+
+def test_answers_without_end_are_not_read_to_the_end(monkeypatch):
+    monkeypatch.setattr(endpoint, "REPLY_BYTES", 1000)
+    assert "broke off" in failure(lambda body: Said("x" * 5000)).message
+
+
+def test_replies_that_came_before_the_end_are_not_lost():
+    def answer(body):
+        return echo(body) if body["messages"][0]["content"] in ("question 0", "question 1") else Said({}, 500)
+
+    got = []
+    with serve_chats(answer) as service, pytest.raises(EndpointError):
+        got.extend(ask_all(Service(service.url, "big", at_once=1), chats(6), 16, first_wait_s=0.01))
+    assert [index for index, _ in got] == [0, 1]
+
+
+def test_a_row_that_is_refused_costs_that_row_alone():
+    def answer(body):
+        return Said({"error": {"message": "filtered"}}, 400) if "2" in str(body["messages"]) else echo(body)
+
+    with serve_chats(answer) as service:
+        replies = asked(service, 5)
+    assert [i for i, reply in replies.items() if reply.refused] == [2]
+    assert replies[2].refused == "status 400 (filtered)"
+
+
+def test_a_service_that_refuses_everything_is_given_up():
+    error = failure(lambda body: Said({"error": {"message": "no such model"}}, 400), 50)
+    assert "refuses every request: status 400 (no such model)" in error.message
+
+
+def test_models_that_want_other_settings_are_asked_as_they_want():
+    def answer(body):
+        for name, better in (("max_tokens", "Use 'max_completion_tokens' instead."), ("temperature", "temperature")):
+            if name in body:
+                return Said({"error": {"message": better}}, 400)
+        return echo(body)
+
+    with serve_chats(answer) as service:
+        assert len(asked(service, 3)) == 3
+    assert service.requests[-1]["max_completion_tokens"] == 16 and len(service.requests) == 5
+
+
+def test_who_stops_listening_ends_the_asking():
+    with serve_chats(echo) as service:
+        replies = ask_all(Service(service.url, "big", at_once=1), chats(500), 16)
+        next(replies), next(replies)
+        replies.close()
+    assert len(service.requests) < 20
+
+
+def test_the_key_is_shown_nowhere_and_no_odd_one_is_sent():
+    assert KEY not in repr(Service("http://h/v1", "big", KEY))
+    with pytest.raises(EndpointError, match="characters that no key has") as caught:
+        list(ask_all(Service("http://h/v1", "big", f"{KEY}\nX-Other: 1"), chats(1), 16))
+    assert KEY not in str(caught.value)
+
+
+def test_the_machines_own_openai_key_goes_to_no_other_address():
+    machine = {"OPENAI_API_KEY": KEY}
+    assert key_for(ENDPOINT_KEY, "https://api.openai.com/v1", machine) == KEY
+    assert key_for(ENDPOINT_KEY, "https://api.openai.com:443/v1", machine) == KEY
+    assert key_for(ENDPOINT_KEY, "https://api.openai.com.evil.example/v1", machine) == ""
+    assert key_for(ENDPOINT_KEY, "http://api.openai.com/v1", machine) == "", "never unprotected"
+    assert key_for(ENDPOINT_KEY, "https://other/v1", machine | {"OPENAI_BASE_URL": "https://other/v1"}) == KEY
+    assert key_for(ENDPOINT_KEY, "https://any/v1", machine | {ENDPOINT_KEY: "own"}) == "own"
