@@ -3,6 +3,7 @@
 Wiring only. What a preset is worth, what is wrong with it and how it looks is worked out in the modules beside.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,9 +197,13 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
 
     preview = {"fn": show_rows, "outputs": data.preview, "inputs_kwargs": fields, "show_progress": "minimal",
                "trigger_mode": "always_last", **CLICK}
-    data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK).success(**preview)
-    data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK).success(**preview)
-    gr.on([data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
+    uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK)
+    bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
+    # one `gr.on` for all that shows rows, so that the last answer is that of the last question
+    taken = gr.Textbox(visible=False)
+    for event in (uploaded, bundled):
+        event.success(lambda: str(time.time_ns()), None, taken, **QUIET)
+    gr.on([taken.change, data.look_button.click, data.step.select, data.fields[DATASET].submit], **preview)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
