@@ -1,5 +1,6 @@
 """One row from the shape its data set has into the form that TRL's trainers take; what cannot be used is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 from studio.data import templates
@@ -22,7 +23,18 @@ def convert_row(row: Any, shape: Shape) -> dict[str, Any]:
     """
     if not isinstance(row, dict):
         raise Refused("data_type")
+    if shape.late and not shape.late.keys().isdisjoint(row):
+        shape = _with_late(shape, row)
     return READERS[shape.format](row, shape)
+
+
+def _with_late(shape: Shape, row: dict[str, Any]) -> Shape:
+    """The shape with the columns of this row that the first rows of the data set lack."""
+    columns = dict(shape.columns)
+    for name, part in shape.late.items():
+        if name in row:
+            columns.setdefault(part, name)
+    return replace(shape, columns=columns)
 
 
 def _chat_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -54,7 +66,11 @@ def _pair_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
 def _text_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
     if "text" in shape.templates:
         return {"text": _filled(row, shape, "text", "missing_text")}
-    return {"text": _text(row.get(shape.columns["text"]), "missing_text")}
+    column = shape.columns["text"]
+    if column not in row:
+        raise Refused("missing_text")
+    # data sets of text use empty ones as separators
+    return {"text": _text(row[column], "empty_text")}
 
 
 def _label_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -104,6 +120,8 @@ def _preference_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
     if not isinstance(chosen, str):
         _need_assistant(chosen)
         _need_assistant(rejected)
+    if chosen == rejected:  # one was a text and the other a list of messages
+        raise Refused("chosen_equals_rejected")
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected} | _tools(row, columns)
 
 

@@ -1,6 +1,6 @@
 """Finds the shape of a data set: by what the preset names, by names in use, by what stands in the columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from studio import words
@@ -30,6 +30,11 @@ NEEDED = {
     "messages": ("messages",), "prompt_completion": ("prompt", "completion"), "text": ("text",),
     "text_label": ("text", "label"), "text_pair": ("sentence1", "sentence2"), "preference": ("chosen", "rejected"),
     "unpaired_preference": ("prompt", "completion", "label"), "prompt_only": ("prompt",)}
+# names under which a column may hold what is trained: none of them is passed over in silence
+TELLING = frozenset({
+    *parts.MESSAGES, *parts.PROMPT, *parts.COMPLETION, *parts.CONTEXT, *parts.SYSTEM, *parts.TOOLS, *parts.TEXT,
+    *parts.LABEL, *parts.CHOSEN, *parts.REJECTED, *parts.REFERENCE, *parts.SCORE, "negative", "weight",
+    *(name for pair in parts.PAIRS for name in pair)})
 OPTIONAL = {"text_pair": ("score",), "preference": ("prompt",), "prompt_only": ("answer",)}
 HOLDS = {
     "auto": "chats, prompts and answers, or text", "messages": "messages", "prompt_completion": "prompts and answers",
@@ -63,6 +68,12 @@ def detect(columns: Sequence[str], first_rows: Sequence[Any], section: DataSecti
         field="data.format")
 
 
+def late_columns(row: dict[str, Any], columns: Iterable[str], shape: Shape) -> list[str]:
+    """Columns of a row that may matter and are not used, since the first rows, with `columns`, lack them."""
+    return [name for name, value in row.items() if name not in columns and name not in shape.late and value is not None
+            and isinstance(name, str) and name.strip().lower() in TELLING]
+
+
 class _Seen:
     """The columns by their names in lower case, and the first rows."""
 
@@ -78,6 +89,10 @@ class _Seen:
         """{part: column} where one of the names is there."""
         column = self.column(names)
         return {part: column} if column else {}
+
+    def late(self, **names: Sequence[str]) -> dict[str, str]:
+        """{column: part} for the names of each part that no column bears yet."""
+        return {name: part for part, of_part in names.items() if not self.column(of_part) for name in of_part}
 
     def values(self, column: str) -> list[Any]:
         values = (row.get(column) for row in self.rows if isinstance(row, dict))
@@ -102,10 +117,12 @@ def _named_shape(seen: _Seen, section: DataSection) -> Shape:
             found[part] = given[part]
     if format == "preference" and "prompt" not in found and "prompt" not in built:
         found |= seen.part("prompt", parts.PROMPT)
+    late = {}
     if format == "messages":
         found |= seen.part("system", parts.SYSTEM) | seen.part("tools", parts.TOOLS)
+        late = seen.late(system=parts.SYSTEM, tools=parts.TOOLS)
     reason = "The preset names a template." if built else NAMED
-    return Shape(format, found, 1.0, reason, built)
+    return Shape(format, found, 1.0, reason, built, late)
 
 
 def _format_of(seen: _Seen, section: DataSection) -> str:
@@ -170,7 +187,9 @@ def _find_preference(seen: _Seen) -> Shape | None:
     if chosen == seen.known.get("preferred_output") and columns.get("prompt", "").strip().lower() == "input":
         columns["tools"] = columns["prompt"]
     return Shape("preference", columns, 0.95 if "messages" in seen.known else 1.0,
-                 f"{_shown(chosen)} holds the better answer, {_shown(rejected)} the worse.")
+                 f"{_shown(chosen)} holds the better answer, {_shown(rejected)} the worse.",
+                 late=seen.late(prompt=() if "prompt" in columns else ("prompt",), system=parts.SYSTEM,
+                                tools=() if "tools" in columns else parts.TOOLS))
 
 
 def _find_unpaired(seen: _Seen) -> Shape | None:
@@ -189,7 +208,7 @@ def _find_messages(seen: _Seen) -> Shape | None:
             columns = {"messages": seen.known[name]} | seen.part("system", parts.SYSTEM)
             columns |= seen.part("tools", parts.TOOLS)
             return Shape("messages", columns, 1.0 if sure else 0.8, f"{_shown(seen.known[name])} holds lists of"
-                         " messages.")
+                         " messages.", late=seen.late(system=parts.SYSTEM, tools=parts.TOOLS))
     if "messages" in seen.known:
         return Shape("messages", {"messages": seen.known["messages"]}, 0.8, 'There is a column "messages".')
     return None
@@ -228,9 +247,15 @@ def _find_pair(seen: _Seen) -> Shape | None:
     columns = {"prompt": prompt, "completion": completion} | seen.part("system", parts.SYSTEM)
     context = next((seen.known[name] for name in parts.CONTEXT if seen.known.get(name) not in (None, prompt)), None)
     columns |= {"context": context} if context else {}
+    late = seen.late(system=parts.SYSTEM,
+                     context=() if context else [name for name in parts.CONTEXT if name != prompt.strip().lower()])
+    if any(is_chat(value) for value in seen.values(prompt)):
+        columns |= seen.part("tools", parts.TOOLS)
+        late |= seen.late(tools=parts.TOOLS)
     asks = " and ".join(_shown(columns[part]) for part in ("prompt", "context") if part in columns)
     sure = (prompt.lower(), completion.lower()) in (("prompt", "completion"), ("instruction", "output"))
-    return Shape("prompt_completion", columns, 1.0 if sure else 0.9, f"{asks} asks, {_shown(completion)} answers.")
+    return Shape("prompt_completion", columns, 1.0 if sure else 0.9, f"{asks} asks, {_shown(completion)} answers.",
+                 late=late)
 
 
 def _find_text_label(seen: _Seen) -> Shape | None:

@@ -3,12 +3,13 @@
 The shapes and their problems are in `shapes`, how they are told in `detection`, how rows are read in `conversion`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from studio.data.conversion import convert_row
-from studio.data.detection import detect
+from studio.data.detection import detect, late_columns
 from studio.data.shapes import Refused, Shape
 from studio.errors import DataError
 from studio.preset.schema import DataSection
@@ -24,13 +25,29 @@ TEXT_PARTS = ("prompt", "completion", "chosen", "rejected", "answer", "text", "s
 class Converted:
     """Rows in the form of their shape; `numbers` are the data set's row numbers (from 1) they came from.
 
-    `refused` are the numbers of the other rows, each with the name of its problem.
+    `refused` are the numbers of the other rows, each with the name of its problem. `late` holds for each column that
+    first comes after the rows that told the shape, and might have changed it, the first row's number and how many.
     """
 
     shape: Shape
     rows: list[dict[str, Any]]
     numbers: list[int]
     refused: list[tuple[int, str]]
+    late: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def first_shape(rows: Iterable[Any], section: DataSection) -> tuple[Shape, set[str]]:
+    """The shape of rows, told from the first DETECT_ROWS that are objects, and the names of their columns.
+
+    Whoever reads rows must tell their shape so, or two readers of one data set disagree. Raises `DataError` as `detect`
+    does, and where no row is an object with columns.
+    """
+    first = list(islice((row for row in rows if isinstance(row, dict)), DETECT_ROWS))
+    columns = list(dict.fromkeys(name for row in first for name in row))
+    if not columns:
+        what = "are empty objects" if first else "are not objects with named columns"
+        raise DataError(f"The rows {what}.", 'Each row must look like {"messages": [...]}.', field="data.dataset_name")
+    return detect(columns, first, section), set(columns)
 
 
 def convert(
@@ -38,26 +55,27 @@ def convert(
 ) -> Converted:
     """Bring rows into the form of their shape; `numbers` of the rows are 1, 2, 3, ... unless given.
 
-    Rows of empty text beside others are no problem, since text data sets use them as separators: they are refused as
-    empty_text. Raises `DataError` as `detect`.
+    Rows of empty text beside others are no problem, since text data sets use them as separators; where there is nothing
+    else they lack their text. Raises `DataError` as `first_shape`.
     """
     if not rows:
         raise DataError("The data set has no rows.", "Add rows to it.", field="data.dataset_name")
-    columns = list(dict.fromkeys(name for row in rows[:DETECT_ROWS] if isinstance(row, dict) for name in row))
-    if not columns:
-        raise DataError("The rows are not objects with named columns.", 'Each row must look like {"messages": [...]}.',
-                        field="data.dataset_name")
-    shape = detect(columns, rows[:DETECT_ROWS], section)
-    good, kept, refused = [], [], []
+    shape, columns = first_shape(rows, section)
+    good, kept, refused, late = [], [], [], {}
     for number, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
         try:
             good.append(read_row(row, shape))
             kept.append(number)
         except Refused as reason:
             refused.append((number, reason.args[0]))
-    if good:
-        refused = [(number, "empty_text" if name == "missing_text" else name) for number, name in refused]
-    return Converted(shape, good, kept, refused)
+            continue
+        if not columns.issuperset(row):
+            for name in late_columns(row, columns, shape):
+                first, count = late.get(name, (number, 0))
+                late[name] = first, count + 1
+    if not good:
+        refused = [(number, "missing_text" if name == "empty_text" else name) for number, name in refused]
+    return Converted(shape, good, kept, refused, late)
 
 
 def texts(row: dict[str, Any]) -> list[str]:

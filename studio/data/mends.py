@@ -28,19 +28,6 @@ MORE_ROLES = {
 CHAT_PARTS = ("messages", "prompt", "completion", "chosen", "rejected")
 
 
-class Mender:
-    """Reads rows as `convert_row` does, mended; `done` holds the names of the mends of each row that it gave."""
-
-    def __init__(self) -> None:
-        self.done: list[list[str]] = []
-
-    def read_row(self, row: Any, shape: Shape) -> dict[str, Any]:
-        """The row in the form of its shape. Raises `Refused`."""
-        mended, done = mend(row, shape)
-        self.done.append(done)
-        return mended
-
-
 def mend(row: Any, shape: Shape) -> tuple[dict[str, Any], list[str]]:
     """The row in the form of its shape, and the names of what was mended. Raises `Refused`."""
     done: list[str] = []

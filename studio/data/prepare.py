@@ -11,9 +11,8 @@ from typing import Any
 from studio.data import formats
 from studio.data.account import Entry, sentences, stops
 from studio.data.cycles import without_cycle_search
-from studio.data.mends import Mender
 from studio.data.overlay import NO_EDITS, Edits, load
-from studio.data.privacy import mask_row
+from studio.data.row_reader import RowReader
 from studio.data.shapes import Shape
 from studio.data.sources import Table, read_heldout_rows, read_rows
 from studio.data.split import Leakage, leakage, part, row_digest
@@ -32,7 +31,7 @@ REMARKS = {"long_line", "wrong_extension"}
 class Cleaned:
     """The rows of one source in the studio's shapes; `numbers` are the source's row numbers (from 1) they came from.
 
-    `errors` holds what stops a run that takes no bad rows, worst first.
+    `errors` holds what stops a run that takes no bad rows, worst first, `late` unused columns as `formats.Converted`.
     """
 
     table: Table
@@ -42,6 +41,7 @@ class Cleaned:
     left_out: list[Entry]
     changed: list[Entry]
     errors: list[DataError]
+    late: dict[str, tuple[int, int]]
 
 
 @dataclass
@@ -128,23 +128,24 @@ def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleane
     Raises `DataError` where no row can be used.
     """
     numbers, rows, by_hand = _edited(table, edits)
-    mender = Mender()
-    read_row = mender.read_row if section.bad_rows == "fix" else formats.convert_row
-    converted = formats.convert(rows, section, numbers, read_row)
+    if by_hand and not rows:
+        raise _nothing_left([], len(table.rows))
+    reader = RowReader(section)
+    converted = formats.convert(rows, section, numbers, reader.read_row)
     left_out = [entry for entry in table.lost if entry.reason not in KEPT | REMARKS]
     changed = [entry for entry in table.lost if entry.reason in KEPT]
     left_out += [entry for entry in by_hand if entry.reason == "excluded_by_hand"]
     changed += [entry for entry in by_hand if entry.reason == "edited_by_hand"]
     left_out += [table.entry(number, name) for number, name in converted.refused]
-    if section.bad_rows == "fix":
-        changed += [table.entry(number, name) for number, done in zip(converted.numbers, mender.done, strict=True)
-                    for name in done]
+    changed += [table.entry(number, name) for number, names in zip(converted.numbers, reader.mended, strict=True)
+                for name in names]
     errors = _errors(left_out + changed, section, len(table.rows))
     if not converted.rows:
         raise errors[0] if errors else _nothing_left(left_out, len(table.rows))
-    cleaned = Cleaned(table, converted.shape, converted.rows, array("Q", converted.numbers), left_out, changed, errors)
-    if section.mask != "none":
-        _mask(cleaned, personal=section.mask == "all")
+    changed += [table.entry(number, "masked", ", ".join(kinds))
+                for number, kinds in zip(converted.numbers, reader.masked, strict=True) if kinds]
+    cleaned = Cleaned(table, converted.shape, converted.rows, array("Q", converted.numbers), left_out, changed, errors,
+                      converted.late)
     if section.drop_duplicates:
         _drop_repeated(cleaned)
     return cleaned
@@ -181,13 +182,6 @@ def _nothing_left(left_out: list[Entry], total: int) -> DataError:
     found = sentences(filter(stops, left_out), total)
     message, hint = found[0] if found else ("All rows are left out by hand.", "Restore some of them.")
     return DataError(f"No row is left to learn from. {message}", hint, field="data.dataset_name")
-
-
-def _mask(cleaned: Cleaned, personal: bool) -> None:
-    for index, row in enumerate(cleaned.rows):
-        cleaned.rows[index], kinds = mask_row(row, personal)
-        if kinds:
-            cleaned.changed.append(cleaned.table.entry(cleaned.numbers[index], "masked", ", ".join(kinds)))
 
 
 def _drop_repeated(cleaned: Cleaned) -> None:
@@ -240,10 +234,11 @@ def _split_values(source: Cleaned, section: DataSection) -> Sequence[Any]:
     if by in ("random", "file"):
         return []
     columns = source.table.columns
-    if column and column not in columns:
+    rows = source.table.rows
+    if column and column not in columns and not any(column in rows[number - 1] for number in source.numbers):
         raise DataError(no_column(column, columns), "Choose one of them.", field="data.split_column")
     if column:
-        return [source.table.rows[number - 1].get(column) for number in source.numbers]
+        return [rows[number - 1].get(column) for number in source.numbers]
     if by == "label":
         return [formats.label_of(row) for row in source.rows]
     raise DataError(f"Holding back by {by} needs the column that holds the {by}.",

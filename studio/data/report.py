@@ -40,11 +40,20 @@ OWN = {
     "special_token_in_content": (
         "warning", "{n} rows have a template's special tokens in their text.",
         "Remove them: the template adds them itself, and the model would take them as the end of a turn."),
-    "weight_not_zero_or_one": ("warning", "{n} rows have a weight other than 0 or 1.", "Use 0 (not learned) or 1."),
+    "weight_not_zero_or_one": ("warning", "{n} rows have a weight other than 0 or 1, which counts as 1.",
+                               "Use 0 (not learned) or 1, as numbers."),
+    "message_value_not_text": ("warning", "{n} rows have a name, tool_call_id or reasoning_content that is not text.",
+                               "Write it as text, or leave it out."),
+    "arguments_not_json": ("warning", "{n} rows call a tool with arguments that are not a JSON object.",
+                           "The model would learn to call tools so: write them as {\"name\": value}."),
+    "tool_without_name": ("warning", "{n} rows have a tool without a name.",
+                          'Write tools as [{"type": "function", "function": {"name": "...", "parameters": {}}}].'),
     "bad_answers": ("warning", "{n} rows are labelled false: learned as they are, they teach bad answers.",
                     "Drop them, or train with a method that uses the label."),
     "excluded_by_hand": ("info", "{n} rows are left out by hand.", "Restore them if that is wrong."),
     "empty_text": ("info", "{n} rows of empty text are left out.", "Nothing to do."),
+    "late_column": ("warning", "{n} rows have a column that the first 100 rows lack, so it is not used.",
+                    "Move a row that has it to the beginning, so that the shape is told with it."),
     "duplicates": ("warning", "{n} rows are there already, word for word.", "Keep one of each."),
     "near_duplicates": ("warning", "{n} rows are nearly the same as an earlier one.", "Keep the best of each."),
     "heldout_overlap": ("warning", "{n} held-out rows are training rows too, so the score will flatter.",
@@ -230,10 +239,10 @@ class Findings:
         other._places = {name: list(places) for name, places in self._places.items()}
         return other
 
-    def discard(self, name: str) -> int:
-        """Forget a name; returns its count."""
-        self._places.pop(name, None)
-        return self._counts.pop(name, 0)
+    def rename(self, name: str, new: str) -> None:
+        """Call what was found so by another name."""
+        if name in self._counts:
+            self.add_many(new, self._places.pop(name), self._counts.pop(name))
 
     def __contains__(self, name: str) -> bool:
         return name in self._counts

@@ -6,7 +6,7 @@ Rows are judged as they would be trained: after edits by hand, in the studio's s
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -14,10 +14,10 @@ import orjson
 from studio.data import formats, overlay
 from studio.data.account import Entry, stops
 from studio.data.cycles import without_cycle_search
-from studio.data.mends import mend
 from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
-from studio.data.shapes import Refused, Shape
+from studio.data.row_reader import RowReader
+from studio.data.shapes import PROBLEMS, Refused, Shape
 from studio.data.sources import row_batches
 from studio.errors import DataError
 from studio.preset.schema import DataSection
@@ -25,8 +25,9 @@ from studio.settings import Settings
 
 # of a data set on the Hub only so many rows are downloaded to be searched
 HUB_ROWS = 1000
-DETECT_ROWS = 100
 SOURCE_CHARACTERS = 100_000
+# what makes a row unusable
+COSTS = frozenset({*PROBLEMS, "empty_text"})
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,14 @@ class _Search:
         # as it stands in JSON
         self._text = json.dumps(query.text, ensure_ascii=False)[1:-1].lower()
         self._personal = section.mask != "secrets"
+        self._reader = RowReader(section)
         self._shape: Shape | None = None
         self._columns: set[str] = set()
         self._waiting: list[tuple[int, str, int, Any, Any]] = []
+        self._objects = 0
+        # rows of empty text, which are a problem only where no row can be used
+        self._empty: list[tuple[int, str, int, Any, Any]] = []
+        self._some_usable = False
         self._random = random.Random(query.seed)
         self._kept: list[Row] = []
         self.total = self.searched = 0
@@ -127,13 +133,16 @@ class _Search:
             self._judge(number, file, line, row, original)
             return
         self._waiting.append((number, file, line, row, original))
-        if len(self._waiting) == DETECT_ROWS:
+        self._objects += isinstance(row, dict) and number not in self._edits.excluded
+        if self._objects == formats.DETECT_ROWS:
             self._decide()
 
     def finish(self, lost: list[Entry]) -> None:
         """No more rows come; lines that are no rows count among those with problems."""
         if self._shape is None:
             self._decide()
+        for waiting in [] if self._some_usable else self._empty:
+            self._count(lambda waiting=waiting: replace(self._shown(*waiting), problems=["missing_text"]))
         if self._query.only == "problem" and not self._query.text:
             for entry in filter(stops, lost):
                 self._count(lambda entry=entry: Row(
@@ -151,20 +160,21 @@ class _Search:
         return sorted(self._kept, key=lambda row: row.number) if self._query.order == "random" else self._kept
 
     def _decide(self) -> None:
-        rows = [row for _, _, _, row, _ in self._waiting if isinstance(row, dict)]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        self._shape = formats.detect(columns, rows, self._section)
-        self._columns = set(columns)
+        left = [row for number, _, _, row, _ in self._waiting if number not in self._edits.excluded]
+        # where all are left out by hand, they must be found to be restored
+        self._shape, self._columns = formats.first_shape(
+            left or [row for _, _, _, row, _ in self._waiting], self._section)
         for waiting in self._waiting:
             self._judge(*waiting)
         self._waiting = []
 
-    def _judge(self, number: int, file: str, line: int, row: Any, original: Any) -> None:
-        if self._wants(number, row):
-            self._count(lambda: self._shown(number, file, line, row, original))
+    def _judge(self, *found: Any) -> None:
+        """Take a row (number, file, line, the row, the row without its edit) whose shape is known."""
+        if self._wants(found):
+            self._count(lambda: self._shown(*found))
 
-    def _wants(self, number: int, row: Any) -> bool:
-        only = self._query.only
+    def _wants(self, found: tuple[int, str, int, Any, Any]) -> bool:
+        only, number, row = self._query.only, found[0], found[3]
         if only == "edited" and number not in self._edits.replaced:
             return False
         if only == "excluded" and number not in self._edits.excluded:
@@ -172,8 +182,17 @@ class _Search:
         if self._text and self._text not in _as_text(row).lower():
             return False
         if only == "problem":
-            return bool(self._problems(row)[0])
-        return only != "masked" or bool(self._masked(row)[1])
+            return number not in self._edits.excluded and self._is_problem(found)
+        return only != "masked" or bool(self._read(row)[1])
+
+    def _is_problem(self, found: tuple[int, str, int, Any, Any]) -> bool:
+        problems = self._problems(found[3])
+        self._some_usable = self._some_usable or not COSTS.intersection(problems)
+        if problems != ["empty_text"]:
+            return bool(problems)
+        if not self._some_usable:
+            self._empty.append(found)
+        return False
 
     def _count(self, build: Any) -> None:
         """Count a row that is wanted, and keep it if it is on the page (or drawn, each with the same chance)."""
@@ -187,34 +206,34 @@ class _Search:
         elif query.offset < self.total <= query.offset + query.limit:
             self._kept.append(build())
 
-    def _problems(self, row: Any) -> tuple[list[str], dict[str, Any] | None]:
-        """What is wrong with a row as it is, and the row in its form, mended if the preset says so."""
+    def _problems(self, row: Any) -> list[str]:
+        """What is wrong with a row as it is."""
         try:
             normalised = formats.convert_row(row, self._shape)
-            problems = check_row(normalised) + check_source(row, normalised, self._columns)
+            if "chosen" in normalised:  # masked or mended, both answers may be the same
+                self._reader.read(row, self._shape)
         except Refused as refused:
-            normalised, problems = None, [refused.args[0]]
-        if problems and self._section.bad_rows == "fix":
-            try:
-                normalised, _ = mend(row, self._shape)
-            except Refused:
-                normalised = None
-        return problems, normalised
+            return [refused.args[0]]
+        late = formats.late_columns(row, self._columns, self._shape)
+        return check_row(normalised) + check_source(row, normalised, self._columns) + ["late_column"] * bool(late)
 
-    def _masked(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
-        normalised = self._problems(row)[1]
-        return mask_row(normalised, self._personal) if normalised else (None, [])
+    def _read(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
+        """The row as it is trained, and the kinds of secrets and personal data in it, masked or not."""
+        try:
+            read, _, masked = self._reader.read(row, self._shape)
+        except Refused:
+            return None, []
+        return read, masked or mask_row(read, self._personal)[1]
 
     def _shown(self, number: int, file: str, line: int, row: Any, original: Any) -> Row:
         source = json.dumps(row, ensure_ascii=False, indent=2, default=str)
         edited = number in self._edits.replaced
-        problems, normalised = self._problems(row)
-        masked_row, masked = self._masked(row)
+        read, masked = self._read(row)
         return Row(
             number, file, line, source[:SOURCE_CHARACTERS],
             json.dumps(original, ensure_ascii=False, indent=2, default=str)[:SOURCE_CHARACTERS] if edited else "",
-            len(source) > SOURCE_CHARACTERS, number in self._edits.excluded, edited, problems, masked,
-            normalised=normalised if self._section.mask == "none" else masked_row)
+            len(source) > SOURCE_CHARACTERS, number in self._edits.excluded, edited, self._problems(row), masked,
+            normalised=read)
 
 
 def _as_text(row: Any) -> str:

@@ -12,10 +12,11 @@ from studio.data.formats import Refused, Shape
 from studio.data.overlay import NO_EDITS, Edits
 from studio.data.report import Findings, Place
 from studio.data.row_checks import check_row, check_source
+from studio.data.row_reader import RowReader
+from studio.data.templates import named
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 
-DETECT_ROWS = 100
 # answers are labels where so few different ones serve so many rows each
 LABELS_AT_MOST, ROWS_PER_LABEL, LABEL_CHARACTERS = 50, 5, 80
 SOURCE_COLUMNS = {"label"}
@@ -39,6 +40,7 @@ class Scan:
         self._edits = edits
         self.thorough = thorough
         self._each = each
+        self._reader = RowReader(section)
         self.findings = Findings()
         self.files: list[FileFacts] = []
         self.unreadable: list[DataError] = []
@@ -105,7 +107,7 @@ class Scan:
         self.rows += len(batch.rows)
         self._waiting.append((facts, batch))
         self._waiting_rows += sum(isinstance(row, dict) for row in batch.rows)
-        if self._waiting_rows >= DETECT_ROWS:
+        if self._waiting_rows >= formats.DETECT_ROWS:
             self._decide()
 
     def join(self, part: "Scan", lines_before: int) -> None:
@@ -133,21 +135,14 @@ class Scan:
         """No more rows come. Raises `DataError` where there was none that is an object with columns."""
         if self.shape is None:
             self._decide()
-        if self.usable:
-            missing = self.findings.discard("missing_text")
-            if missing:
-                self.findings.add("empty_text", Place("", 0, 0), missing)
+        if not self.usable:
+            self.findings.rename("empty_text", "missing_text")
 
     def _decide(self) -> None:
-        rows = [row for _, batch in self._waiting for row in batch.rows if isinstance(row, dict)][:DETECT_ROWS]
+        rows = [row for _, batch in self._waiting for row in batch.rows if row is not LEFT_OUT]
         if not rows:
             raise self._nothing()
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        if not columns:
-            raise DataError("The rows are empty objects.", 'Each row must look like {"messages": [...]}.',
-                            field="data.dataset_name")
-        self.shape = formats.detect(columns, rows, self.section)
-        self._columns = set(columns)
+        self.shape, self._columns = formats.first_shape(rows, self.section)
         waiting, self._waiting, self.rows = self._waiting, [], 0
         for facts, batch in waiting:
             self._judge(facts, batch)
@@ -156,8 +151,7 @@ class Scan:
         """Why there are no rows: the first thing that went wrong, where something did."""
         faults = [(facts, fault) for facts, batch in self._waiting for fault in batch.faults if not fault.keeps_row]
         if any(batch.rows for _, batch in self._waiting):
-            return DataError("The rows are not objects with named columns.",
-                             'Each row must look like {"messages": [...]}.', field="data.dataset_name")
+            return DataError("All rows are left out by hand.", "Restore some of them.", field="data.edits")
         if not faults:
             return DataError("The data set holds no rows.", "Choose a file with rows in it.", field="data.dataset_name")
         facts, fault = faults[0]
@@ -186,6 +180,8 @@ class Scan:
         self.rows += 1
         try:
             row = formats.convert_row(source, self.shape)
+            if "chosen" in row:  # masked or mended, both answers may be the same
+                self._reader.read(source, self.shape)
         except Refused as refused:
             self.findings.add(refused.args[0], place)
             return
@@ -198,6 +194,10 @@ class Scan:
         if not SOURCE_COLUMNS.isdisjoint(self._columns):
             for name in check_source(source, row, self._columns):
                 self.findings.add(name, place)
+        if not self._columns.issuperset(source):
+            late = formats.late_columns(source, self._columns, self.shape)
+            if late:
+                self.findings.add("late_column", replace(place, detail=named(late)))
         self._count(row)
         if self.thorough:
             asked, said = duplicates.parts(row)

@@ -9,11 +9,13 @@ PROBLEMS = {
     "data_type": "{n} of {total} rows are not objects with named columns (first: row {row}).",
     "missing_messages_list": "{n} of {total} rows have no list of messages (first: row {row}).",
     "message_missing_key": "{n} of {total} rows have a message without role or content (first: row {row}).",
-    "message_unrecognized_key": "{n} of {total} rows have pictures, sound or files in a message (first: row {row}).",
+    "message_unrecognized_key": "{n} of {total} rows have something other than text in a message, as a picture"
+                                " (first: row {row}).",
     "unrecognized_role": "{n} of {total} rows have a role beside system, user, assistant or tool (first: row {row}).",
     "missing_content": "{n} of {total} rows have an empty message (first: row {row}).",
     "example_missing_assistant_message": "{n} of {total} rows have no assistant answer (first: row {row}).",
     "unreadable_tools": "{n} of {total} rows have tools that are no list of objects (first: row {row}).",
+    "unreadable_tool_calls": "{n} of {total} rows have calls of tools that name no function (first: row {row}).",
     "missing_prompt": "{n} of {total} rows have no prompt (first: row {row}).",
     "missing_completion": "{n} of {total} rows have no answer (first: row {row}).",
     "missing_text": "{n} of {total} rows have no text (first: row {row}).",
@@ -29,6 +31,8 @@ HINTS = {
     "message_unrecognized_key": "The studio trains on text; leave those rows out.",
     "example_missing_assistant_message": "Drop those rows or give them an answer, then check again.",
     "unreadable_tools": "Write tools as a list of objects, or as JSON of one, or drop those rows.",
+    "unreadable_tool_calls": 'Write tool_calls as [{"type": "function", "function": {"name": "...", "arguments": "{}"}}],'
+                             " or drop those rows.",
     "chosen_equals_rejected": "Drop those rows: nothing can be preferred.",
     "label_not_boolean": "Label good answers true and bad ones false.",
     "template_empty_column": "Put [[ ]] around the part that may be left out, or drop those rows.",
@@ -55,7 +59,8 @@ class Shape:
     `columns` maps parts to column names: messages, prompt, context, completion, system, tools, text, label, chosen,
     rejected, sentence1, sentence2, negative, score, answer. `templates` build a part (prompt, completion, text) from
     columns instead. `confidence` is 1 where a person or a standard named the columns, lower where they were guessed;
-    `reason` says why in a sentence.
+    `reason` says why in a sentence. `late` maps columns that the first rows lack to the parts they play where a later
+    row has them.
     """
 
     format: str
@@ -63,6 +68,7 @@ class Shape:
     confidence: float
     reason: str
     templates: dict[str, str] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)
 
 
 class Refused(Exception):

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from studio import words
 from studio.data import account
 from studio.data.prepare import Cleaned, Prepared
 from studio.data.prepare import look as look_at
@@ -202,6 +203,11 @@ def _add_remarks(
     if shape.confidence < UNSURE:
         problems.append(_problem("warning", f"The columns were guessed. {shape.reason}",
                                  "Name the columns if that is wrong.", "data.format"))
+    for column, (first, n) in cleaned.late.items():
+        problems.append(_problem(
+            "warning", f'{n:,} rows have a column "{words.plain(column, 40)}" that is not used (first: row {first:,}):'
+            " the shape is told from the rows before.",
+            "Move a row that has it to the beginning of the file.", "data.dataset_name"))
     if total < FEW_ROWS:
         problems.append(_problem("warning", f"There are only {total:,} rows.", "Fifty good rows are a sensible least.",
                                  "data.dataset_name"))

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from studio.data.columns import propose
-from studio.data.rows import DETECT_ROWS, Query, Row, find_rows
+from studio.data.formats import DETECT_ROWS
+from studio.data.rows import Query, Row, find_rows
 from studio.data.sources import read_rows
 from studio.data.templates import cell_text
 from studio.errors import DataError

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from studio.data import overlay
 from studio.data.account import stops
 from studio.data.doctor import examine
-from studio.data.prepare import look
+from studio.data.prepare import look, prepare
 from studio.data.rows import Query, find_rows
+from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
 
@@ -30,7 +32,7 @@ def said(path, settings, **data):
     section = DataSection(dataset_name=str(path), **data)
     report = examine(section, settings)
     prepared = look(Preset(data=section), settings)
-    return report, prepared, find_rows(section, settings, Query(only="problem", limit=100)).rows
+    return report, prepared, find_rows(section, settings, Query(only="problem", limit=1000)).rows
 
 
 def found(report):
@@ -62,7 +64,7 @@ def agree(path, settings, **data):
     assert {one.name: one.count for one in report.findings if one.level == "error"} == {
         name: len(rows) for name, rows in lost.items()}
     assert report.usable_rows == usable(prepared)
-    assert report.rows == usable(prepared) + sum(map(len, lost.values()))
+    assert report.rows == usable(prepared) + sum(entry.reason != "excluded_by_hand" for entry in prepared.left_out)
     shown = {}
     for row in page:
         for name in row.problems:
@@ -83,3 +85,114 @@ def test_tools_that_cannot_be_read_cost_their_rows_alone(tmp_path, settings):
     assert agree(path, settings) == {"unreadable_tools": list(range(1, len(bad) + 1))}
     prepared = said(path, settings, bad_rows="drop", test_size=0)[1]
     assert [row.get("tools") for row in prepared.train] == [None] * 5 + [[TOOL]] * 3
+
+
+EARLY = [chat(f"q{i}") for i in range(120)]
+
+
+def test_tools_and_system_prompts_that_come_late_are_used(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([*EARLY, chat("late", tools=[TOOL], system="SYS"), chat("late", system_prompt="P", tools=5)]))
+    assert agree(path, settings) == {"unreadable_tools": [122]}
+    report, prepared, _ = said(path, settings, bad_rows="drop", test_size=0)
+    assert prepared.train[-1]["tools"] == [TOOL]
+    assert prepared.train[-1]["messages"][0] == {"role": "system", "content": "SYS"}
+    assert set(found(report)) == {"unreadable_tools"} and report.turns["with_system"] > 0
+    path.write_text(lines([{"instruction": f"do {i}", "output": "x"} for i in range(120)]
+                          + [{"instruction": "do", "input": "this", "output": "x", "system": "SYS"}]))
+    assert said(path, settings, test_size=0)[1].train[-1]["prompt"] == [
+        {"role": "system", "content": "SYS"}, {"role": "user", "content": "do\n\nthis"}]
+
+
+@pytest.mark.parametrize("late", ["rejected", "weight", "Tools", "label"])
+def test_columns_that_come_late_and_are_not_used_are_told(tmp_path, settings, late):
+    path = tmp_path / "rows.jsonl"
+    rows = [*EARLY, chat("a", **{late: "b"}), chat("c", **{late: None, "id": 7}), chat("d", **{late: "e"})]
+    path.write_text(lines(rows))
+    report, prepared, page = said(path, settings)
+    assert found(report) == {"late_column": ("warning", 2, [(121, 121), (123, 123)])}
+    assert report.findings[0].places[0].detail == late
+    assert prepared.source.late == {late: (121, 2)}
+    assert [(row.number, row.problems) for row in page] == [(121, ["late_column"]), (123, ["late_column"])]
+
+
+NO_OBJECTS = ["text", None, 5, [1], [chat("a")], True]
+
+
+def test_the_shape_is_told_from_the_first_rows_that_are_objects(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([json.dumps(NO_OBJECTS[i % 6]) for i in range(150)] + [chat(f"q{i}") for i in range(20)]))
+    assert agree(path, settings) == {"data_type": list(range(1, 151))}
+    path.write_text(lines([json.dumps(row) for row in NO_OBJECTS] * 20))
+    for look_at in (lambda: examine(DataSection(dataset_name=str(path)), settings),
+                    lambda: look(Preset(data=DataSection(dataset_name=str(path))), settings),
+                    lambda: find_rows(DataSection(dataset_name=str(path)), settings, Query())):
+        with pytest.raises(DataError, match="are not objects with named columns"):
+            look_at()
+
+
+def test_the_shape_is_told_from_the_rows_as_edits_leave_them(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([{"text": f"words {i}"} for i in range(103)] + [chat(f"q{i}") for i in range(20)]))
+    section = DataSection(dataset_name=str(path), edits="mine")
+    for number in range(1, 101):
+        overlay.exclude(section, settings, number)
+    overlay.replace(section, settings, 101, json.dumps(chat("by hand")))
+    assert agree(path, settings, edits="mine") == {"missing_messages_list": [102, 103]}
+    shown = find_rows(section, settings, Query(offset=103, limit=1)).rows
+    assert shown[0].normalised == chat("q0") and not shown[0].problems
+
+
+def test_rows_left_out_by_hand_are_no_problem_and_are_found_to_be_restored(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([{"messages": []}, chat("a")]))
+    section = DataSection(dataset_name=str(path), edits="mine")
+    overlay.exclude(section, settings, 1)
+    assert agree(path, settings, edits="mine", test_size=0) == {}
+    overlay.exclude(section, settings, 2)
+    assert find_rows(section, settings, Query(only="excluded")).total == 2
+    for look_at in (lambda: examine(section, settings), lambda: look(Preset(data=section), settings)):
+        with pytest.raises(DataError, match="left out by hand"):
+            look_at()
+
+
+def test_rows_without_the_column_of_text_are_not_taken_for_separators(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([{"text": f"words {i}"} for i in range(110)] + [{"text": " "}, chat("a"), {"text": None}]))
+    assert agree(path, settings) == {"missing_text": [112]}
+    report, prepared, _ = said(path, settings)
+    assert found(report)["empty_text"] == ("info", 2, [(111, 111), (113, 113)])
+    assert [entry.row for entry in prepared.left_out if entry.reason == "empty_text"] == [111, 113]
+    path.write_text(lines([{"text": ""}] * 3))
+    report = examine(DataSection(dataset_name=str(path)), settings)
+    page = find_rows(DataSection(dataset_name=str(path)), settings, Query(only="problem"))
+    assert [(one.name, one.count) for one in report.findings] == [("missing_text", 3)]
+    assert [row.problems for row in page.rows] == [["missing_text"]] * 3
+    with pytest.raises(DataError, match="have no text"):
+        look(Preset(data=DataSection(dataset_name=str(path))), settings)
+
+
+SAME_MASKED = {"prompt": "your mail", "chosen": "jan@seznam.cz", "rejected": "eva@seznam.cz"}
+SAME_MENDED = {"prompt": "say", "chosen": "this<|im_end|>", "rejected": "this"}
+SAME_ROLES = {"prompt": "say", "chosen": "this", "rejected": [{"role": "assistant", "content": "this"}]}
+
+
+@pytest.mark.parametrize(("how", "numbers"), [
+    ({}, [3]), ({"mask": "all"}, [1, 3]), ({"mask": "secrets"}, [3])])
+def test_answers_that_masking_makes_equal_are_found(tmp_path, settings, how, numbers):
+    path = tmp_path / "rows.jsonl"
+    good = [{"prompt": f"p{i}", "chosen": "x", "rejected": "y"} for i in range(9)]
+    path.write_text(lines([SAME_MASKED, SAME_MENDED, SAME_ROLES, *good]))
+    assert agree(path, settings, **how) == {"chosen_equals_rejected": numbers}
+    with pytest.raises(DataError, match="the same answer as chosen and as rejected"):
+        prepare(Preset(data=DataSection(dataset_name=str(path), **how)), settings)
+
+
+def test_answers_that_mending_makes_equal_are_found(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([SAME_MASKED, SAME_MENDED, SAME_ROLES, *[SAME_MASKED] * 3]))
+    report, prepared, page = said(path, settings, bad_rows="fix")
+    assert [(one.name, one.count) for one in report.findings if one.level == "error"] == [("chosen_equals_rejected", 2)]
+    assert [(entry.reason, entry.row) for entry in prepared.left_out] == [
+        ("chosen_equals_rejected", 2), ("chosen_equals_rejected", 3)]
+    assert [(row.number, row.problems) for row in page] == [(n, ["chosen_equals_rejected"]) for n in (2, 3)]
