@@ -12,6 +12,7 @@ ROLES = {
     "function": "tool", "function_call": "assistant", "observation": "tool",
 }
 OWN_ROLES = frozenset(ROLES.values())
+TEXT_TYPES = ("text", "input_text", "output_text")
 KEPT_KEYS = ("name", "weight", "tool_call_id", "reasoning_content")
 
 
@@ -99,7 +100,8 @@ def _message(message: Any) -> dict[str, Any]:
 
 def _joined_parts(parts: list[Any]) -> str:
     """The text of a message given in parts."""
-    texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
+    texts = [part if isinstance(part, str) else part.get("text") for part in parts
+             if isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in TEXT_TYPES)]
     if len(texts) < len(parts) or any(not isinstance(text, str) for text in texts):
         raise Refused("message_unrecognized_key")
     return "".join(texts)
@@ -110,8 +112,20 @@ def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]]:
     calls = message.get("tool_calls") or []
     if message.get("function_call"):
         calls = [{"type": "function", "function": message["function_call"]}]
-    if not isinstance(calls, list) or any(not isinstance(call, dict) for call in calls):
-        raise Refused("message_missing_key")
-    return [
-        call | {"function": call["function"] | {"arguments": parsed(call["function"].get("arguments"))}}
-        if isinstance(call.get("function"), dict) else call for call in calls]
+    if not isinstance(calls, list) or not all(map(_is_call, calls)):
+        raise Refused("unreadable_tool_calls")
+    return [_whole_call(call) for call in calls]
+
+
+def _whole_call(call: dict[str, Any]) -> dict[str, Any]:
+    """The call in OpenAI's form, also where name and arguments stand by themselves."""
+    if "function" not in call:
+        call = {key: value for key, value in call.items() if key not in ("name", "arguments")} | {
+            "function": {"name": call["name"], "arguments": call.get("arguments")}}
+    return call | {"function": call["function"] | {"arguments": parsed(call["function"].get("arguments"))}}
+
+
+def _is_call(call: Any) -> bool:
+    """Whether a call names its function, in OpenAI's form or without the wrapping."""
+    function = call.get("function", call) if isinstance(call, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str) and bool(function["name"].strip())

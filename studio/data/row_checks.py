@@ -10,13 +10,17 @@ TEMPLATE_TOKENS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|end_of_text|start_header_id|end_header_id|eom_id|end"
     r"|assistant|user|system|return|channel|message|start)\|>|<(?:start|end)_of_turn>|\[/?INST\]|<<SYS>>"
     r"|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>")
+CHAT_PARTS = ("messages", "prompt", "completion", "chosen", "rejected")
+TEXT_KEYS = ("name", "tool_call_id", "reasoning_content")
 
 
 def check_row(row: dict[str, Any]) -> list[str]:
     """Names of what is odd about a normalised row."""
-    if "messages" in row:
-        return _check_chat(row["messages"])
-    return _check_texts(texts(row))
+    names = _check_chat(row["messages"]) if "messages" in row else _check_texts(texts(row))
+    messages = [message for part in CHAT_PARTS if isinstance(row.get(part), list) for message in row[part]]
+    if "tools" in row or any(len(message) > 2 for message in messages):
+        names += _check_more(messages, row.get("tools", []))
+    return names
 
 
 def check_source(source: dict[str, Any], row: dict[str, Any], columns: set[str]) -> list[str]:
@@ -39,9 +43,23 @@ def _check_chat(messages: list[dict[str, Any]]) -> list[str]:
         names.append("unlearned_end")
     if any(not message["content"].strip() and "tool_calls" not in message for message in messages):
         names.append("empty_content")
+    return names + _check_texts([message["content"] for message in messages])
+
+
+def _check_more(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> list[str]:
+    """What is odd about that which stands beside role and content."""
+    names = []
     if any(message.get("weight", 0) not in (0, 1) for message in messages):
         names.append("weight_not_zero_or_one")
-    return names + _check_texts([message["content"] for message in messages])
+    if any(not isinstance(message.get(key, ""), str) for message in messages for key in TEXT_KEYS):
+        names.append("message_value_not_text")
+    if any(not isinstance(call["function"]["arguments"], dict)
+           for message in messages for call in message.get("tool_calls", [])):
+        names.append("arguments_not_json")
+    functions = [tool.get("function", tool) for tool in tools]
+    if any(not isinstance(function, dict) or not isinstance(function.get("name"), str) for function in functions):
+        names.append("tool_without_name")
+    return names
 
 
 def _in_order(roles: list[str]) -> bool:

@@ -31,8 +31,7 @@ HINTS = {
     "message_unrecognized_key": "The studio trains on text; leave those rows out.",
     "example_missing_assistant_message": "Drop those rows or give them an answer, then check again.",
     "unreadable_tools": "Write tools as a list of objects, or as JSON of one, or drop those rows.",
-    "unreadable_tool_calls": 'Write tool_calls as [{"type": "function", "function": {"name": "...", "arguments": "{}"}}],'
-                             " or drop those rows.",
+    "unreadable_tool_calls": 'Write each call as {"function": {"name": "...", "arguments": "{}"}}, or drop those rows.',
     "chosen_equals_rejected": "Drop those rows: nothing can be preferred.",
     "label_not_boolean": "Label good answers true and bad ones false.",
     "template_empty_column": "Put [[ ]] around the part that may be left out, or drop those rows.",
