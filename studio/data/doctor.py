@@ -57,7 +57,7 @@ def examine(
         if stopped():
             complete = False
             break
-    scan.finish()
+    scan.finish(complete)
     return report(scan, _overlap(scan, heldout, settings, token) if heldout and complete else None, complete)
 
 

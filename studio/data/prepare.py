@@ -156,6 +156,8 @@ def _edited(table: Table, edits: Edits) -> tuple[Sequence[int], list[Any], list[
     total = len(table.rows)
     if edits == NO_EDITS:
         return range(1, total + 1), table.rows, []
+    if total == table.total:
+        edits.check(total)
     replaced = {number: row for number, row in sorted(edits.replaced.items()) if number <= total}
     for number, row in replaced.items():
         table.rows[number - 1] = row

@@ -18,7 +18,7 @@ from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
 from studio.data.row_reader import RowReader
 from studio.data.shapes import PROBLEMS, Refused, Shape
-from studio.data.sources import row_batches
+from studio.data.sources import is_hub, row_batches
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
@@ -91,6 +91,8 @@ def find_rows(section: DataSection, settings: Settings, query: Query, token: str
     if not search.searched:
         raise DataError("The data set holds no row that can be read.", "Choose another file.",
                         field="data.dataset_name")
+    if not (section.max_rows or is_hub(section.dataset_name)):
+        edits.check(search.searched)
     search.finish(lost)
     return Found(search.total, search.rows(), search.searched)
 

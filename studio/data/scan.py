@@ -131,8 +131,13 @@ class Scan:
         if self.labels is not None and len(self.labels) > LABELS_AT_MOST:
             self.labels = None
 
-    def finish(self) -> None:
-        """No more rows come. Raises `DataError` where there was none that is an object with columns."""
+    def finish(self, complete: bool = True) -> None:
+        """No more rows come; the data set may have more where it was not read `complete`.
+
+        Raises `DataError` where there was none that is an object with columns, and for an edit of a row behind them.
+        """
+        if complete and not self.is_full:
+            self._edits.check(self._rows_taken)
         if self.shape is None:
             self._decide()
         if not self.usable:

@@ -1,12 +1,15 @@
 """Edits by hand lie beside the data, reach every reader of it, can be undone, and refuse other data."""
 
 import json
+import os
 from functools import partial
 
 import pytest
 
 from studio.data import overlay
+from studio.data.doctor import examine
 from studio.data.prepare import prepare
+from studio.data.rows import Query, find_rows
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
@@ -81,8 +84,14 @@ def test_a_list_that_is_missing_or_damaged_is_named(section, settings):
         rows_of(section, settings)
     overlay.exclude(section, settings, 2)
     path = settings.data_dir / "edits" / "mine.jsonl"
-    for damage in ("", "{", "[]\n", '{"fingerprint": 1}\n{"exclude": true}\n'):
-        path.write_text(damage)
+    head = path.read_text().split("\n")[0]
+    edits = ('{"row": "2", "exclude": true}', '{"row": 2, "replace": [1]}', '{"row": 2, "replace": {}}', '{"row": 2}',
+             '{"row": 2.5, "exclude": true}', '{"row": true, "exclude": true}', '{"row": 0, "exclude": true}',
+             '{"row": [2], "exclude": true}', "5", '"exclude"', '{"row": 2, "replace": {"a": "\\ud800"}}',
+             "[" * 100_000)
+    for damage in ("", "{", "[]\n", '{"fingerprint": 1}\n{"exclude": true}\n', b"\xff\xfe",
+                   *(f"{head}\n{edit}\n" for edit in edits)):
+        path.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
         with pytest.raises(DataError, match=r"mine\.jsonl cannot be read"):
             rows_of(section, settings)
 
@@ -96,6 +105,43 @@ def test_what_is_no_row_cannot_be_put_in_place_of_one(section, settings, text, m
     with pytest.raises(DataError, match=match):
         overlay.replace(section, settings, 1, text)
     assert not (settings.data_dir / "edits").exists()
+
+
+@pytest.mark.parametrize("number", [0, -3, "1", 1.5, True, None])
+def test_what_is_no_row_number_is_refused(section, settings, number):
+    for change in (overlay.exclude, overlay.restore, partial(overlay.replace, text=json.dumps(OTHER))):
+        with pytest.raises(DataError, match="is not the number of a row"):
+            change(section, settings, number=number)
+
+
+def test_a_row_behind_the_end_is_told_by_every_reader_of_the_whole_data_set(section, settings):
+    overlay.exclude(section, settings, 7)
+    for look_at in (partial(rows_of, section, settings), partial(examine, section, settings),
+                    partial(find_rows, section, settings, Query())):
+        with pytest.raises(DataError, match="edit by hand of row 7, and the data set has 6 rows") as caught:
+            look_at()
+        assert caught.value.field == "data.edits" and caught.value.hint
+    few = section.model_copy(update={"max_rows": 3})
+    assert len(rows_of(few, settings).train) == examine(few, settings).usable_rows == 3
+    assert find_rows(few, settings, Query()).total == 3
+
+
+def test_the_data_set_is_read_for_its_fingerprint_once_while_it_stays_as_it_is(section, settings, monkeypatch):
+    overlay.exclude(section, settings, 1)
+    read = []
+    whole = overlay._fingerprint
+    monkeypatch.setattr(overlay, "_fingerprint", lambda *asked: read.append(1) or whole(*asked))
+    overlay.exclude(section, settings, 2)
+    assert overlay.load(section, settings).excluded == {1, 2} and read == []
+    os.utime(section.dataset_name, (1, 1))
+    assert overlay.load(section, settings).excluded == {1, 2} and read == [1]
+    overlay.exclude(section, settings, 3)
+    assert overlay.load(section, settings).excluded == {1, 2, 3} and read == [1, 1]
+    text = open(section.dataset_name).read()
+    with open(section.dataset_name, "w") as file:
+        file.write(text.replace("answer 1", "answer 2"))
+    with pytest.raises(DataError, match="has changed since"):
+        overlay.exclude(section, settings, 4)
 
 
 def test_names_cannot_leave_the_folder(section, settings):
