@@ -1,125 +1,90 @@
-"""Has a data set examined by a process of its own, tells how far it is, and keeps finished reports.
+"""Has a data set examined by a process of its own, tells how far it is, and finds reports that are kept.
 
 The server imports this; what reads and judges rows stays in the other process.
 """
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
+import weakref
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from studio import __version__
-from studio.data import overlay
-from studio.data.preview_client import ERRORS
+from studio.data import doctor_reports, overlay
+from studio.data.doctor_process import DoctorProcess, ExaminationState
 from studio.data.sources import is_hub, local_path
-from studio.errors import DataError, StudioError
 from studio.preset.files import dumps
 from studio.preset.schema import Preset
-from studio.settings import PROJECT_DIR, Settings
+from studio.settings import Settings
 
-REMEMBERED, KEPT_REPORTS = 32, 200
-# what the Hub holds may change without a sign here, and what failed may work now
-HUB_REPORT_AGE_S, FAILURE_AGE_S = 3600, 30
-# how long a process may take to report what it read, once it is asked to end
-LAST_WORDS_S = 5
+REMEMBERED = 32
+# what failed may work now
+FAILURE_AGE_S = 30
+# who has not looked for so long has left; pages in the background look once a minute
+LEFT_AFTER_S = 90
 SMALL_BYTES, SMALL_LIMIT_S = 20_000_000, 20
 
 
-@dataclass(frozen=True)
-class ExaminationState:
-    """How far an examination is.
+class Examination:
+    """What one asker sees of a look at a data set; `state` may be asked at any time and never waits.
 
-    `share` of the work (0 to 1) and `rows` so far of `part` ("reading" or "tokens"). `report` is that of
-    `report.Report.as_json`; with `is_first` it covers only the first rows, or lacks the tokens. `error` is set where
-    there will be no report.
+    Several askers may wait for the same process.
     """
 
-    share: float = 0.0
-    rows: int = 0
-    part: str = "reading"
-    report: dict[str, Any] | None = None
-    is_first: bool = False
-    error: StudioError | None = None
-    done: bool = False
-
-
-class Examination:
-    """One look at a data set; `state` may be asked at any time and never waits."""
-
-    def __init__(self, report: dict[str, Any] | None = None):
-        self._state = ExaminationState()
-        self._process: subprocess.Popen | None = None
-        self.ended_at = 0.0
-        if report is not None:
-            self._end(share=1.0, rows=report["rows"], report=report)
+    def __init__(self, work: "_Work | None", ended: ExaminationState | None = None):
+        """Of a `work` that goes on, or of one that has `ended`."""
+        self._work, self._ended = work, ended
+        self.looked_at = time.monotonic()
+        if work is not None:
+            work.askers.add(self)
 
     def state(self) -> ExaminationState:
-        return self._state
+        self.looked_at = time.monotonic()
+        return self._ended or self._work.process.state
 
     def cancel(self) -> None:
-        """End it: the state is done soon after, with a report of what was read where there is one."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.terminate()
-            timer = threading.Timer(LAST_WORDS_S, _kill, [process])
-            timer.daemon = True
-            timer.start()
+        """End it for this asker: the state is done soon after, with a report of what was read where there is one.
+
+        The process goes on where others wait for it.
+        """
+        if self.state().done:
+            return
+        with _lock:
+            now = time.monotonic()
+            self._work.askers.discard(self)
+            if any(now - asker.looked_at < LEFT_AFTER_S for asker in self._work.askers):
+                self._ended = self._work.process.state.ended_early()
+                return
+            # who asks from now on shall not get what was ended early
+            for key in [key for key, work in _works.items() if work is self._work]:
+                del _works[key]
+        self._work.process.cancel()
 
     def wait(self, limit_s: float) -> ExaminationState:
         """The state at the end, or after `limit_s` seconds."""
         end = time.monotonic() + limit_s
-        while not self._state.done and time.monotonic() < end:
+        while not self.state().done and time.monotonic() < end:
             time.sleep(0.02)
-        return self._state
-
-    def start(self, preset: Preset, settings: Settings, token: str | None, exact: bool, keep: Path) -> None:
-        """Start the process; the report of all rows is kept in the file `keep`."""
-        request = {"preset": dumps(preset, comments=False), "exact": exact, "data_dir": str(settings.data_dir),
-                   "presets_dir": str(settings.presets_dir)}
-        complaints = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "studio.worker", "doctor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=complaints, encoding="utf-8", cwd=PROJECT_DIR, start_new_session=True,
-            env=os.environ | ({"HF_TOKEN": token} if token else {}))
-        threading.Thread(target=self._follow, args=(self._process, request, complaints, keep), daemon=True).start()
-
-    def _follow(self, process: subprocess.Popen, request: dict[str, Any], complaints: BinaryIO, keep: Path) -> None:
-        with process, complaints:
-            json.dump(request, process.stdin)
-            process.stdin.close()
-            for line in process.stdout:
-                self._take(json.loads(line), keep)
-            if process.wait() not in (0, 3):
-                self._end(error=_failure(process.returncode, complaints))
-
-    def _take(self, said: dict[str, Any], keep: Path) -> None:
-        match said:
-            case {"progress": share, "rows": rows, "part": part}:
-                self._state = replace(self._state, share=share, rows=rows, part=part)
-            case {"first": report}:
-                self._state = replace(self._state, report=report, is_first=True)
-            case {"report": report}:
-                if report["complete"]:
-                    _keep(report, keep)
-                self._end(share=1.0, rows=report["rows"], report=report)
-            case {"error": error}:
-                self._end(error=ERRORS.get(error["type"], StudioError)(error["message"], error["hint"], error["field"]))
-
-    def _end(self, **changes: Any) -> None:
-        self.ended_at = time.monotonic()
-        self._state = replace(self._state, **changes, is_first=False, done=True)
+        return self.state()
 
 
-_examinations: OrderedDict[str, Examination] = OrderedDict()
+class _Work:
+    """A process and who waits for it."""
+
+    def __init__(self, process: DoctorProcess):
+        self.process = process
+        self.askers: weakref.WeakSet[Examination] = weakref.WeakSet()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it goes on, or its end is so recent that it would end the same."""
+        return not self.process.state.done or time.monotonic() - self.process.ended_at < FAILURE_AGE_S
+
+
+_works: OrderedDict[str, _Work] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -127,27 +92,29 @@ def examination(preset: Preset, settings: Settings, token: str | None = None, ex
     """Start to examine a preset's data, or join who examines it already, or find the report that is kept.
 
     `exact` counts every row's tokens, however many there are. `token` opens private and gated repositories. Raises
-    `DataError` where the name of the data set leads nowhere.
+    `DataError` where the name of the data set leads nowhere, or no process can be started.
     """
-    key = _key(preset, settings, token)
+    key, is_far = _key(preset, settings, token), is_hub(preset.data.dataset_name)
     path = _path(settings, key)
     with _lock:
-        known = _examinations.get(f"{key} {exact}")
-        if known is not None and (not known.state().done or time.monotonic() - known.ended_at < FAILURE_AGE_S):
-            return known
-        report = _read(path, preset)
-        if report is not None and _serves(report, path, exact):
-            return Examination(report)
-        new = _examinations[f"{key} {exact}"] = Examination()
-        while len(_examinations) > REMEMBERED:
-            _examinations.popitem(last=False)
-        new.start(preset, settings, token, exact, path)
-    return new
+        known = _works.get(f"{key} {exact}")
+        if known is not None and known.is_fresh:
+            return Examination(known)
+        kept = doctor_reports.read(path, is_far)
+        if kept is not None and _serves(*kept, exact):
+            report = kept[0]
+            return Examination(None, ExaminationState(1.0, report["rows"], report=report, done=True))
+        new = _Work(DoctorProcess(preset, settings, token, exact, lambda report: _keep(report, path, is_far)))
+        _works[f"{key} {exact}"] = new
+        for old in [name for name, work in _works.items() if work.process.state.done][:-REMEMBERED]:
+            del _works[old]
+        return Examination(new)
 
 
 def kept_report(preset: Preset, settings: Settings, token: str | None = None) -> dict[str, Any] | None:
     """The report of an examination of just this data with this model, if there was one. Raises `DataError`."""
-    return _read(_path(settings, _key(preset, settings, token)), preset)
+    kept = doctor_reports.read(_path(settings, _key(preset, settings, token)), is_hub(preset.data.dataset_name))
+    return kept[0] if kept else None
 
 
 def examine_small(preset: Preset, settings: Settings, token: str | None = None) -> Examination | None:
@@ -184,44 +151,16 @@ def _path(settings: Settings, key: str) -> Path:
     return settings.cache_dir / "doctor" / f"{key}.json"
 
 
-def _read(path: Path, preset: Preset) -> dict[str, Any] | None:
-    try:
-        if is_hub(preset.data.dataset_name) and time.time() - path.stat().st_mtime > HUB_REPORT_AGE_S:
-            return None
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-
-
-def _serves(report: dict[str, Any], path: Path, exact: bool) -> bool:
+def _serves(report: dict[str, Any], age: float, exact: bool) -> bool:
     """Whether a kept report answers the question, so that nothing need be read again."""
-    tokens = report["tokens"]
-    if report["tokens_error"] and time.time() - path.stat().st_mtime > FAILURE_AGE_S:
+    if report["tokens_error"] and age > FAILURE_AGE_S:
         return False
-    return not exact or tokens is None or tokens["sampled_rows"] == tokens["rows"]
+    return not exact or report["tokens"] is None or doctor_reports.is_exact(report)
 
 
-def _keep(report: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report))
-    os.replace(partial, path)
-    oldest_last = sorted(path.parent.glob("*.json"), key=lambda file: -file.stat().st_mtime)
-    for file in oldest_last[KEPT_REPORTS:]:
-        file.unlink(missing_ok=True)
-
-
-def _kill(process: subprocess.Popen) -> None:
-    """End the process and those it started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _failure(code: int, complaints: BinaryIO) -> DataError:
-    if code < 0:
-        return DataError("The examination was ended by the system, as when memory runs out.",
-                         "Set data.max_rows to read fewer rows.", "data.max_rows")
-    complaints.seek(0)
-    said = [line.strip() for line in complaints.read().decode(errors="replace").splitlines() if line.strip()]
-    return DataError(f"The data could not be examined: {(said or ['no message'])[-1][:300]}.",
-                     "Try another file; if this one is sound, report it with these words.", "data.dataset_name")
+def _keep(report: dict[str, Any], path: Path, is_far: bool) -> None:
+    try:
+        doctor_reports.keep(report, path, is_far)
+    except OSError:
+        # the report is shown all the same, and made anew another time
+        return

@@ -4,7 +4,7 @@ import html
 from typing import Any
 
 from studio import words
-from studio.data.doctor_client import ExaminationState
+from studio.data.doctor_process import ExaminationState
 from studio.ui.texts import text
 
 SOON_S = 2

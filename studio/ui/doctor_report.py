@@ -1,7 +1,7 @@
 """Wires the report of the Data step: an examination starts with the data set, is watched by a tick, and can be ended.
 
-What a page watches is remembered here by a hash of its preset, so a tick costs one look into a table: it reads no
-preset, no file and no data.
+What a page watches is remembered here by a hash of its preset and of the page, so a tick costs one look into a table:
+it reads no preset, no file and no data.
 """
 
 import hashlib
@@ -75,14 +75,17 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
     """
     outputs = [part.progress, part.report, part.seen, part.unsure, part.timer]
 
-    def examine(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> list[Any]:
+    def examine(
+        profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, request: gr.Request, **values: Any
+    ) -> list[Any]:
         try:
             require_owner(settings, profile)
             preset = preset_from(values)
             examination = doctor_client.examination(preset, settings, hub_token(settings, token))
         except StudioError as error:
             return ["", {}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
-        key = hashlib.sha256(dumps(preset, comments=False).encode()).hexdigest()
+        # one page's Cancel is not another's
+        key = hashlib.sha256(f"{request.session_hash} {dumps(preset, comments=False)}".encode()).hexdigest()
         _watch(key, preset, examination)
         return [key, *_shown(key, "")]
 

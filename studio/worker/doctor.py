@@ -1,11 +1,12 @@
 """Examines a preset's data as a process: JSON request on stdin, one JSON object a line on stdout, no torch.
 
-    {"preset": "<YAML>", "exact": false, "data_dir", "presets_dir"}  ->
+    {"preset": "<YAML>", "exact": false, "parent": process id, "data_dir", "presets_dir"}  ->
     {"progress": share, "rows": n, "part": "reading" or "tokens"}  several times a second
     {"first": report}   of the first rows at once, and of all rows before their tokens are counted
     {"report": report}  at the end, or {"error": {"type", "message", "hint", "field"}}
 
 The fields of a report are those of `report.Report.as_json`. A polite end (SIGTERM) reports what was read until then.
+When the parent is gone, this process ends soon, and those it started with it.
 """
 
 import contextlib
@@ -28,11 +29,13 @@ from studio.settings import Settings
 from studio.worker.environment import prepare
 
 SAID_EACH_S = 0.2
+PARENT_LOOK_S = 0.5
 
 
 def main() -> int:
     """Answer one request; 0 done, 3 the person can mend it."""
     request = json.load(sys.stdin)
+    _end_with(request["parent"])
     settings = Settings(data_dir=Path(request["data_dir"]), presets_dir=Path(request["presets_dir"]))
     said = Said(sys.stdout)
     ended = threading.Event()
@@ -48,6 +51,20 @@ def main() -> int:
                                  "field": error.field}})
             return 3
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """From now on, end this process and those it started when the parent is gone: nobody would read the answer.
+
+    A timer asks, for `ranges` forks only where there are no threads.
+    """
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, PARENT_LOOK_S, PARENT_LOOK_S)
 
 
 class _Ended(Exception):

@@ -2,16 +2,19 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 
-from studio.data import doctor_client
+from studio.data import doctor, doctor_client, doctor_process, doctor_reports
 from studio.data.doctor_client import examination, examine_small, kept_report
 from studio.errors import DataError
 from studio.preset.files import override
-from studio.preset.schema import Preset
-from studio.settings import Settings
+from studio.preset.schema import DataSection, Preset
+from studio.settings import PROJECT_DIR, Settings
 from tests.tiny_model import make_tiny_tokenizer
 
 
@@ -43,15 +46,16 @@ def test_a_set_is_examined_once_and_its_report_is_kept(preset, settings, monkeyp
     wanted = preset(30)
     assert kept_report(wanted, settings) is None
     first, second = examination(wanted, settings), examination(wanted, settings)
-    assert first is second
+    assert first._work.process is second._work.process
     state = first.wait(60)
+    assert second.state() is state
     assert state.error is None and state.done and not state.is_first and state.share == 1
     assert (state.report["usable_rows"], state.report["may_train"]) == (30, False)
     assert state.report["tokens"]["sampled_rows"] == 30
     assert kept_report(wanted, settings) == state.report
-    monkeypatch.setattr(doctor_client, "_examinations", {})  # as after a restart
+    monkeypatch.setattr(doctor_client, "_works", {})  # as after a restart
     again = examination(wanted, settings)
-    assert again.state().done and again.state().report == state.report and again is not first
+    assert again.state().done and again.state().report == state.report
     assert kept_report(override(wanted, {"training.max_length": 99}), settings) is None
     os.utime(wanted.data.dataset_name, (1, 1))
     assert kept_report(wanted, settings) is None
@@ -93,7 +97,7 @@ def test_what_cannot_be_examined_is_an_error_with_a_next_step(preset, settings, 
 
 def test_a_process_that_is_killed_is_an_error(preset, settings):
     running = examination(preset(300_001), settings)
-    doctor_client._kill(running._process)
+    running._work.process.kill()
     state = running.wait(10)
     assert state.done and "ended by the system" in state.error.message
 
@@ -103,3 +107,145 @@ def test_only_small_sets_are_examined_on_the_way(preset, settings, monkeypatch):
     monkeypatch.setattr(doctor_client, "SMALL_BYTES", 100)
     assert examine_small(preset(11), settings) is None
     assert examine_small(override(Preset(), {"data.dataset_name": "owner/name"}), settings) is None
+
+
+def test_the_cancel_of_one_does_not_end_what_another_waits_for(preset, settings):
+    wanted = preset(300_002)
+    first, second = examination(wanted, settings), examination(wanted, settings)
+    while first.state().report is None:
+        time.sleep(0.01)
+    first.cancel()
+    ended = first.state()
+    assert ended.done and not ended.report["complete"] and ended.error is None
+    assert not second.state().done
+    second.cancel()
+    assert second.wait(10).done and not second.state().report["complete"]
+    third = examination(wanted, settings)
+    assert not third.state().done, "what was ended early is no answer to who asks next"
+    third.cancel()
+    assert third.wait(10).done
+
+
+def test_an_examination_that_is_ended_at_once_says_so(preset, settings):
+    running = examination(preset(13), settings)
+    running.cancel()
+    state = running.wait(10)
+    assert state.done and "ended before the first rows were judged" in state.error.message
+
+
+@pytest.mark.parametrize("line", ["no JSON\n", '{"report": {}}\n', '{"error": {}}\n', "5\n"])
+def test_an_answer_that_nobody_understands_is_an_error_and_not_for_ever(preset, settings, monkeypatch, line):
+    fake_worker(monkeypatch, settings, f"import time\nprint({line!r}, flush=True)\ntime.sleep(2)")
+    state = examination(preset(14), settings).wait(10)
+    assert state.done and "could not be examined" in state.error.message and state.error.hint
+
+
+def test_a_process_that_reads_nothing_is_an_error(preset, settings, monkeypatch):
+    fake_worker(monkeypatch, settings, "import os, sys\nos.close(0)\nsys.exit('no room here')")
+    state = examination(preset(15), settings).wait(10)
+    assert state.done and "no room here" in state.error.message
+
+
+def test_a_process_that_cannot_start_is_an_error_each_time(preset, settings, monkeypatch):
+    monkeypatch.setattr(doctor_process.sys, "executable", str(settings.data_dir / "gone"))
+    for _ in range(2):
+        with pytest.raises(DataError, match="cannot be started"):
+            examination(preset(16), settings)
+
+
+def fake_worker(monkeypatch, settings, code):
+    """Let the worker be a process that runs this."""
+    settings.data_dir.mkdir(exist_ok=True)
+    program = settings.data_dir / "worker"
+    program.write_text(f"#!{sys.executable}\n{code}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(doctor_process.sys, "executable", str(program))
+
+
+@pytest.fixture
+def report(preset, settings):
+    path = preset(12).data.dataset_name
+    return doctor.examine(DataSection(dataset_name=path), settings).as_json()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"{}", b'{"verdict": "x"}', b'{"report": 1}'])
+def test_a_damaged_report_counts_as_none(tmp_path, content):
+    path = tmp_path / "report.json"
+    path.write_bytes(content)
+    assert doctor_reports.read(path, is_far=False) is None
+
+
+@pytest.mark.parametrize("change", [
+    {"findings": [{"name": "x"}]}, {"rows": "12"}, {"tokens": {}}, {"shape": None}, {"files": 3}])
+def test_a_report_in_the_wrong_shape_counts_as_none(tmp_path, report, change):
+    path = tmp_path / "report.json"
+    doctor_reports.keep(report, path, is_far=False)
+    assert doctor_reports.read(path, is_far=False)[0] == report
+    path.write_text(json.dumps(report | change))
+    assert doctor_reports.read(path, is_far=False) is None
+
+
+def test_a_report_with_fewer_tokens_does_not_replace_one_with_more(tmp_path, report):
+    path = tmp_path / "report.json"
+    tokens = {name: 0 for name in (
+        "max_length", "mean", "mean_error", "mean_trained", "median", "p95", "longest", "truncated_share",
+        "tokens_cut_share", "suggested_max_length", "tokens_per_epoch", "trained_tokens_per_epoch", "batch_size",
+        "padding_waste", "packed_waste", "packing_gain")}
+    tokens |= {"model": "m", "histogram": {"edges": [0, 1], "counts": [1]}, "findings": [], "rows": 12}
+    exact, sampled = (report | {"tokens": tokens | {"sampled_rows": n}} for n in (12, 6))
+    for each in (report, sampled, exact, sampled, report):
+        doctor_reports.keep(each, path, is_far=False)
+    assert doctor_reports.read(path, is_far=False)[0] == exact
+    os.utime(path, (1, 1))
+    doctor_reports.keep(sampled, path, is_far=True)
+    assert doctor_reports.read(path, is_far=True)[0] == sampled, "the Hub may hold something else by now"
+
+
+def test_many_other_examinations_do_not_push_a_running_one_out(preset, settings, monkeypatch):
+    monkeypatch.setattr(doctor_client, "REMEMBERED", 1)
+    wanted = preset(300_003)
+    running = examination(wanted, settings)
+    fake_worker(monkeypatch, settings, "import sys\nsys.exit('nothing')")
+    for n in range(20, 24):
+        examination(preset(n), settings).wait(10)
+    assert examination(wanted, settings)._work is running._work
+    running._work.process.kill()
+    running.wait(10)
+
+
+ORPHANED = """
+import os, signal, sys, time
+from pathlib import Path
+from studio.data.doctor_client import examination
+from studio.preset import files
+from studio.preset.schema import DataSection, Preset
+from studio.settings import PROJECT_DIR, Settings
+preset = files.override(Preset(), {"data.dataset_name": sys.argv[1]})
+running = examination(preset, Settings(data_dir=Path(sys.argv[2])))
+while running.state().report is None:
+    time.sleep(0.01)
+print(running._work.process._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_processes_end_when_the_server_is_killed(preset, settings):
+    rows = preset(300_004).data.dataset_name
+    done = subprocess.run([sys.executable, "-c", ORPHANED, rows, str(settings.data_dir)], cwd=PROJECT_DIR,
+                          capture_output=True, text=True, timeout=60)
+    group, end = int(done.stdout), time.monotonic() + 5
+    while alive(group) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not alive(group)
+
+
+def alive(group: int) -> list[int]:
+    """The processes of a group that still run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
