@@ -2,7 +2,7 @@
 
     <data_dir>/edits/<name>.jsonl: {"dataset": "...", "fingerprint": "...", "stamp": [size, time]}, then
     {"row": 3, "exclude": true} or {"row": 7, "replace": {...}}, one line a row; rows are counted from 1 through all
-    files of the data set. While the file's size and time are those of the stamp, it is not read again for its fingerprint.
+    files of the data set. While the data set's size and time are those of the stamp, its fingerprint is not taken again.
 """
 
 import json
@@ -105,7 +105,8 @@ def _read(section: DataSection, settings: Settings) -> tuple[str, Edits]:
     fingerprint = head.get("fingerprint")
     if not isinstance(fingerprint, str):
         raise _damaged(path, 1)
-    is_as_it_was = head.get("dataset") == section.dataset_name and head.get("stamp") == _data_stamp(section, settings) != []
+    data_stamp = _data_stamp(section, settings)
+    is_as_it_was = data_stamp and [head.get("dataset"), head.get("stamp")] == [section.dataset_name, data_stamp]
     if not is_as_it_was and fingerprint != _fingerprint(section, settings):
         raise DataError(f'The edits "{section.edits}" were made on other data: the data set has changed since.',
                         "Empty data.edits, or choose the data set they were made on.", field="data.edits")
