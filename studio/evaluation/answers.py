@@ -6,8 +6,10 @@ another key, so an answer never passes for one to a different question.
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Answer:
     cut: bool
 
 
-def answer_key(weights: str, prompt: list[int], max_new_tokens: int) -> str:
-    """Names an answer by all it depends on: the model's mark, the prompt's tokens, the length limit."""
+def answer_key(weights: str, prompt: list[Any], max_new_tokens: int) -> str:
+    """Names an answer by all it depends on: the model's mark, the prompt (tokens or messages), the length limit."""
     said = json.dumps([weights, max_new_tokens, prompt])
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
@@ -54,12 +56,42 @@ class AnswerFile:
             file.write(lines.encode())
         self._known |= answers
 
+    def take_over(self, others: Iterable[Path], wanted: dict[str, str]) -> None:
+        """Copy the answers that are missing of `wanted` (key to way) from the newest of the files of other runs."""
+        missing = {key: way for key, way in wanted.items() if key not in self._known}
+        for file in sorted((file for file in others if file != self._path), key=_written_at, reverse=True):
+            if not missing:
+                return
+            for key, answer in _readable(file):
+                if key in missing:
+                    self.add({key: answer}, missing.pop(key))
+
     def _read(self) -> None:
         content = self._path.read_bytes()
         if content and not content.endswith(b"\n"):
             content = content[:content.rfind(b"\n") + 1]
             self._path.write_bytes(content)
-        for line in content.splitlines():
-            values = json.loads(line)
-            key, _ = values.pop("key"), values.pop("way")
-            self._known[key] = Answer(**values)
+        self._known |= dict(_read_lines(content))
+
+
+def _read_lines(content: bytes) -> Iterator[tuple[str, Answer]]:
+    """The answers with their keys; the last line counts only when it is whole."""
+    for line in content[:content.rfind(b"\n") + 1].splitlines():
+        values = json.loads(line)
+        key, _ = values.pop("key"), values.pop("way")
+        yield key, Answer(**values)
+
+
+def _readable(file: Path) -> list[tuple[str, Answer]]:
+    """The answers of another run; none where it was deleted just now, or is of another studio's form."""
+    try:
+        return list(_read_lines(file.read_bytes()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _written_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -26,3 +26,19 @@ def test_the_key_changes_with_all_that_changes_an_answer(tmp_path):
     keys = {answer_key(first, [1, 2], 16), answer_key(second, [1, 2], 16), answer_key(first, [1, 3], 16),
             answer_key(first, [1, 2], 32)}
     assert len(keys) == 4 and answer_key(first, [1, 2], 16) in keys
+
+
+def test_answers_of_other_runs_are_taken_over_where_they_answer_just_the_same(tmp_path):
+    paths = [tmp_path / name / "answers.jsonl" for name in ("own", "old", "broken")]
+    for path in paths:
+        path.parent.mkdir()
+    AnswerFile(paths[1]).add({"k1": ONE, "k2": ONE, "k9": ONE}, "base")
+    paths[2].write_text('{"key": "k2", "way": "base", "said": 1}\n')
+    torn = paths[1].read_bytes() + b'{"key": "k'
+    paths[1].write_bytes(torn)
+    own = AnswerFile(paths[0])
+    own.add({"k1": ONE}, "base")
+    own.take_over([*paths, tmp_path / "deleted" / "answers.jsonl"], {"k1": "base", "k2": "few_shot", "k3": "base"})
+    assert (own.find("k2"), own.find("k3"), own.find("k9")) == (ONE, None, None)
+    assert AnswerFile(paths[0]).find("k2") == ONE and paths[0].read_text().count("k1") == 1
+    assert paths[1].read_bytes() == torn, "another run may be writing there"

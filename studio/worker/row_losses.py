@@ -1,0 +1,30 @@
+"""How well a loaded model foresees texts: the loss of each row, for perplexity."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from studio.data.render import IGNORED, Rendered
+from studio.evaluation.report import RowLosses
+
+
+def measure_losses(model: Any, rows: list[Rendered], said: Callable[[int], None] = lambda done: None) -> RowLosses:
+    """Losses of the learned tokens of each row; `said` gets how many rows are done."""
+    nll, tokens, began = [], [], time.monotonic()
+    for row in rows:
+        loss, learned = _loss(model, row.input_ids, row.labels)
+        nll.append(loss)
+        tokens.append(learned)
+        said(len(nll))
+    return RowLosses(nll, tokens, time.monotonic() - began)
+
+
+@torch.inference_mode()
+def _loss(model: Any, input_ids: list[int], labels: list[int]) -> tuple[float, int]:
+    """Summed negative log-likelihood (nats) of the learned tokens of one row, and how many there are."""
+    wanted = torch.tensor(labels[1:], device=model.device)
+    logits = model(input_ids=torch.tensor([input_ids], device=model.device)).logits[0, :-1].float()
+    summed = torch.nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+    return summed.item(), int((wanted != IGNORED).sum())

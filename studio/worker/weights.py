@@ -1,0 +1,95 @@
+"""The weights that a comparison sets side by side, base and trained: where they lie, and each loaded once in turn."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# isort: off
+import unsloth  # noqa: F401  before anything that imports transformers
+# isort: on
+from transformers import AutoConfig
+from unsloth import FastLanguageModel
+
+from studio.errors import RunError
+from studio.evaluation.answers import weights_mark
+from studio.evaluation.ways import BASE, TUNED
+from studio.preset import files
+from studio.runs.device import probe_device
+from studio.worker import base_model
+from studio.worker import model as models
+from studio.worker.base_model import BaseModel
+from studio.worker.phase import Phase
+from studio.worker.tokenizer import load_tokenizer
+
+CONTEXT_TOKENS = 32_768
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where base and trained weights lie; `adapter` says that the trained ones are an adapter on the base.
+
+    Without a training `trained` is the base's own folder. A side is `BASE` or `TUNED`.
+    """
+
+    base: BaseModel
+    trained: Path
+    adapter: bool
+
+    def mark(self, phase: Phase, side: str) -> str:
+        """Tells the weights of a side, and the form they are held in, from all others."""
+        section = phase.preset.model
+        held = [weights_mark(self.base.folder), section.load_in_4bit, section.dtype]
+        if side == TUNED:
+            held = [weights_mark(self.trained), *(held if self.adapter else held[1:])]
+        return json.dumps(held)
+
+    def tokenizer(self, phase: Phase) -> Any:
+        """The tokenizer that was trained with, which is the base's."""
+        return load_tokenizer(self.trained, phase.preset.model)
+
+    def context(self) -> int:
+        """The most tokens that the model reads."""
+        config = AutoConfig.from_pretrained(self.base.folder).get_text_config()
+        return getattr(config, "max_position_embeddings", CONTEXT_TOKENS)  # models without positions have no limit
+
+
+def find_trained(phase: Phase) -> Weights:
+    """The weights of a trained run. Raises `RunError` where it has none, `ModelError` where the base is gone."""
+    base = base_model.locate(phase.preset.model, phase.settings)
+    for name, config in [("adapter", "adapter_config.json"), ("merged", "config.json")]:
+        if (phase.run_dir / name / config).is_file():
+            return Weights(base, phase.run_dir / name, adapter=name == "adapter")
+    raise RunError("The run has no trained model yet.", "Resume the run, then compare again.")
+
+
+def find_base(phase: Phase) -> Weights:
+    """The base model alone, downloaded where needed. Raises `ModelError`."""
+    base = base_model.locate(phase.preset.model, phase.settings)
+    return Weights(base, base.folder, adapter=False)
+
+
+def load_sides(phase: Phase, weights: Weights, sides: set[str], longest: int) -> Iterator[tuple[str, Any]]:
+    """Yield (side, model) for each of `sides`, the base first; nothing is loaded for none.
+
+    `longest` is the most tokens of prompt and answer together. With an adapter one loaded model serves both.
+    """
+    # Unsloth would not see further than the longest row of the training
+    preset = files.override(phase.preset, {"training.max_length": max(phase.preset.training.max_length, longest)})
+    device = probe_device()
+    if sides and weights.adapter:
+        model, _ = models.load_tuned(preset, weights.base, weights.trained, device, phase.settings)
+        FastLanguageModel.for_inference(model)
+        if BASE in sides:
+            with model.disable_adapter():
+                yield BASE, model
+        if TUNED in sides:
+            yield TUNED, model
+        return
+    for side, folder in [(BASE, weights.base.folder), (TUNED, weights.trained)]:
+        if side in sides:
+            model, _ = models.load_whole(preset, folder, device)
+            FastLanguageModel.for_inference(model)
+            yield side, model
+            del model
