@@ -16,7 +16,11 @@ DONE = {
     "excluded_by_hand": "left out by hand",
     "edited_by_hand": "edited by hand",
     "repeated": "the same as an earlier row",
+    "beyond_share": "beyond the share of rows to learn from",
     "masked": "secrets or personal data masked",
+    "heldout_overlap": "held out, and a training row too",
+    "heldout_near_overlap": "held out, and nearly the same as a training row",
+    "heldout_same_question": "held out, and asks what a training row asks",
 }
 
 

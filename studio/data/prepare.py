@@ -3,19 +3,21 @@
 Read, edits by hand, bring into shape, mask, drop repeated rows, part: training, preview and export all do just this.
 """
 
+import random
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data import formats
-from studio.data.account import Entry, sentences, stops
+from studio.data.account import Entry, as_json, sentences, stops
 from studio.data.cycles import without_cycle_search
+from studio.data.leakage import NO_LEAKAGE, Leakage, leakage
 from studio.data.overlay import NO_EDITS, Edits, load
 from studio.data.row_reader import RowReader
 from studio.data.shapes import Shape
 from studio.data.sources import Table, read_heldout_rows, read_rows
-from studio.data.split import Leakage, leakage, part, row_digest
+from studio.data.split import part, row_digest
 from studio.data.templates import named, no_column
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
@@ -49,8 +51,8 @@ class Prepared:
     """Rows to learn from and to judge by, and the account of all others.
 
     `source` is where the training rows come from, `own_heldout` the source of the held-out rows where they have one of
-    their own; the numbers are the rows' numbers there. `leakage` counts held-out rows that are training rows too.
-    `errors` stop the run.
+    their own; the numbers are the rows' numbers there. `leakage` tells which held-out rows are training rows too, or
+    nearly, or ask the same; `leaks` are their lines of the account. `errors` stop the run.
     """
 
     train: list[dict[str, Any]]
@@ -60,6 +62,7 @@ class Prepared:
     source: Cleaned
     own_heldout: Cleaned | None
     leakage: Leakage
+    leaks: list[Entry]
     errors: list[DataError] = field(default_factory=list)
 
     @property
@@ -69,6 +72,10 @@ class Prepared:
     @property
     def changed(self) -> list[Entry]:
         return self.source.changed + (self.own_heldout.changed if self.own_heldout else [])
+
+    def account(self) -> list[dict[str, Any]]:
+        """Every row that is left out, changed, or held out and given away, as JSON."""
+        return as_json(self.left_out, self.changed + self.leaks)
 
     def leave_out(self, side: str, reason: str, rows: dict[int, str]) -> None:
         """Take rows of a side (train or heldout), by their index and with a detail, out again."""
@@ -115,11 +122,14 @@ def look(preset: Preset, settings: Settings, token: str | None = None, limit: in
     edits = load(section, settings)
     source = clean(read_rows(section, settings, token, limit), section, edits)
     if section.test_size == 0 and not section.dataset_test_split:
-        return _all_to_learn_from(source, source.errors)
-    table = read_heldout_rows(section, settings, token, limit)
-    if table is not None:
-        return _with_own_heldout(source, clean(table, section), section)
-    return _parted(source, section, preset.training.seed)
+        prepared = _all_to_learn_from(source, source.errors)
+    elif (table := read_heldout_rows(section, settings, token, limit)) is not None:
+        prepared = _with_own_heldout(source, clean(table, section), section)
+    else:
+        prepared = _parted(source, section, preset.training.seed)
+    if section.train_share < 1:
+        _learn_from_share(prepared, section.train_share, preset.training.seed)
+    return prepared
 
 
 def clean(table: Table, section: DataSection, edits: Edits = NO_EDITS) -> Cleaned:
@@ -200,6 +210,13 @@ def _drop_repeated(cleaned: Cleaned) -> None:
     cleaned.numbers = array("Q", [cleaned.numbers[index] for index in kept])
 
 
+def _learn_from_share(prepared: Prepared, share: float, seed: int) -> None:
+    """Leave all training rows but a share of them out; with one seed a smaller share lies within a larger."""
+    order = list(range(len(prepared.train)))
+    random.Random(seed).shuffle(order)
+    prepared.leave_out("train", "beyond_share", dict.fromkeys(order[max(1, round(share * len(order))):], ""))
+
+
 def _with_own_heldout(source: Cleaned, heldout: Cleaned, section: DataSection) -> Prepared:
     field_name = "data.dataset_test_split" if section.dataset_test_split else "data.dataset_name"
     errors = source.errors + [
@@ -208,13 +225,13 @@ def _with_own_heldout(source: Cleaned, heldout: Cleaned, section: DataSection) -
         errors.append(DataError(
             f"The held-out rows are read as {heldout.shape.format}, the training rows as {source.shape.format}.",
             "Set data.format, or choose held-out rows of the same shape.", field=field_name))
-    leaks = leakage(source.rows, heldout.rows)
+    found = leakage(source.rows, heldout.rows)
     return Prepared(list(source.rows), list(heldout.rows), list(source.numbers), list(heldout.numbers), source, heldout,
-                    leaks, errors)
+                    found, _leaks(found, source.numbers, heldout, heldout.numbers), errors)
 
 
 def _all_to_learn_from(source: Cleaned, errors: list[DataError]) -> Prepared:
-    return Prepared(list(source.rows), [], list(source.numbers), [], source, None, Leakage([], []), errors)
+    return Prepared(list(source.rows), [], list(source.numbers), [], source, None, NO_LEAKAGE, [], errors)
 
 
 def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
@@ -227,7 +244,17 @@ def _parted(source: Cleaned, section: DataSection, seed: int) -> Prepared:
         return _all_to_learn_from(source, [*source.errors, error])
     train, heldout = ([rows[index] for index in side] for side in (parts.train, parts.heldout))
     numbers = [[source.numbers[index] for index in side] for side in (parts.train, parts.heldout)]
-    return Prepared(train, heldout, *numbers, source, None, leakage(train, heldout), source.errors)
+    found = leakage(train, heldout)
+    return Prepared(train, heldout, *numbers, source, None, found, _leaks(found, numbers[0], source, numbers[1]),
+                    source.errors)
+
+
+def _leaks(found: Leakage, numbers: Sequence[int], heldout: Cleaned, heldout_numbers: Sequence[int]) -> list[Entry]:
+    """The held-out rows that are given away, by name, with the training row that does it."""
+    return [heldout.table.entry(heldout_numbers[index], name, f"training row {numbers[row]:,}")
+            for name, of_kind in (("heldout_overlap", found.exact), ("heldout_near_overlap", found.near),
+                                  ("heldout_same_question", found.same_question))
+            for index, row in of_kind.items()]
 
 
 def _split_values(source: Cleaned, section: DataSection) -> Sequence[Any]:

@@ -1,0 +1,112 @@
+"""Would more rows help: the same training on a part of its rows, judged by the same held-out rows.
+
+The runs on parts are clones of the run whose `data.train_share` is below 1; each smaller part lies within the larger.
+What decides is the step from the largest part to all rows: where its 95 % interval lies above 0 more rows are likely to
+help, where it lies within `MARGIN` of 0 they are not.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from studio.evaluation.bootstrap import Resamples, interval
+from studio.evaluation.verdict import MARGIN
+from studio.runs.store import RunStore, RunView
+
+SHARES = (0.25, 0.5)
+
+
+class Course(StrEnum):
+    """Where the scores go as rows are added."""
+
+    RISING = "rising"
+    LEVEL = "level"
+    FALLING = "falling"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training on `rows` rows and the score of each held-out row, in their order (0 to 1)."""
+
+    run_id: str
+    rows: int
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Point:
+    """One part on the slope: mean score with its 95 % interval."""
+
+    run_id: str
+    rows: int
+    value: float
+    interval: list[float]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Points by number of rows, and what the last step brought: `gain` with its paired 95 % interval."""
+
+    metric: str
+    points: list[Point]
+    gain: float
+    gain_interval: list[float]
+    course: Course
+
+
+def clones_on_parts(store: RunStore, run_id: str) -> list[RunView]:
+    """The runs that repeat this one on a part of its rows, smallest part first."""
+    clones = [view for view in store.list() if view.info["parent"] == run_id and view.preset.data.train_share < 1]
+    return sorted(clones, key=lambda view: view.preset.data.train_share)
+
+
+def slope_of(store: RunStore, run_id: str) -> Slope | None:
+    """The slope of a run and its clones on parts, as far as they are evaluated; None with fewer than two points.
+
+    Clones that were judged by other rows or another metric do not count. Raises `RunError` for an unknown run.
+    """
+    whole = store.get(run_id)
+    found = _judged(whole)
+    if found is None:
+        return None
+    metric, prompts, part = found
+    parts = [part]
+    for clone in clones_on_parts(store, run_id):
+        judged = _judged(clone)
+        if judged is not None and judged[:2] == (metric, prompts):
+            parts.append(judged[2])
+    return learning_slope(parts, metric, whole.preset.training.seed) if len(parts) > 1 else None
+
+
+def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
+    """The slope through parts that were judged by the same rows, two at least."""
+    parts = sorted(parts, key=lambda part: part.rows)
+    scores = np.stack([part.scores for part in parts], axis=1)
+    means = Resamples(len(scores), seed).means(scores)
+    points = [Point(part.run_id, part.rows, float(part.scores.mean()), interval(means[:, index]))
+              for index, part in enumerate(parts)]
+    low, high = bounds = interval(means[:, -1] - means[:, -2])
+    course = (Course.RISING if low > 0 else Course.FALLING if high < 0
+              else Course.LEVEL if -MARGIN <= low and high <= MARGIN else Course.UNSURE)
+    return Slope(metric, points, points[-1].value - points[-2].value, bounds, course)
+
+
+def _judged(view: RunView) -> tuple[str, list[str], Part] | None:
+    """Metric, prompts and scores of a run; None where it is not evaluated, or not by single answers."""
+    report, environment = view.report, view.environment
+    if report is None or environment is None:
+        return None
+    try:
+        with open(view.run_dir / "predictions.jsonl", encoding="utf-8") as file:
+            rows: list[dict[str, Any]] = [json.loads(line) for line in file]
+        scores = np.array([row["tuned_score"] for row in rows], float)
+        if not len(scores):
+            return None
+        return report["metric"], [row["prompt"] for row in rows], Part(
+            view.run_id, environment["rows"]["train"], scores)
+    except (FileNotFoundError, KeyError, TypeError, ValueError):  # written by another version of the studio
+        return None
