@@ -91,7 +91,7 @@ def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
               for index, part in enumerate(parts)]
     low, high = bounds = interval(means[:, -1] - means[:, -2])
     course = (Course.RISING if low > 0 else Course.FALLING if high < 0
-              else Course.LEVEL if -MARGIN <= low and high <= MARGIN else Course.UNSURE)
+              else Course.LEVEL if low >= -MARGIN and high <= MARGIN else Course.UNSURE)
     return Slope(metric, points, points[-1].value - points[-2].value, bounds, course)
 
 
