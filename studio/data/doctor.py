@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from studio.data import duplicates, formats, languages, overlay, ranges
+from studio.data import duplicates, languages, overlay, ranges
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch
 from studio.data.cycles import without_cycle_search
@@ -176,7 +176,7 @@ def _overlap(scan: Scan, heldout: DataSection, settings: Settings, token: str | 
     names = {"exact": "heldout_overlap", "near": "heldout_near_overlap", "question": "heldout_same_question"}
 
     def note(row: dict[str, Any], place: Place) -> None:
-        theirs.add(*duplicates.parts(row), "\n".join(formats.texts(row)))
+        theirs.add(*duplicates.parts(row), duplicates.digest(row))
         places.append(place)
 
     theirs, places = duplicates.Duplicates(), []

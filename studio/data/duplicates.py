@@ -8,7 +8,8 @@ import numpy
 import xxhash
 from rensa import RMinHash
 
-from studio.data.formats import TEXT_PARTS
+from studio.data.formats import TEXT_PARTS, question
+from studio.data.split import json_digest, row_digest
 
 NEAR_ROWS = 1_000_000
 NEAR_SIMILARITY = 0.8
@@ -37,11 +38,10 @@ class Duplicates:
         self._waiting: list[list[str]] = []
         self.compared = 0
 
-    def add(self, question: str, said: str, whole: str) -> None:
-        """Note a row: what it asks, its text without system prompt, and all its text."""
-        digest = _digest(whole)
+    def add(self, question: str, said: str, digest: int) -> None:
+        """Note a row: what it asks, its text without system prompt, and its `digest`."""
         self._hashes.append(digest)
-        self._questions.append(_digest(question) if question else digest)
+        self._questions.append(xxhash.xxh3_64_intdigest(question.encode()) if question else digest)
         if self.compared == NEAR_ROWS:
             return
         self.compared += 1
@@ -162,16 +162,23 @@ def shingles(text: str) -> list[str] | None:
 def parts(row: dict[str, Any]) -> tuple[str, str]:
     """What a normalised row asks ("" for plain text), and its text without what rows share (system prompts)."""
     if "messages" in row:
-        turns = row["messages"]
-        question = next((turn["content"] for turn in turns if turn["role"] == "user"), "")
-        return question, "\n".join(_said(turn) for turn in turns if turn["role"] != "system")
-    sides = {part: side if isinstance(side := row[part], str) else
-             "\n".join(_said(turn) for turn in side if turn["role"] != "system") for part in TEXT_PARTS if part in row}
-    return sides.get("prompt", ""), "\n".join(sides.values())
+        return question(row), _without_system(row["messages"])
+    sides = (row[part] for part in TEXT_PARTS if part in row)
+    return question(row), "\n".join(side if isinstance(side, str) else _without_system(side) for side in sides)
 
 
-def _digest(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode())
+def digest(row: dict[str, Any]) -> int:
+    """64 bits that are the same for rows that a run counts as the same."""
+    return row_digest(row) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def digest_of_json(row: bytes) -> int:
+    """The `digest` of a row given as JSON with its keys in order and no spaces."""
+    return json_digest(row) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _without_system(turns: list[dict[str, Any]]) -> str:
+    return "\n".join(_said(turn) for turn in turns if turn["role"] != "system")
 
 
 def _said(turn: dict[str, Any]) -> str:

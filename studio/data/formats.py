@@ -108,7 +108,12 @@ def question(row: dict[str, Any]) -> str:
     asked = row["messages"] if "messages" in row else row.get("prompt", "")
     if not isinstance(asked, str):
         asked = next((turn["content"] for turn in asked if turn["role"] == "user"), "")
-    return " ".join(asked.lower().split())
+    return without_form(asked)
+
+
+def without_form(text: str) -> str:
+    """A text without regard to case and spaces."""
+    return " ".join(text.lower().split())
 
 
 def label_of(row: dict[str, Any]) -> str:

@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 import numpy
 
+from studio.data import duplicates
 from studio.data.batches import FileFacts
-from studio.data.formats import Shape
+from studio.data.formats import Shape, without_form
 from studio.data.records import LONG_LINE_BYTES
 from studio.data.report import Place
 from studio.data.row_checks import check_row
@@ -27,10 +28,10 @@ ANGLED = (b"<|", b"_turn>", b"<<SYS>>", "<｜".encode(), b"<\\u")
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A message as plain chats have it."""
+    """A message as plain chats have it, with its keys in order."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
+    role: Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class PlainChats:
@@ -97,9 +98,18 @@ class PlainChats:
             texts = contents[part]
             scan.count_label(texts[-1])
             if scan.thorough:
-                said = texts[1:] if chat[0].role == "system" else texts
-                asked = next(message.content for message in chat if message.role == "user")
-                scan.look_closer("\n".join(texts), asked, "\n".join(said), Place(facts.name, facts.rows, line))
+                self._look_closer(scan, chat, texts, Place(facts.name, facts.rows, line))
+
+    def _look_closer(self, scan: Scan, chat: list[Message], texts: list[str], place: Place) -> None:
+        """As the scan does it with a row."""
+        if scan.note_private("\n".join(texts), place) and scan.reader.changes:
+            row = {self._column: msgspec.to_builtins(chat)}
+            scan.note_row(scan.reader.read(row, scan.shape)[0], place)
+            return
+        said = "\n".join(texts[1:] if chat[0].role == "system" else texts)
+        asked = next(message.content for message in chat if message.role == "user")
+        digest = duplicates.digest_of_json(b'{"messages":%b}' % msgspec.json.encode(chat))
+        scan.note(place, without_form(asked), said, digest)
 
 
 def serves(shape: Shape) -> bool:

@@ -22,6 +22,15 @@ class RowReader:
         self.mended: list[Sequence[str]] = []
         self.masked: list[Sequence[str]] = []
 
+    @property
+    def changes(self) -> bool:
+        """Whether a row may come out other than `convert_row` gives it."""
+        return self._mends or self._masks
+
+    @property
+    def mends(self) -> bool:
+        return self._mends
+
     def read_row(self, row: Any, shape: Shape) -> dict[str, Any]:
         """The row, and a note of what was done with it. Raises `Refused`."""
         read, mended, masked = self.read(row, shape)

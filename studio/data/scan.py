@@ -9,6 +9,7 @@ from typing import Any
 from studio.data import duplicates, formats, languages, privacy
 from studio.data.batches import Batch, FileFacts
 from studio.data.formats import Refused, Shape
+from studio.data.mends import mend
 from studio.data.overlay import NO_EDITS, Edits
 from studio.data.report import Findings, Place
 from studio.data.row_checks import check_row, check_source
@@ -27,9 +28,9 @@ LEFT_OUT = object()
 class Scan:
     """Counts and first places of what is wrong, and what the usable rows are like, row by row.
 
-    `usable` rows are those in a shape that can be trained. With `thorough` equal and similar rows, languages, secrets
-    and personal data are looked for too. Rows are taken as `edits` leave them. With `each` nothing is judged beyond the
-    shape: it is called with every usable row, normalised, and its place.
+    `usable` rows are those that a run takes, mended and masked as the preset says. With `thorough` equal and similar
+    rows, languages, secrets and personal data are looked for too. Rows are taken as `edits` leave them. With `each`
+    nothing is judged beyond the shape: it is called with every usable row, normalised, and its place.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Scan:
         self._edits = edits
         self.thorough = thorough
         self._each = each
-        self._reader = RowReader(section)
+        self.reader = RowReader(section)
         self.findings = Findings()
         self.files: list[FileFacts] = []
         self.unreadable: list[DataError] = []
@@ -183,44 +184,65 @@ class Scan:
             self.findings.add("excluded_by_hand", place)
             return
         self.rows += 1
-        try:
-            row = formats.convert_row(source, self.shape)
-            if "chosen" in row:  # masked or mended, both answers may be the same
-                self._reader.read(source, self.shape)
-        except Refused as refused:
-            self.findings.add(refused.args[0], place)
+        row, taken = self._read(source, place)
+        if taken is None:
             return
         self.usable += 1
         if self._each is not None:
-            self._each(row, place)
+            self._each(taken, place)
             return
-        for name in check_row(row):
+        for name in check_row(row) if row is not None else []:
             self.findings.add(name, place)
         if not SOURCE_COLUMNS.isdisjoint(self._columns):
-            for name in check_source(source, row, self._columns):
+            for name in check_source(source, taken, self._columns):
                 self.findings.add(name, place)
         if not self._columns.issuperset(source):
             late = formats.late_columns(source, self._columns, self.shape)
             if late:
                 self.findings.add("late_column", replace(place, detail=named(late)))
-        self._count(row)
+        self._count(taken)
         if self.thorough:
-            asked, said = duplicates.parts(row)
-            self.look_closer("\n".join(formats.texts(row)), asked, said, place)
+            self.note_private(privacy.places(mend(source, self.shape)[0] if row is None else row), place)
+            self.note_row(taken, place)
 
-    def look_closer(self, text: str, asked: str, said: str, place: Place) -> None:
-        """Take a usable row's text, what it asks, and its text without what rows share."""
-        self.duplicates.add(asked, said, text)
+    def _read(self, source: Any, place: Place) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The row in its form, and as a run takes it; None for each that cannot be, with the finding."""
+        try:
+            row = formats.convert_row(source, self.shape)
+        except Refused as refused:
+            row = None
+            self.findings.add(refused.args[0], place)
+        if not self.reader.changes or (row is None and not self.reader.mends):
+            return row, row
+        try:
+            return row, self.reader.read(source, self.shape)[0]
+        except Refused as refused:
+            if row is not None:
+                self.findings.add(refused.args[0], place)
+            return row, None
+
+    def note_row(self, taken: dict[str, Any], place: Place) -> None:
+        """Note a row, as a run takes it, to compare it."""
+        self.note(place, *duplicates.parts(taken), duplicates.digest(taken))
+
+    def note(self, place: Place, asked: str, said: str, digest: int) -> None:
+        """Note a usable row to compare it: what it asks, its text without what rows share, its digest."""
+        self.duplicates.add(asked, said, digest)
         self.languages.add(said)
         self._place_files.append(len(self.files) - 1)
         self._place_rows.append(place.row)
         self._place_lines.append(place.line)
-        if secrets := privacy.secrets_in(text):
+
+    def note_private(self, text: str, place: Place) -> bool:
+        """Look for secrets and personal data in a row's `privacy.places`; returns whether there are any."""
+        secrets, personal = privacy.found_in(text)
+        if secrets:
             self.secrets.update(secrets)
             self.findings.add("secrets", replace(place, detail=", ".join(secrets)))
-        if found := privacy.personal_data_in(text):
-            self.personal_data.update(found)
-            self.findings.add("personal_data", replace(place, detail=", ".join(found)))
+        if personal:
+            self.personal_data.update(personal)
+            self.findings.add("personal_data", replace(place, detail=", ".join(personal)))
+        return bool(secrets or personal)
 
     def place(self, index: int) -> Place:
         """Where the usable row `index` (from 0) stands."""

@@ -13,7 +13,6 @@ import orjson
 import xxhash
 
 from studio import words
-from studio.data.formats import question
 from studio.errors import DataError
 
 IN_WORDS = {
@@ -28,14 +27,6 @@ class Parts:
 
     train: list[int]
     heldout: list[int]
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Indices (from 0) of held-out rows that are training rows word for word, and of those that only ask the same."""
-
-    exact: list[int]
-    same_question: list[int]
 
 
 def part(
@@ -66,44 +57,22 @@ def part(
     return Parts([i for i in range(len(keys)) if i not in chosen], sorted(chosen))
 
 
-def leakage(train: Iterable[dict[str, Any]], heldout: Sequence[dict[str, Any]]) -> Leakage:
-    """What of the held-out rows is among the training rows too."""
-    digests = [row_digest(row) for row in heldout]
-    asked = [_question_digest(row) for row in heldout]
-    wanted, wanted_asked = set(digests), set(asked) - {0}
-    known: set[int] = set()
-    known_asked: set[int] = set()
-    for row in train:
-        if (digest := row_digest(row)) in wanted:
-            known.add(digest)
-        if (digest := _question_digest(row)) in wanted_asked:
-            known_asked.add(digest)
-    found = Leakage([], [])
-    for index, (digest, words_asked) in enumerate(zip(digests, asked, strict=True)):
-        if digest in known:
-            found.exact.append(index)
-        elif words_asked in known_asked:
-            found.same_question.append(index)
-    return found
-
-
 def row_digest(row: dict[str, Any]) -> int:
     """A number that is the same for rows that are equal word for word, whatever the order of their keys."""
     try:
-        return xxhash.xxh3_128_intdigest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
+        return json_digest(orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
     except orjson.JSONEncodeError:  # dates and numbers of more than 64 bits
         return xxhash.xxh3_128_intdigest(row_key(row).encode(errors="surrogatepass"))
+
+
+def json_digest(row: bytes) -> int:
+    """The `row_digest` of a row given as JSON with its keys in order and no spaces."""
+    return xxhash.xxh3_128_intdigest(row)
 
 
 def row_key(row: dict[str, Any]) -> str:
     """The same for rows that are equal word for word, whatever the order of their keys."""
     return json.dumps(row, ensure_ascii=False, sort_keys=True, default=str)
-
-
-def _question_digest(row: dict[str, Any]) -> int:
-    """0 for a row that asks nothing."""
-    asked = question(row)
-    return xxhash.xxh3_128_intdigest(asked.encode(errors="surrogatepass")) if asked else 0
 
 
 def _equal_rows(keys: Sequence[int]) -> list[list[int]]:

@@ -1,0 +1,55 @@
+"""Equal rows are those that a run counts as equal, however they were read."""
+
+import json
+
+import msgspec
+import pytest
+
+from studio.data import duplicates
+from studio.data.doctor import examine
+from studio.data.plain_chats import Message
+from studio.data.prepare import look
+from studio.preset.schema import DataSection, Preset
+from studio.settings import Settings
+
+KEY = "sk-proj-" + "aB3" * 10
+
+
+def chat(question, answer="fine", **more):
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} | more
+
+
+@pytest.mark.parametrize("text", ["".join(map(chr, range(0x20))) + '"\\/\x7f\x80\u2028\uffff😀ěš', "", "plain"])
+def test_the_quick_digest_of_a_chat_is_the_digest_of_its_row(text):
+    row = chat(text)
+    plain = msgspec.json.encode(msgspec.convert(row["messages"], list[Message]))
+    assert duplicates.digest_of_json(b'{"messages":%b}' % plain) == duplicates.digest(row)
+
+
+ROWS = [
+    *(chat(f"question {i}") for i in range(20)), chat("question 3"), chat("question  3"),
+    {"messages": chat("question 4")["messages"], "tools": [{"name": "f"}]},
+    {"messages": [{"role": "system", "content": "be kind"}, *chat("question 5")["messages"]]},
+    {"messages": [{"content": "question 6", "role": "user"}, {"role": "assistant", "content": "fine"}]},
+    chat(f"the key is {KEY}"), chat("the key is ghp_" + "a1" * 18), chat("the key is [SECRET]"),
+    {"messages": [*chat("question 7")["messages"], {"role": "user", "content": "and more"}]},
+    {"messages": [{"role": "user", "content": "question 8", "name": "ana"}, {"role": "assistant", "content": "fine"}]},
+    {"messages": [{"role": "customer", "content": "question 9"}, {"role": "agent", "content": "fine"}]},
+]
+
+
+@pytest.mark.parametrize("data", [
+    {}, {"mask": "secrets"}, {"mask": "all", "bad_rows": "fix"}, {"bad_rows": "fix"}, {"bad_rows": "drop"}])
+def test_as_many_rows_repeat_as_are_dropped(tmp_path, data):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    settings = Settings(data_dir=tmp_path / "data")
+    section = DataSection(dataset_name=str(path), **data)
+    report = examine(section, settings)
+    prepared = look(Preset(data=section.model_copy(update={"drop_duplicates": True})), settings)
+    repeated = [entry.row for entry in prepared.left_out if entry.reason == "repeated"]
+    assert report.duplicates.exact == len(repeated) > 1
+    assert [place.row for finding in report.findings if finding.name == "duplicates"
+            for place in finding.places] == repeated
+    assert report.usable_rows - len(repeated) == len(prepared.train) + len(prepared.heldout)
+    assert sum(finding.count for finding in report.findings if finding.name == "secrets") == 2
