@@ -11,7 +11,7 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 
-REPORT = {"n": 80, "metric": "json_match", "wins": 70, "ties": 9, "losses": 1, "examples": [], "metrics": {
+REPORT = {"n": 80, "metric": "json_match", "wins": 70, "ties": 9, "losses": 1, "best": [], "worst": [], "metrics": {
     name: {"base": {"value": base, "interval": [0.0, base + 0.03]},
            "tuned": {"value": tuned, "interval": [tuned - 0.07, tuned + 0.06]},
            "difference": {"value": tuned - base, "interval": [tuned - 0.1, tuned]}, "higher_is_better": True}

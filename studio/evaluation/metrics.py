@@ -1,37 +1,18 @@
-"""How one answer is judged against the wanted one. Every score lies between 0 and 1."""
+"""How one answer is judged against the wanted one, text by text. Every score lies between 0 and 1."""
 
 import json
 import re
 from collections import Counter
-from statistics import median
 from typing import Any
 
+from rapidfuzz.distance import LCSseq
 from sacrebleu.metrics import CHRF
 
-from studio.errors import DataError
-
 CODE_FENCE = re.compile(r"^```\w*\n(.*)\n?```$", re.DOTALL)
+PUNCTUATION = re.compile(r"[^\w\s]|_")
+ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 INVALID = object()
 SENTENCE_CHRF = CHRF()
-# wanted answers of so few words are labels or values, which are right or wrong
-LABEL_WORDS = 8
-
-
-def choose_metric(chosen: str, expected: list[str]) -> str:
-    """The metric a set of wanted answers is judged by: the one chosen; for "auto" json_match where all are JSON
-    objects or arrays, chrf where half of them or more are longer than `LABEL_WORDS` words, else exact_match.
-
-    Raises `DataError` when json_match is chosen for answers that are no JSON, since all would count as wrong.
-    """
-    as_json = all_json(expected)
-    if chosen == "json_match" and not as_json:
-        raise DataError("The metric json_match needs wanted answers that are JSON, and some held-out answers are not.",
-                        "Set evaluation.metric to auto.", "evaluation.metric")
-    if chosen != "auto":
-        return chosen
-    if as_json:
-        return "json_match"
-    return "chrf" if median(len(text.split()) for text in expected) > LABEL_WORDS else "exact_match"
 
 
 def all_json(texts: list[str]) -> bool:
@@ -39,25 +20,29 @@ def all_json(texts: list[str]) -> bool:
     return all(type(parse_json(text)) in (dict, list) for text in texts)
 
 
-def score_all(answer: str, expected: str, as_json: bool) -> dict[str, float]:
-    """Every measure that fits: exact_match and token_f1; json_match, json_valid and field_f1 `as_json`, else chrf."""
-    scores = {"exact_match": exact_match(answer, expected), "token_f1": token_f1(answer, expected)}
-    if not as_json:
-        scores["chrf"] = chrf(answer, expected)
-    else:
-        scores |= {"json_match": json_match(answer, expected), "json_valid": json_valid(answer),
-                   "field_f1": field_f1(answer, expected)}
-    return scores
-
-
 def exact_match(answer: str, expected: str) -> float:
     """1 where the texts are the same, differences in white space apart."""
     return float(answer.split() == expected.split())
 
 
+def normalised_match(answer: str, expected: str) -> float:
+    """1 where the texts are the same but for case, punctuation, articles and white space, as SQuAD's exact match
+    (Rajpurkar et al. 2016, arXiv:1606.05250); texts of nothing but these are compared as they are.
+    """
+    given, wanted = _normalise(answer), _normalise(expected)
+    return float(given == wanted) if given or wanted else exact_match(answer, expected)
+
+
 def token_f1(answer: str, expected: str) -> float:
     """Harmonic mean of precision and recall over words, as in SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250)."""
     return _f1(Counter(re.findall(r"\w+", answer.lower())), Counter(re.findall(r"\w+", expected.lower())))
+
+
+def rouge_l(answer: str, expected: str) -> float:
+    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004), as rouge-score gives it without stemming."""
+    given, wanted = (re.findall(r"[^\W_]+", text.lower()) for text in (answer, expected))
+    common = LCSseq.similarity(given, wanted)
+    return 2 * common / (len(given) + len(wanted)) if common else 0.0
 
 
 def chrf(answer: str, expected: str) -> float:
@@ -95,6 +80,10 @@ def parse_json(text: str) -> Any:
 def same_json(one: Any, other: Any) -> bool:
     """Equality of JSON values, in which true is not 1."""
     return one is not INVALID and other is not INVALID and sorted(_leaves(one)) == sorted(_leaves(other))
+
+
+def _normalise(text: str) -> list[str]:
+    return ARTICLES.sub(" ", PUNCTUATION.sub("", text.casefold())).split()
 
 
 def _leaves(value: Any, path: str = "") -> list[tuple[str, str]]:

@@ -1,10 +1,13 @@
 """The report on a run: the tuned model against the other ways on held-out rows, with how sure the figures are.
 
-`report.json` holds: `n` (rows), `metric` (the one that decides), `metrics` by name, the deciding one first, each with
-`base`, `tuned` and `difference` (tuned minus base) as `value` and 95 % `interval`, and `higher_is_better`; `wins`,
-`ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `examples`; `ways`: for each way its
-`metrics` (value and interval) and its costs by request; `against`: for each way but the tuned model the `difference`
-(tuned minus that way) on the deciding metric, its `p_value`, and the tuned model's wins, ties and losses;
+`report.json` holds: `n` (rows), `metric` (the one that decides), `refused_metric` (one that was chosen and does not
+apply to these rows, or ""), `metrics` by name, the deciding one first, each with `base`, `tuned` and `difference`
+(tuned minus base) as `value` and 95 % `interval`, and `higher_is_better`; `wins`, `ties` and `losses` of the tuned
+model by row; `base` and `tuned` with their speed; `best` and `worst`: the rows on which the tuned model gains and
+loses most against the base model; `ways`: for each way its `metrics` (value and interval) and its costs by request;
+`against`: for each way but the tuned model the `difference` (tuned minus that way) on the deciding metric, its
+`p_value`, and the tuned model's wins, ties and losses; `labels` with `names` and the `confusion` of each way (see
+labels.py), None where the answers are no labels; `wanted_words` (mean length of the wanted answers);
 `training_seconds`; `data`, the data set the rows are from, "" for the run's held-out rows; `verdict` with `outcome`,
 `rival`, `rows_needed` and `break_even_requests` (see verdict.py).
 """
@@ -15,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from studio.evaluation.answers import Answer
-from studio.evaluation.metrics import all_json, score_all
+from studio.evaluation.bootstrap import Resamples, interval, p_value
+from studio.evaluation.labels import Labels, macro_f1
+from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
 from studio.evaluation.verdict import break_even_requests, decide
 from studio.evaluation.ways import BASE, TUNED
 
-RESAMPLES = 4000
-CONFIDENCE = 0.95
-EXAMPLES = 12
+EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -41,37 +44,54 @@ class RowLosses:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Figure:
+    """A way's value by one measure, and its values in the resamples (RESAMPLES,)."""
+
+    value: float
+    resampled: np.ndarray
+
+    def __sub__(self, other: "_Figure") -> "_Figure":
+        return _Figure(self.value - other.value, self.resampled - other.resampled)
+
+    def shown(self) -> dict[str, Any]:
+        return {"value": float(self.value), "interval": interval(self.resampled)}
+
+
 def compare_answers(
     prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int,
-    training_seconds: float
+    training_seconds: float, rules: Rules | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Judge the answers of all ways, `base` and `tuned` among them; `metric` decides who wins a row.
+    """Judge the answers of all ways, `base` and `tuned` among them.
 
+    `metric` decides who wins a row; "auto", or one that does not apply to these rows, is replaced by one that fits.
     Returns the report and one prediction a row (for predictions.jsonl).
     """
-    as_json = all_json(expected)
-    scores = {
-        way: [score_all(answer.text, wanted, as_json) for answer, wanted in zip(said.answers, expected, strict=True)]
-        for way, said in ways.items()}
-    draws = _draws(len(expected), seed)
-    names = sorted(scores[BASE][0], key=lambda name: name != metric)
-    rows = {name: {way: np.array([row[name] for row in scores[way]]) for way in ways} for name in names}
-    compared = {}
-    for name in names:
-        pair = np.array([rows[name][BASE], rows[name][TUNED]])
-        compared[name] = _figures(pair.mean(axis=1), pair[:, draws].mean(axis=2), higher_is_better=True)
+    rules = rules or Rules()
+    decides = choose_metric(metric, expected, rules)
+    texts = {way: [answer.text for answer in said.answers] for way, said in ways.items()}
+    scores = score_ways(texts, expected, decides, rules)
+    resamples = Resamples(len(expected), seed)
+    figures = {name: _figures(by_way, resamples) for name, by_way in scores.items()}
+    labels = Labels(expected) if "label_accuracy" in scores else None
+    if labels is not None:
+        figures["macro_f1"] = _macro_f1(labels, texts, expected, resamples)
+    gains = {way: np.array(scores[decides][TUNED]) - np.array(scores[decides][way]) for way in ways if way != TUNED}
     predictions = [
-        {"prompt": prompts[i], "expected": expected[i]}
-        | {way: said.answers[i].text for way, said in ways.items()}
-        | {f"{way}_score": scores[way][i][metric] for way in ways}
+        {"prompt": prompts[i], "expected": expected[i]} | {way: texts[way][i] for way in ways}
+        | {f"{way}_score": scores[decides][way][i] for way in ways}
         for i in range(len(expected))]
+    best, worst = _extremes(predictions)
     report = {
-        "n": len(expected), "metric": metric, "metrics": compared, **_duels(rows[metric][TUNED] - rows[metric][BASE]),
-        "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "examples": _examples(predictions),
-        "ways": {way: {"metrics": {name: _figure(rows[name][way], draws) for name in names}, **_costs(ways[way])}
-                 for way in ways},
-        "against": {way: _paired(rows[metric][TUNED] - rows[metric][way], draws) for way in ways if way != TUNED},
-        "training_seconds": training_seconds, "data": "",
+        "n": len(expected), "metric": decides, "refused_metric": metric if metric not in ("auto", decides) else "",
+        "metrics": {name: _compared(by_way[BASE], by_way[TUNED], name) for name, by_way in figures.items()},
+        **_duels(gains[BASE]), "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "best": best, "worst": worst,
+        "ways": {way: {"metrics": {name: by_way[way].shown() for name, by_way in figures.items()}, **_costs(said)}
+                 for way, said in ways.items()},
+        "against": {way: _against(figures[decides], way, gain) for way, gain in gains.items()},
+        "labels": None if labels is None else {
+            "names": labels.names, "confusion": {way: labels.confusion(texts[way], expected) for way in ways}},
+        "wanted_words": _mean_words(expected), "training_seconds": training_seconds, "data": "",
     }
     return report | {"verdict": _verdict(report)}, predictions
 
@@ -79,45 +99,52 @@ def compare_answers(
 def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
     """Report on plain text: perplexity, the exponential of the mean loss per token; lower is better."""
     tokens, losses = np.array(tuned.tokens), np.array([base.nll, tuned.nll])
-    draws = _draws(len(tokens), seed)
-    resampled = np.exp(losses[:, draws].sum(axis=2) / tokens[draws].sum(axis=1))
-    figures = _figures(np.exp(losses.sum(axis=1) / tokens.sum()), resampled, higher_is_better=False)
-    difference = resampled[1] - resampled[0]
+    drawn = Resamples(len(tokens), seed).sums(np.column_stack([*losses, tokens]))
+    values = np.exp(losses.sum(axis=1) / tokens.sum())
+    by_way = {way: _Figure(values[i], np.exp(drawn[:, i] / drawn[:, 2])) for i, way in enumerate((BASE, TUNED))}
+    gains = losses[0] - losses[1]
     report = {
-        "n": len(tokens), "metric": "perplexity", "metrics": {"perplexity": figures}, **_duels(losses[0] - losses[1]),
-        "base": {"seconds": round(base.seconds, 1)}, "tuned": {"seconds": round(tuned.seconds, 1)}, "examples": [],
-        "ways": {way: {"metrics": {"perplexity": figures[way]}} for way in (BASE, TUNED)},
-        "against": {BASE: {"difference": figures["difference"], "p_value": _p_value(difference),
-                           **_duels(losses[0] - losses[1])}},
+        "n": len(tokens), "metric": "perplexity", "refused_metric": "",
+        "metrics": {"perplexity": _compared(by_way[BASE], by_way[TUNED], "perplexity")}, **_duels(gains),
+        "base": {"seconds": round(base.seconds, 1)}, "tuned": {"seconds": round(tuned.seconds, 1)},
+        "best": [], "worst": [],
+        "ways": {way: {"metrics": {"perplexity": figure.shown()}} for way, figure in by_way.items()},
+        "against": {BASE: _against(by_way, BASE, gains)}, "labels": None, "wanted_words": 0.0,
         "training_seconds": training_seconds, "data": "",
     }
     return report | {"verdict": _verdict(report)}
 
 
-def _figures(values: np.ndarray, resampled: np.ndarray, higher_is_better: bool) -> dict[str, Any]:
-    """Values of base and tuned (2,) with percentile bootstrap intervals from resampled values (2, RESAMPLES).
-
-    Both models are resampled by the same rows (Efron 1979), so the interval of the difference is the paired one.
-    """
-    return {
-        "base": {"value": float(values[0]), "interval": _interval(resampled[0])},
-        "tuned": {"value": float(values[1]), "interval": _interval(resampled[1])},
-        "difference": {"value": float(values[1] - values[0]), "interval": _interval(resampled[1] - resampled[0])},
-        "higher_is_better": higher_is_better,
-    }
+def _figures(by_way: dict[str, list[float]], resamples: Resamples) -> dict[str, _Figure]:
+    """The mean of the scores by row, for each way; all ways are resampled by the same rows."""
+    rows = np.array([by_way[way] for way in by_way]).T
+    resampled = resamples.means(rows)
+    return {way: _Figure(rows[:, i].mean(), resampled[:, i]) for i, way in enumerate(by_way)}
 
 
-def _paired(gains: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
-    """The tuned model against another way on the same rows: paired bootstrap of the gains by row (rows,)."""
-    resampled = gains[draws].mean(axis=1)
-    return {"difference": {"value": float(gains.mean()), "interval": _interval(resampled)},
-            "p_value": _p_value(resampled), **_duels(gains)}
+def _macro_f1(labels: Labels, texts: dict[str, list[str]], expected: list[str],
+              resamples: Resamples) -> dict[str, _Figure]:
+    """Macro F1 of each way, computed anew from the rows of each resample."""
+    wanted = labels.one_hot(expected)
+    drawn_wanted = resamples.sums(wanted)
+    found = {}
+    for way, answers in texts.items():
+        given = labels.one_hot(answers)
+        found[way] = _Figure(macro_f1((given * wanted).sum(axis=0), given.sum(axis=0), wanted.sum(axis=0)),
+                             macro_f1(resamples.sums(given * wanted), resamples.sums(given), drawn_wanted))
+    return found
 
 
-def _p_value(resampled: np.ndarray) -> float:
-    """Two-sided bootstrap p-value of "no difference" (Efron and Tibshirani 1993), never below one draw's share."""
-    tail = min((resampled <= 0).mean(), (resampled >= 0).mean())
-    return float(min(1.0, max(2 * tail, 1 / len(resampled))))
+def _compared(base: _Figure, tuned: _Figure, name: str) -> dict[str, Any]:
+    """Base and tuned model by one measure; the interval of the difference is the paired one."""
+    return {"base": base.shown(), "tuned": tuned.shown(), "difference": (tuned - base).shown(),
+            "higher_is_better": name not in LOWER_IS_BETTER}
+
+
+def _against(by_way: dict[str, _Figure], way: str, gains: np.ndarray) -> dict[str, Any]:
+    """The tuned model against another way on the same rows; `gains` of the tuned model by row (rows,)."""
+    difference = by_way[TUNED] - by_way[way]
+    return {"difference": difference.shown(), "p_value": p_value(difference.resampled), **_duels(gains)}
 
 
 def _verdict(report: dict[str, Any]) -> dict[str, Any]:
@@ -132,28 +159,14 @@ def _verdict(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _duels(gains: np.ndarray) -> dict[str, int]:
-    """How often the tuned model did better, the same, or worse than the base model on a row."""
+    """How often the tuned model did better, the same, or worse on a row."""
     return {"wins": int((gains > 0).sum()), "ties": int((gains == 0).sum()), "losses": int((gains < 0).sum())}
-
-
-def _draws(rows: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(rows, size=(RESAMPLES, rows))
-
-
-def _interval(values: np.ndarray) -> list[float]:
-    tail = (1 - CONFIDENCE) / 2 * 100
-    return [float(value) for value in np.percentile(values, [tail, 100 - tail])]
-
-
-def _figure(rows: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
-    """The mean of scores by row (rows,) with its percentile bootstrap interval."""
-    return {"value": float(rows.mean()), "interval": _interval(rows[draws].mean(axis=1))}
 
 
 def _speed(said: WayAnswers) -> dict[str, Any]:
     tokens, seconds = sum(answer.tokens for answer in said.answers), sum(answer.seconds for answer in said.answers)
-    return {"tokens_per_second": round(tokens / seconds, 1), "generated_tokens": tokens, "seconds": round(seconds, 1),
-            "cut_answers": sum(answer.cut for answer in said.answers)}
+    return {"tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0, "generated_tokens": tokens,
+            "seconds": round(seconds, 1), "cut_answers": sum(answer.cut for answer in said.answers)}
 
 
 def _costs(said: WayAnswers) -> dict[str, Any]:
@@ -163,12 +176,21 @@ def _costs(said: WayAnswers) -> dict[str, Any]:
     return {
         "prompt_tokens": round(sum(answer.prompt_tokens for answer in said.answers) / requests, 1),
         "answer_tokens": round(speed["generated_tokens"] / requests, 1),
+        "answer_words": _mean_words([answer.text for answer in said.answers]),
         "seconds_per_request": round(sum(answer.seconds for answer in said.answers) / requests, 4),
         "tokens_per_second": speed["tokens_per_second"], "cut_answers": speed["cut_answers"],
         "examples": round(sum(said.examples) / requests, 1),
     }
 
 
-def _examples(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows to read first: those the tuned model lost, then those it gets wrong, then the others."""
-    return sorted(predictions, key=lambda row: (row["tuned_score"] >= row["base_score"], row["tuned_score"]))[:EXAMPLES]
+def _mean_words(texts: list[str]) -> float:
+    return round(sum(len(text.split()) for text in texts) / len(texts), 1)
+
+
+def _extremes(predictions: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows on which the tuned model gains most against the base model, and those on which it loses most or, where
+    it loses on fewer, does worst. `row` is their place in predictions.jsonl; no row is in both."""
+    rows = [{"row": i} | row for i, row in enumerate(predictions)]
+    rows.sort(key=lambda row: (row["tuned_score"] - row["base_score"], row["tuned_score"]))
+    worst = rows[:EXAMPLES]
+    return rows[len(worst):][:-EXAMPLES - 1:-1], worst

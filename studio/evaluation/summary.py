@@ -13,6 +13,10 @@ from studio.evaluation.ways import BASE, FEW_SHOT, RETRIEVAL, TUNED
 METRICS = {
     "exact_match": "Exact match", "json_match": "JSON equal", "json_valid": "Valid JSON",
     "field_f1": "Fields right (F1)", "token_f1": "Shared words (F1)", "chrf": "Likeness (chrF)",
+    "normalised_match": "Match but for case and punctuation", "rouge_l": "Common sequence (ROUGE-L)",
+    "label_accuracy": "Label right", "macro_f1": "Macro F1 of the labels", "numeric_match": "Number right",
+    "sql_match": "SQL finds the same", "checks": "Your own checks passed", "refusals": "Refusals",
+    "empty": "Empty answers",
     "eval_loss": "Held-out loss", "loss": "Held-out loss", "perplexity": "Perplexity",
 }
 WAYS = {

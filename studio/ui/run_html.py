@@ -69,7 +69,7 @@ def results(view: RunView) -> str:
         if report is not None:
             measures, sentence = comparison.measures(report), comparison.sentence(report)
             summary = summarise(report)
-            samples = report["examples"] or samples
+            samples = report["worst"] + report["best"] or samples
     except (AttributeError, KeyError, TypeError, ValueError):
         # a folder written by another version of the studio
         measures = []

@@ -19,12 +19,12 @@ from studio.data.jsonl import read_jsonl
 from studio.data.render import IGNORED, render_prompt, render_rows
 from studio.data.sources import open_split
 from studio.errors import DataError, RunError
-from studio.evaluation import metrics
 from studio.evaluation.answers import Answer, AnswerFile, answer_key, weights_mark
 from studio.evaluation.examples import choose_examples
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
+from studio.evaluation.scores import read_rules
 from studio.evaluation.ways import (
     TUNED,
     Example,
@@ -71,10 +71,11 @@ def evaluate(phase: Phase) -> dict:
         asked = askable(rows)
         if not asked:
             return {"skipped": "No held-out row holds a question with an answer."}
-        metric = metrics.choose_metric(phase.preset.evaluation.metric, [row.answer for row in asked])
         asked, answers = _answers(phase, asked)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
-        report, predictions = compare_answers(prompts, expected, answers, metric, seed, _training_seconds(phase))
+        rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
+        report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
+                                              _training_seconds(phase), rules)
     report["data"] = Path(data).name if Path(data).is_absolute() else data
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predictions]
     _write(phase.run_dir / "predictions.jsonl", "".join(lines))

@@ -25,11 +25,55 @@ def test_counts_wins_and_puts_the_deciding_measure_first():
     figures = report["metrics"]["exact_match"]
     assert (figures["base"]["value"], figures["tuned"]["value"], figures["difference"]["value"]) == (0.5, 0.75, 0.25)
     assert (report["wins"], report["ties"], report["losses"], report["n"]) == (2, 1, 1, 4)
-    assert list(report["metrics"]) == ["exact_match", "token_f1", "chrf"]
+    assert list(report["metrics"]) == ["exact_match", "token_f1", "normalised_match", "rouge_l", "chrf"]
     assert report["tuned"] == {"tokens_per_second": 20.0, "generated_tokens": 40, "seconds": 2.0, "cut_answers": 1}
     assert predictions[1] == {"prompt": "q", "expected": "b", "base": "x", "tuned": "b", "base_score": 0.0,
                               "tuned_score": 1.0}
-    assert report["examples"][0]["expected"] == "d", "rows the tuned model lost come first"
+    assert [row["expected"] for row in report["worst"]] == ["d", "a", "b", "c"] and report["best"] == []
+
+
+def test_best_and_worst_rows_are_those_of_the_largest_gain_and_loss():
+    report, _ = compare(["a"] * 20, base=["a"] * 10 + ["x"] * 10, tuned=["x"] * 5 + ["a"] * 8 + ["x"] * 7)
+    assert [row["row"] for row in report["worst"]] == [0, 1, 2, 3, 4]
+    assert {row["row"] for row in report["best"]} >= {10, 11, 12} and len(report["best"]) == 5
+    assert [row["tuned_score"] - row["base_score"] for row in report["best"]] == [1, 1, 1, 0, 0]
+
+
+def test_a_metric_that_does_not_apply_is_named_and_another_one_decides():
+    report, _ = compare(["a", "b"], "json_match", base=["a", "x"], tuned=["a", "b"])
+    assert (report["metric"], report["refused_metric"]) == ("exact_match", "json_match")
+    assert compare(["a", "b"], "auto", base=["a", "x"], tuned=["a", "b"])[0]["refused_metric"] == ""
+
+
+def test_labels_have_macro_f1_with_an_interval_and_a_confusion_table():
+    wanted = ["neg", "neg", "neu", "pos", "pos", "pos", "pos", "neu"]
+    given = ["neg", "pos", "neu", "pos", "no idea", "The label is Pos.", "neu", "neg"]
+    report, _ = compare(wanted, "auto", base=["pos"] * 8, tuned=given)
+    assert report["metric"] == "label_accuracy" and report["metrics"]["label_accuracy"]["tuned"]["value"] == 0.5
+    figure = report["ways"]["tuned"]["metrics"]["macro_f1"]
+    # scikit-learn 1.9.1: f1_score(average="macro", labels=["neg", "neu", "pos"])
+    assert figure["value"] == pytest.approx(0.5238095238095238)
+    assert 0 <= figure["interval"][0] < figure["value"] < figure["interval"][1] <= 1
+    assert report["labels"]["names"] == ["neg", "neu", "pos"]
+    assert report["labels"]["confusion"]["tuned"] == [[1, 0, 1, 0], [1, 1, 0, 0], [0, 1, 2, 1]]
+
+
+def test_answers_of_nothing_are_counted_and_cost_no_division_by_zero():
+    silent = WayAnswers([Answer("", 20, 0, 0.0, False)] * 30, [0] * 30)
+    report, _ = compare_answers(["q"] * 30, ["a"] * 30, {"base": said(["a"] * 30), "tuned": silent}, "auto", 3, 60)
+    assert report["metrics"]["empty"]["tuned"]["value"] == 1 and not report["metrics"]["empty"]["higher_is_better"]
+    assert report["tuned"]["tokens_per_second"] == 0 and report["ways"]["tuned"]["answer_words"] == 0
+    assert report["wanted_words"] == 1
+
+
+def test_equal_rows_are_equal_in_every_resample():
+    """Sums of the same numbers may differ in their last digits, by where a library adds them up."""
+    texts = [f"the cat {'sat ' * (i % 5)}" for i in range(50)]
+    report, _ = compare(["the cat sat on a mat on a mat too"] * 50, base=texts, few_shot=texts, other=texts,
+                        tuned=texts)
+    assert report["metric"] == "exact_match"
+    for figures in report["metrics"].values():
+        assert figures["difference"] == {"value": 0.0, "interval": [0.0, 0.0]}
 
 
 def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():

@@ -1,11 +1,13 @@
 """Every measure that a report can hold has a name for people, on the page and in the card."""
 
-from studio.evaluation.metrics import score_all
+from studio.evaluation.scores import Rules, score_ways
 from studio.evaluation.summary import METRICS
 from studio.ui.texts import table
 
 
 def test_measures_have_names():
-    for name in [*score_all("{}", "{}", as_json=True), *score_all("a", "a", as_json=False), "perplexity"]:
+    answers = {"base": ["I cannot"], "tuned": [""]}
+    found = [name for wanted in ("{}", "a", "7") for name in score_ways(answers, [wanted], "numeric_match", Rules())]
+    for name in [*found, "label_accuracy", "macro_f1", "sql_match", "checks", "perplexity"]:
         assert f"metric.{name}" in table("runs"), name
         assert name in METRICS, name

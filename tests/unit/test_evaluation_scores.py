@@ -1,0 +1,71 @@
+"""Which measures fit which answers, and that one which cannot apply is not taken."""
+
+import pytest
+
+from studio.evaluation.scores import Rules, applies, choose_metric, read_rules, score_ways
+from studio.preset.answer_checks import parse_checks
+from studio.preset.schema import EvaluationSection
+
+LONG = "The parcel was sent on Monday and should be with you soon."
+SINGERS = "CREATE TABLE singer (name TEXT, age INTEGER)"
+
+
+@pytest.mark.parametrize(("expected", "metric"), [
+    (['{"a": 1}', "[]"], "json_match"), (['{"a": 1}', "yes"], "exact_match"), (["1", "2"], "numeric_match"),
+    (["12 km", "$3.50"], "numeric_match"), (["2 + 2 = 4\n#### 4", "so\n#### 1,200"], "numeric_match"),
+    (["positive", "negative"] * 3, "label_accuracy"), (["1", "0"] * 3, "label_accuracy"),
+    (["positive", "negative"], "exact_match"), ([LONG, LONG], "chrf"), (["room 5", "house 7 b"], "exact_match"),
+    (["SELECT 1", "SELECT 2"], "exact_match")])
+def test_the_metric_follows_from_the_shape_of_the_answers(expected, metric):
+    assert choose_metric("auto", expected) == metric
+
+
+def test_queries_are_run_where_their_tables_are_known():
+    wanted = ["SELECT name FROM singer", "SELECT count(*) FROM singer"]
+    assert choose_metric("auto", wanted, Rules((SINGERS, SINGERS))) == "sql_match"
+    assert choose_metric("auto", wanted, Rules((SINGERS, ""))) == "exact_match"
+    assert choose_metric("auto", [*wanted[:1], "SELECT nobody FROM singer"], Rules((SINGERS, SINGERS))) != "sql_match"
+
+
+@pytest.mark.parametrize(("metric", "expected"), [
+    ("json_match", ["{}", "no"]), ("field_f1", ["no"]), ("label_accuracy", [LONG, "a"]), ("numeric_match", ["1", "no"]),
+    ("sql_match", ["SELECT 1"]), ("checks", ["a"])])
+def test_a_metric_that_cannot_apply_is_not_taken(metric, expected):
+    assert not applies(metric, expected, Rules())
+    assert choose_metric(metric, expected) != metric
+
+
+def test_a_metric_that_applies_is_taken_as_chosen():
+    assert choose_metric("token_f1", ['{"a": 1}']) == "token_f1"
+    assert choose_metric("numeric_match", ["room 5", "house 7 b"]) == "numeric_match"
+    assert choose_metric("checks", ["a"], Rules(checks=tuple(parse_checks("short: words < 3")))) == "checks"
+
+
+def test_the_persons_checks_count_one_by_one_and_together():
+    checks = parse_checks("short: words <= 2\npolite: contains please\nbomb: matches ^(a|a|b?)*(a|aa)*$")
+    answers = {"base": ["please wait here", "a" * 40 + "!"], "tuned": ["please", "aaa"]}
+    scores = score_ways(answers, ["x", "y"], "checks", Rules(checks=tuple(checks)))
+    assert next(iter(scores)) == "checks"
+    assert scores["check.short"] == {"base": [0, 1], "tuned": [1, 1]}
+    assert scores["check.bomb"]["base"][1] == 0, "a pattern without an end fails the answer, not the comparison"
+    assert scores["checks"]["tuned"] == [pytest.approx(2 / 3), pytest.approx(2 / 3)]
+
+
+def test_refusals_and_silence_are_told_only_where_there_are_any():
+    assert not {"refusals", "empty"} & set(score_ways({"base": ["a"], "tuned": ["b"]}, ["a"], "exact_match", Rules()))
+    scores = score_ways({"base": ["I’m sorry, but no.", " "], "tuned": ["a", "a"]}, ["a", "a"], "exact_match", Rules())
+    assert scores["refusals"]["base"] == [1, 0] and scores["empty"]["base"] == [0, 1]
+
+
+def test_a_refusal_that_is_wanted_or_comes_late_is_none():
+    late = "The letter says: " + "word " * 40 + "I cannot come."
+    scores = score_ways({"base": [late, "I cannot do that.", "As an AI I may not."], "tuned": ["a", "a", "a"]},
+                        ["a", "I can't.", "a"], "exact_match", Rules())
+    assert scores["refusals"]["base"] == [0, 0, 1]
+
+
+def test_rules_come_from_the_preset_and_tables_from_the_question_where_it_has_none():
+    question = [{"role": "system", "content": f"Schema:\n{SINGERS}"}, {"role": "user", "content": "How many?"}]
+    rules = read_rules(EvaluationSection(checks="short: words < 9", numeric_tolerance=0.1), [question, "no tables"])
+    assert rules.tables == (SINGERS, "") and rules.checks[0].name == "short" and rules.tolerance == 0.1
+    assert read_rules(EvaluationSection(sql_schema="CREATE TABLE t (x)"), [question]).tables == ("CREATE TABLE t (x)",)

@@ -1,0 +1,97 @@
+"""SQL answers are judged by what they find, and nothing they hold does harm."""
+
+import time
+
+import pytest
+
+from studio.evaluation.sql import all_run, are_queries, sql_scores, tables_in
+
+SCHEMA = ("CREATE TABLE singer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER, country VARCHAR(20));"
+          "CREATE TABLE song (singer_id INTEGER, title TEXT, sales REAL)")
+
+
+def score(answer, wanted, schema=SCHEMA):
+    return sql_scores([answer], wanted, schema)[0]
+
+
+@pytest.mark.parametrize(("answer", "wanted"), [
+    ("select NAME from Singer where age>30;", "SELECT name FROM singer WHERE age > 30"),
+    ("SELECT name FROM singer WHERE NOT age <= 30", "SELECT name FROM singer WHERE age > 30"),
+    ("Sure:\n```sql\nSELECT count(id) FROM singer\n```\nDone.", "SELECT count(*) FROM singer"),
+    ("The query is\nSELECT max(age) FROM singer", "SELECT age FROM singer WHERE age > 0 ORDER BY age DESC LIMIT 1"),
+    ("SELECT DISTINCT country FROM singer", "SELECT country FROM singer GROUP BY country"),
+    ("SELECT name FROM singer WHERE country LIKE 'france'", "SELECT name FROM singer WHERE country = 'France'"),
+    ("SELECT name FROM singer s JOIN song t ON s.id = t.singer_id",
+     "SELECT name FROM song, singer WHERE singer.id = singer_id"),
+])
+def test_a_query_that_finds_the_same_is_right_however_it_is_written(answer, wanted):
+    assert score(answer, wanted) == 1
+
+
+@pytest.mark.parametrize(("answer", "wanted"), [
+    ("SELECT name FROM singer", "SELECT name FROM singer WHERE age > 30"),
+    ("SELECT name FROM singer WHERE age >= 30", "SELECT name FROM singer WHERE age > 30"),
+    ("SELECT name FROM singer WHERE age > 31", "SELECT name FROM singer WHERE age > 30"),
+    ("SELECT name FROM singer WHERE country = 'Spain'", "SELECT name FROM singer WHERE country = 'France'"),
+    ("SELECT title FROM song WHERE title LIKE 'love%'", "SELECT title FROM song WHERE title LIKE '%love%'"),
+    ("SELECT name, age FROM singer ORDER BY age", "SELECT name, age FROM singer ORDER BY age DESC"),
+    ("SELECT sum(sales) FROM song", "SELECT avg(sales) FROM song"),
+    ("SELECT country FROM singer", "SELECT DISTINCT country FROM singer"),
+    ("", "SELECT name FROM singer"), ("I cannot write SQL.", "SELECT name FROM singer"),
+    ("SELECT nothing FROM singer", "SELECT name FROM singer"),
+])
+def test_a_query_that_finds_something_else_is_wrong(answer, wanted):
+    """The tables have no rows of their own: on empty ones each of these would find the same, nothing."""
+    assert score(answer, wanted) == 0
+
+
+def test_rows_of_the_schema_are_kept():
+    schema = "CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (5), (6)"
+    assert score("SELECT 11", "SELECT sum(x) FROM t", schema) == 1
+
+
+@pytest.mark.parametrize("answer", [
+    "ATTACH DATABASE '/etc/passwd' AS p", "PRAGMA writable_schema = 1", "DELETE FROM singer", "DROP TABLE singer",
+    "SELECT load_extension('x')", "SELECT writefile('x', 'y')", "SELECT readfile('/etc/passwd')",
+    "SELECT randomblob(9)", "SELECT * FROM pragma_database_list", "SELECT name FROM singer; DELETE FROM singer",
+    "INSERT INTO singer VALUES (1)",
+    "SELECT zeroblob(1000000000)", "SELECT printf('%1000000000d', 1)", "VACUUM INTO '/tmp/x'", "SELECT \ud800",
+    "SELECT '" + "a" * 300_000 + "'", "SELECT " + "(" * 500 + "1" + ")" * 500,
+])
+def test_what_does_more_than_read_is_wrong_and_changes_nothing(answer):
+    wanted = "SELECT count(*) FROM singer"
+    assert sql_scores([answer, wanted], wanted, SCHEMA) == [0, 1]
+
+
+@pytest.mark.parametrize("answer", [
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+    "SELECT count(*) FROM song a, song b, song c, song d, song e, song f, song g, song h",
+    "SELECT replace(replace(replace('" + "a" * 9000 + "', 'a', 'aa'), 'a', 'aa'), 'a', 'aa')",
+    "SELECT '" + "a" * 9000 + "' LIKE '" + "%a" * 30 + "b'",
+])
+def test_a_query_without_an_end_is_stopped(answer):
+    began = time.monotonic()
+    assert score(answer, "SELECT name FROM singer") == 0
+    assert time.monotonic() - began < 8
+
+
+def test_a_wanted_query_that_does_not_run_judges_nothing():
+    assert sql_scores(["SELECT 1"], "SELECT nobody FROM singer", SCHEMA) is None
+    assert sql_scores(["SELECT 1"], "SELECT 1", "CREATE TABEL x") is None
+    assert sql_scores([], "SELECT 1", "ATTACH ':memory:' AS other; CREATE TABLE t (x)") is None
+    assert not all_run(["SELECT 1"], ("",)), "tables are needed"
+
+
+def test_tables_are_found_in_the_question():
+    chat = [{"role": "system", "content": f"Answer in SQL.\n{SCHEMA}\nOnly the query."},
+            {"role": "user", "content": "CREATE TABLE broken (x"}]
+    assert tables_in(chat) == SCHEMA.replace(";CREATE", ";\nCREATE")
+    assert tables_in("create table if not exists t (a DECIMAL(3, 2), b) -- end") == (
+        "create table if not exists t (a DECIMAL(3, 2), b)")
+    assert tables_in("no tables") == ""
+
+
+def test_queries_are_told_from_other_answers():
+    assert are_queries(["SELECT 1", " with x as (select 1) select * from x"])
+    assert not are_queries(["SELECT 1", "DELETE FROM t"])
