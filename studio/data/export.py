@@ -56,7 +56,7 @@ def export(preset: Preset, settings: Settings, folder: Path, token: str | None =
         written = _written(folder)
         _refuse_other_files(folder, written, preset, settings)
         prepared = prepare(preset, settings, token)
-        account_rows = account.as_json(prepared.left_out, prepared.changed)
+        account_rows = prepared.account()
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in ((TRAIN, prepared.train), (HELDOUT, prepared.heldout), (ACCOUNT, account_rows)):
             if rows:

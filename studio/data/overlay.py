@@ -2,7 +2,7 @@
 
     <data_dir>/edits/<name>.jsonl: {"dataset": "...", "fingerprint": "...", "stamp": [size, time]}, then
     {"row": 3, "exclude": true} or {"row": 7, "replace": {...}}, one line a row; rows are counted from 1 through all
-    files of the data set. While the data set's size and time are those of the stamp, its fingerprint is not taken again.
+    files of the data set. While its size and time are those of the stamp, the fingerprint is not taken again.
 """
 
 import json

@@ -133,13 +133,9 @@ def _remarks_on_account(prepared: Prepared, preset: Preset) -> list[dict[str, An
         dropped = [entry for entry in prepared.left_out if account.stops(entry)]
         found = [_problem("warning", message, "They are left out, as data.bad_rows says.", "data.bad_rows")
                  for message, _ in account.sentences(dropped, rows)]
-    if exact := len(prepared.leakage.exact):
-        found.append(_problem("warning", f"{exact:,} held-out rows are training rows too, so the score will flatter.",
-                              "Remove them from one side.", "data.test_size"))
-    if asked := len(prepared.leakage.same_question):
-        found.append(_problem("warning", f"{asked:,} held-out rows ask a question that a training row asks.",
-                              "Look whether that is meant; hold back by group to keep them together.",
-                              "data.split_by"))
+    field = "data.dataset_test_split" if preset.data.dataset_test_split else "data.split_by"
+    found += [_problem("warning", message, fix, field)
+              for message, fix in account.sentences(prepared.leaks, len(prepared.heldout))]
     return found
 
 
@@ -204,9 +200,10 @@ def _add_remarks(
         problems.append(_problem("warning", f"The columns were guessed. {shape.reason}",
                                  "Name the columns if that is wrong.", "data.format"))
     for column, (first, n) in cleaned.late.items():
+        have = "row has" if n == 1 else "rows have"
         problems.append(_problem(
-            "warning", f'{n:,} rows have a column "{words.plain(column, 40)}" that is not used (first: row {first:,}):'
-            " the shape is told from the rows before.",
+            "warning", f'{n:,} {have} a column "{words.plain(column, 40)}" that is not used (first: row {first:,}): the'
+            " shape is told from the rows before.",
             "Move a row that has it to the beginning of the file.", "data.dataset_name"))
     if total < FEW_ROWS:
         problems.append(_problem("warning", f"There are only {total:,} rows.", "Fifty good rows are a sensible least.",

@@ -155,7 +155,7 @@ def _keep_rows(phase: Phase, prepared: Prepared) -> None:
     """Write the rows into the run folder, with the account of every row left out or changed, and warn of those."""
     for name, rows in zip(ROWS_FILES, (prepared.train, prepared.heldout), strict=True):
         write_jsonl(phase.run_dir / name, rows)
-    write_jsonl(phase.run_dir / account.ACCOUNT_FILE, account.as_json(prepared.left_out, prepared.changed))
+    write_jsonl(phase.run_dir / account.ACCOUNT_FILE, prepared.account())
     # the trainer counts these itself
     counted = ("all_labels_masked", "truncated")
     for entries, done in ((prepared.left_out, "left out"), (prepared.changed, "changed")):
@@ -163,11 +163,12 @@ def _keep_rows(phase: Phase, prepared: Prepared) -> None:
         if told:
             phase.journal.warning(f"{len(told):,} {'row is' if len(told) == 1 else 'rows are'} {done}: "
                                   f"{account.in_words(told)}. {account.ACCOUNT_FILE} lists them.")
-    exact, asked = len(prepared.leakage.exact), len(prepared.leakage.same_question)
-    leaks = [f"{exact:,} are training rows too"] if exact else []
-    leaks += [f"{asked:,} ask a question that a training row asks"] if asked else []
+    leakage = prepared.leakage
+    found = ((leakage.exact, "are training rows too"), (leakage.near, "are nearly the same as a training row"),
+             (leakage.same_question, "ask a question that a training row asks"))
+    leaks = [f"{len(rows):,} {how}" for rows, how in found if rows]
     if leaks:
-        phase.journal.warning(f"Of the held-out rows {' and '.join(leaks)}: the scores may flatter.")
+        phase.journal.warning(f"Of the held-out rows {', '.join(leaks)}: the scores may flatter.")
 
 
 def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:

@@ -58,7 +58,10 @@ def test_a_second_file_serves_as_heldout_rows(tmp_path, settings):
     path, second = write(tmp_path / "rows.jsonl", ROWS[:15]), write(tmp_path / "judge.jsonl", ROWS[14:])
     prepared = prepare(preset(path, dataset_test_split=str(second)), settings)
     assert (prepared.train, prepared.heldout) == (ROWS[:15], ROWS[14:])
-    assert prepared.leakage.exact == [0]
+    assert prepared.leakage.exact == {0: 14}
+    assert prepared.account() == [
+        {"left_out": False, "file": "judge.jsonl", "row": 1, "line": 1, "reason": "heldout_overlap",
+         "detail": "training row 15"}]
     write(second, [{"prompt": "x"}, *ROWS[15:]])
     with pytest.raises(DataError, match="Held-out rows: 1 of 6 rows have no answer") as caught:
         prepare(preset(path, dataset_test_split=str(second)), settings)
@@ -168,7 +171,7 @@ def test_labels_are_the_answers_unless_a_column_is_named(tmp_path, settings):
 def test_what_leaks_across_the_split_is_counted(tmp_path, settings):
     rows = [{"prompt": "the same question", "completion": f"answer {i}"} for i in range(20)]
     prepared = look(preset(write(tmp_path / "rows.jsonl", rows)), settings)
-    assert prepared.leakage.same_question == [0, 1] and not prepared.leakage.exact
+    assert list(prepared.leakage.same_question) == [0, 1] and not prepared.leakage.exact
 
 
 def test_a_look_lists_what_prepare_stops_at(tmp_path, settings):

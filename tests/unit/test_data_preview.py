@@ -56,6 +56,23 @@ def test_rows_are_shown_as_read_with_the_learned_part_marked(tmp_path, settings,
     assert seen.problems == []
 
 
+def test_late_columns_and_what_the_training_rows_give_away_are_told(tmp_path, settings, tokenizer_dir):
+    long = "of what in the city and the country for two cups of flour and one onion chopped"
+    rows = [{"prompt": f"city {i}", "completion": "of what"} for i in range(110)]
+    rows += [{"prompt": "late", "completion": long, "rejected": "x"}]
+    heldout = tmp_path / "held.jsonl"
+    heldout.write_text("".join(json.dumps({"prompt": asked, "completion": said}) + "\n" for asked, said in [
+        ("city 1", "of what"), ("City 2", "other"), ("late", long + " fine"), ("new", "of what")]))
+    seen = preview(preset_for(tmp_path, rows, tokenizer_dir, **{
+        "data.dataset_test_split": str(heldout), "training.max_length": 200}), settings)
+    assert [problem.message for problem in seen.problems] == [
+        "1 held-out row is a training row too, so the score will flatter (first: held.jsonl, line 1: training row 2).",
+        "1 held-out row is nearly the same as a training row (first: held.jsonl, line 3: training row 111).",
+        "1 held-out row asks a question that a training row asks (first: held.jsonl, line 2: training row 3).",
+        '1 row has a column "rejected" that is not used (first: row 111): the shape is told from the rows before.']
+    assert all(problem.level == "warning" and problem.hint for problem in seen.problems)
+
+
 def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenizer_dir):
     rows = [{"messages": CHAT}, {"messages": CHAT[:1]},
             {"messages": [CHAT[0], {"role": "assistant", "content": "a " * 90}]},

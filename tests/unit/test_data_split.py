@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from studio.data.split import leakage, part, row_digest
+from studio.data.split import part, row_digest
 from studio.errors import DataError
 
 ROWS = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(20)]
@@ -106,17 +106,6 @@ def test_rows_that_cannot_be_parted_say_so():
         parted(ROWS, "group", values=["one"] * 20)
     with pytest.raises(DataError, match=r"cannot be parted by label.*Name the column of labels"):
         parted(ROWS, "label", values=range(20))
-
-
-def test_leakage_tells_equal_rows_from_equal_questions():
-    train = [{"prompt": "What is it?", "completion": "a"}, {"text": "words"}]
-    heldout = [{"completion": "a", "prompt": "What is it?"}, {"prompt": "what  is IT?", "completion": "b"},
-               {"prompt": "another", "completion": "a"}, {"text": "words"}, {"text": "other words"}]
-    found = leakage(train, heldout)
-    assert (found.exact, found.same_question) == ([0, 3], [1])
-    chat = [{"role": "system", "content": "S"}, {"role": "user", "content": "what is it?"},
-            {"role": "assistant", "content": "c"}]
-    assert leakage(train, [{"messages": chat}]).same_question == [0]
 
 
 def test_rows_are_equal_whatever_the_order_of_their_keys_and_the_kind_of_their_values():
