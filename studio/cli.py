@@ -13,6 +13,7 @@ from typing import Any
 from studio import start, terminal, terminal_doctor, words
 from studio.data import doctor_client
 from studio.errors import DataError, PresetError, StudioError
+from studio.evaluation.slope import slope_of
 from studio.preset import files
 from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
@@ -124,6 +125,20 @@ def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
     return _followed_or_detached(store, view, arguments)
 
 
+def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
+    from studio.ui.run_slope import sentence  # with the words of the page
+
+    view = store.find(arguments.run)
+    started = start.start_slope(store, view.run_id)
+    if arguments.detach:
+        _print(arguments, {"started": started}, lambda: print(f"Started {len(started)} runs on parts of the rows."))
+        return 0
+    ended = [terminal.follow(store, run_id, quiet=arguments.json) for run_id in started]
+    slope = slope_of(store, view.run_id)
+    _print(arguments, slope and dataclasses.asdict(slope), lambda: print(sentence(slope)))
+    return 0 if all(view.state.stage is RunStage.COMPLETED for view in ended) else 1
+
+
 def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     start.publish(store, view.run_id, PublishRequest(arguments.repo, not arguments.public, arguments.what))
@@ -175,7 +190,7 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
             arguments.data, preset, store.settings, report.usable_rows, exact=arguments.exact)
     line.clear()
     _print(arguments, report.as_json(), lambda: terminal_doctor.print_report(report))
-    return 0 if report.may_train else 1
+    return 0 if report.may_start else 1
 
 
 def _export(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -290,6 +305,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--on", metavar="DATA", default="",
                           help="ask the rows of this file or data set instead of the held-out rows")
     working(on_run("merge", _merge, "merge adapter and base model again"))
+    working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")
     publish.add_argument("--public", action="store_true", help="let everyone see it (default: private)")

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from studio.data import doctor_client
 from studio.data.preview_client import preview
-from studio.errors import CheckError, StudioError
+from studio.errors import CheckError, RunError, StudioError
 from studio.evaluation.request import write_request as write_evaluate_request
+from studio.evaluation.slope import SHARES, clones_on_parts
+from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.publishing.hub import check_push, resolve_token
 from studio.publishing.release import model_files
@@ -115,6 +117,27 @@ def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = N
     """Compare the ways again, on the rows of another data set where one is named. Raises `RunError` if it is live."""
     launcher.run_phases(store, run_id, ["evaluate"], child_environment(token),
                         prepare=lambda run_dir: write_evaluate_request(run_dir, data))
+
+
+def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
+    """Repeat a run's training on a quarter and on half of its rows, as far as that is not done; returns the new ids.
+
+    The clones are judged by the same held-out rows and are neither merged nor published. Raises `RunError` for a run
+    without judged answers, `CheckError` where the training cannot start.
+    """
+    view = store.get(run_id)
+    if not (view.run_dir / "predictions.jsonl").is_file() or view.preset.data.train_share < 1:
+        raise RunError(f"{view.name} has no judged answers that a part of its rows could be set against.",
+                       "Compare it first, on a data set with questions and answers.")
+    done = {clone.preset.data.train_share for clone in clones_on_parts(store, run_id)
+            if clone.is_live or clone.report is not None}
+    presets = [override(view.preset, {
+        "data.train_share": share, "evaluation.few_shot_examples": 0, "evaluation.retrieval_rows": 0,
+        "evaluation.guard": False, "evaluation.endpoint_url": "", "evaluation.judge_url": "",
+        "export.save_merged": False, "publish.push_to_hub": False}) for share in SHARES if share not in done]
+    outlook = look_ahead(presets[0], store.settings, token) if presets else None
+    return [start(store, preset, outlook, name=f"{view.name}, {preset.data.train_share:.0%} of the rows",
+                  origin=view.preset, parent=run_id, token=token) for preset in presets]
 
 
 def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | None = None) -> None:

@@ -83,6 +83,7 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
         "stop": stop, "stop_now": lambda run, hub: launcher.stop(store, run),
         "resume": lambda run, hub: start.resume(store, run, hub),
         "evaluate": lambda run, hub: start.evaluate(store, run, token=hub), "merge": again("merge"),
+        "slope": lambda run, hub: start.start_slope(store, run, token=hub),
     }
     for action, act in acts.items():
         page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)

@@ -12,9 +12,10 @@ from studio.ui import run_html, run_words
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
+from studio.ui.run_slope import slope_html, slope_mark
 from studio.ui.texts import text
 
-ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "merge", "clone", "delete")
+ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "slope", "merge", "clone", "delete")
 LIVE_S, PLOT_S, LOG_S = 1.5, 4, 1
 # viewers of a run share one look at it for so long
 LOOK_AGE_S = 0.5
@@ -35,6 +36,7 @@ class RunPage:
     plots: list[gr.LinePlot]
     plots_mark: gr.Textbox
     results: gr.HTML
+    slope: gr.HTML
     log_fold: gr.Accordion
     log_open: gr.Checkbox
     log: gr.HTML
@@ -49,8 +51,8 @@ class RunPage:
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
-        return [self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.log_fold,
-                self.log_open, self.log, self.data, self.files, self.preset, self.environment, self.live_timer,
+        return [self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.slope,
+                self.log_fold, self.log_open, self.log, self.data, self.files, self.preset, self.environment, self.live_timer,
                 self.plot_timer, self.log_timer]
 
 
@@ -71,6 +73,7 @@ def build_run_page() -> RunPage:
             plots = build_plots()
             _title("results")
             results = gr.HTML("", elem_id="run-results")
+            slope = gr.HTML("", elem_id="run-slope")
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
             with gr.Accordion(text("runs.section.data"), open=False):
@@ -83,7 +86,7 @@ def build_run_page() -> RunPage:
                 environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
-        results, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
+        results, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
         *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)))
 
 
@@ -112,6 +115,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= {page.results: run_html.results(view), page.data: data_html(view),
                     page.files: run_html.file_list(view), page.preset: run_html.preset(view),
                     page.environment: run_html.environment(view)}
+    if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):
+        updates[page.slope] = slope_html(store, view, LOOK_AGE_S)
     return updates
 
 

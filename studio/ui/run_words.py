@@ -142,7 +142,9 @@ def _model_actions(view: RunView) -> tuple[str, ...]:
         return ()
     can_merge = view.has_adapter and not view.preset.method.full_finetuning
     compares = view.preset.evaluation.compare_rows > 0
-    return ("talk", "publish", *(["evaluate"] if compares else []), *(["merge"] if can_merge else []))
+    is_whole = compares and view.preset.data.train_share == 1 and (view.run_dir / "predictions.jsonl").is_file()
+    return ("talk", "publish", *(["evaluate"] if compares else []), *(["slope"] if is_whole else []),
+            *(["merge"] if can_merge else []))
 
 
 def _status(view: RunView, name: str) -> str:

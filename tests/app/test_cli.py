@@ -54,11 +54,15 @@ def test_a_run_from_start_to_deletion(studio, rows):
     assert json.loads(studio("show", "first", "--json"))["step"] == 4
     assert "COMPLETED" in studio("merge", "last")
     for asked, noted in ((["--on", str(rows)], str(rows)), ([], "")):
-        assert "COMPLETED" in studio("evaluate", "last", *asked)
+        assert "COMPLETED" in studio("evaluate", "first", *asked)
         assert read_request(RunStore(Settings.from_environment()).find("last").run_dir) == noted
+    assert "Probably yes. From 200 to 400 rows" in studio("slope", "first")
+    assert json.loads(studio("slope", "first", "--detach", "--json")) == {"started": []}
+    assert len(json.loads(studio("runs", "--json"))) == 3
     assert "is not running" in studio("stop", "first", code=2)
     assert "is complete" in studio("resume", "first", code=2)
-    studio("delete", "first")
+    for run in json.loads(studio("runs", "--json")):
+        studio("delete", run["run_id"])
     assert "No runs yet" in studio("runs")
 
 

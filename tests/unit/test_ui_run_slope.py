@@ -1,0 +1,26 @@
+"""The learning slope on a run's page: words for each course, clones at work, and no markup from names."""
+
+from studio.runs.store import RunStore
+from studio.ui.run_slope import slope_html, slope_mark
+from tests.unit.test_evaluation_slope import evaluated
+
+
+def test_a_run_without_clones_shows_no_slope(settings):
+    store = RunStore(settings)
+    view = store.get(evaluated(store, 35, 400))
+    assert slope_html(store, view, 0) == "" == slope_mark(store, view, 0)
+
+
+def test_the_slope_is_told_in_words_and_links_to_its_runs(settings):
+    store = RunStore(settings)
+    run_id = evaluated(store, 35, 400)
+    half = evaluated(store, 15, 200, share=0.5, parent=run_id)
+    view = store.get(run_id)
+    page, mark = slope_html(store, view, 0), slope_mark(store, view, 0)
+    assert "Probably yes. From 200 to 400 rows the score rose by +50 points" in page
+    assert f'data-run="{half}"' in page and "88 %" in page
+    (store.run_dir(half) / "report.json").unlink()
+    page = slope_html(store, view, 0)
+    assert "when a run on a part of the rows is evaluated" in page and "50 % of the rows" in page
+    evaluated(store, 40, 100, share=0.25, parent=run_id)
+    assert slope_mark(store, view, 0) != mark
