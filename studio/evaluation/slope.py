@@ -60,7 +60,8 @@ class Slope:
 
 def clones_on_parts(store: RunStore, run_id: str, max_age_s: float = 0) -> list[RunView]:
     """The runs that repeat this one on a part of its rows, smallest part first, as seen `max_age_s` ago at most."""
-    clones = [view for view in store.list(max_age_s) if view.info["parent"] == run_id and view.preset.data.train_share < 1]
+    clones = [view for view in store.list(max_age_s)
+              if view.info["parent"] == run_id and view.preset.data.train_share < 1]
     return sorted(clones, key=lambda view: view.preset.data.train_share)
 
 

@@ -3,7 +3,7 @@
 import html
 
 from studio import words
-from studio.evaluation.slope import Slope, clones_on_parts, slope_of
+from studio.evaluation.slope import Point, Slope, clones_on_parts, slope_of
 from studio.evaluation.summary import with_interval
 from studio.runs.store import RunStore, RunView
 from studio.ui import run_words
@@ -40,11 +40,15 @@ def sentence(slope: Slope | None) -> str:
 def _table(slope: Slope) -> str:
     rows = "".join(
         f'<tr><th scope="row">{_link(point.run_id, text("slope.part", n=words.count(point.rows)))}</th>'
-        f'<td class="runs-number">{with_interval({"value": point.value, "interval": point.interval}, slope.metric)}</td>'
-        "</tr>" for point in slope.points)
+        f'<td class="runs-number">{_score(point, slope.metric)}</td></tr>' for point in slope.points)
     head = (f'<tr><th scope="col">{html.escape(text("slope.rows"))}</th>'
             f'<th scope="col" class="runs-number">{html.escape(text("slope.score"))}</th></tr>')
-    return f'<div class="runs-scroll"><table class="runs-table"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    return (f'<div class="runs-scroll"><table class="runs-table"><thead>{head}</thead><tbody>{rows}</tbody></table>'
+            "</div>")
+
+
+def _score(point: Point, metric: str) -> str:
+    return html.escape(with_interval({"value": point.value, "interval": point.interval}, metric))
 
 
 def _stage(clone: RunView) -> str:
