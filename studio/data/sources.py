@@ -80,14 +80,19 @@ def read_heldout_rows(
     file, and the bundled data set's own held-out file. None where a share of the training rows must be held back.
     Raises `DataError`.
     """
+    if not has_own_heldout(section):
+        return None
     name, split = section.dataset_name, section.dataset_test_split
     if split and is_hub(name):
         return _read(name, split, "data.dataset_test_split", section, settings, token, limit)
     if split:
         return _read(split, split, "data.dataset_test_split", section, settings, token, limit)
-    if name.startswith(BUNDLED):
-        return _read_local(_bundled_dir(name, settings) / "heldout.jsonl", f"{name} (held out)", 0)
-    return None
+    return _read_local(_bundled_dir(name, settings) / "heldout.jsonl", f"{name} (held out)", 0)
+
+
+def has_own_heldout(section: DataSection) -> bool:
+    """Whether the rows to judge by come from a source of their own, which edits by hand do not reach."""
+    return bool(section.dataset_test_split) or (section.dataset_name.startswith(BUNDLED) and section.test_size > 0)
 
 
 def row_batches(

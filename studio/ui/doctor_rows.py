@@ -61,7 +61,7 @@ def wire_rows(settings: Settings, part: RowsPart, stored: gr.BrowserState, field
         page = find_rows(
             preset, settings, query.strip(), only, order="random" if seed else "file", seed=int(seed or 0),
             offset=offset, limit=PAGE_ROWS, token=hub_token(settings, token))
-        return rows_html(page, preset.data.dataset_name, offset, seed)
+        return rows_html(page, preset.data, offset, seed)
 
     def show_rows(query: str, only: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
                   **values: Any) -> str:

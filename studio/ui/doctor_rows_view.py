@@ -9,6 +9,8 @@ from typing import Any
 from studio import words
 from studio.data.account import reason_in_words
 from studio.data.rows_client import RowsPage
+from studio.data.sources import has_own_heldout
+from studio.preset.schema import DataSection
 from studio.ui.preview_view import legend_html, pieces_html
 from studio.ui.texts import table, text
 
@@ -35,15 +37,23 @@ watch('value', () => requestAnimationFrame(() => {
 """
 
 
-def rows_html(page: RowsPage, data: str, offset: int, seed: str) -> str:
-    """The rows of the data set `data` from `offset` on, or drawn at random with `seed`, and the way to other pages."""
+def rows_html(page: RowsPage, section: DataSection, offset: int, seed: str) -> str:
+    """The rows of a data set from `offset` on, or drawn at random with `seed`, and the way to other pages."""
     cut = any(part["cut"] for row in page.rows for part in row["segments"])
     items = "".join(_row_html(row) for row in page.rows)
     listed = (f'<ol class="rows" tabindex="0" aria-label="{_t("list")}">{items}</ol>' if page.rows
               else f'<p class="no-rows">{html.escape(_none(page))}</p>')
     return (f'<section class="preview row-page" aria-label="{_t("title")}" data-offset="{offset}" '
-            f'data-seed="{html.escape(seed)}" data-name="{html.escape(data)}">'
-            f'{legend_html(cut)}{listed}{_pager_html(page, offset, seed)}</section>')
+            f'data-seed="{html.escape(seed)}" data-name="{html.escape(section.dataset_name)}">'
+            f'{_apart_html(section)}{legend_html(cut)}{listed}{_pager_html(page, offset, seed)}</section>')
+
+
+def _apart_html(section: DataSection) -> str:
+    """That the rows to judge by are not among these, where they come from a source of their own."""
+    if not has_own_heldout(section):
+        return ""
+    name = words.plain(section.dataset_test_split or section.dataset_name, 60)
+    return f'<p class="apart">{html.escape(text("doctor.rows.heldout_apart", name=name))}</p>'
 
 
 def _none(page: RowsPage) -> str:

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, replace
 
+import pytest
+
 from studio.data.report import Tokens
 from studio.data.rows_client import RowsPage
-from studio.preset.schema import Preset
+from studio.preset.schema import DataSection, Preset
 from studio.runs.checks import Finding
 from studio.runs.device import Device
 from studio.runs.estimates import GIB, MemoryEstimate, TimeEstimate
@@ -49,11 +51,20 @@ def test_a_row_shows_what_is_learned_what_is_cut_and_what_is_wrong():
         {"text": EVIL, "trained": False, "cut": False}, {"text": "learned", "trained": True, "cut": False},
         {"text": "lost", "trained": False, "cut": True}]}
     lost = row | {"number": 0, "segments": [], "detail": EVIL}
-    page = rows_html(RowsPage(25, 100, [row, lost]), EVIL, 10, "")
-    assert "<img" not in page
+    page = rows_html(RowsPage(25, 100, [row, lost]), DataSection(dataset_name=EVIL), 10, "")
+    assert "<img" not in page and "Held-out rows come from" not in page
     assert '<mark class="trained">learned</mark>' in page and '<s class="cut">lost</s>' in page
     assert "12 tokens, 5 learned" in page and "missing text" in page and 'aria-label="Undo (row 7)"' in page
     assert "11 to 12 of 25 rows" in page and 'data-offset="20"' in page
+
+
+@pytest.mark.parametrize(("section", "name"), [
+    ({"dataset_name": "a.jsonl", "dataset_test_split": f"{EVIL}.jsonl"}, "&lt;img src=x onerror=alert(1)&gt;.jsonl"),
+    ({"dataset_name": "bundled:recipes"}, "bundled:recipes"), ({"dataset_name": "bundled:recipes", "test_size": 0}, ""),
+    ({"dataset_name": "a.jsonl"}, "")])
+def test_the_page_of_rows_says_where_held_out_rows_come_from(section, name):
+    page = rows_html(RowsPage(0, 100, []), DataSection(**section), 0, "")
+    assert "<img" not in page and (f"Held-out rows come from {name}:" in page) == bool(name)
 
 
 def test_the_header_shows_the_working_run_and_the_missing_disk(tmp_path):
