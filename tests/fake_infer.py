@@ -1,7 +1,8 @@
 """Stands in for the inference process: same arguments, status file, key and protocol, but answers by a script.
 
 `settings.worker_module = "tests.fake_infer"` puts it in place. An answer repeats the prompt and counts words, 100 a
-second ("slowly": 5); a number in the prompt says how many. Base models of certain names behave badly: see `MODELS`.
+second ("slowly": 5); a number in the prompt says how many. Asked "blindly" it does not say who it is, and the tuned
+model counts backwards. Base models of certain names behave badly: see `MODELS`.
 """
 
 import argparse
@@ -83,6 +84,8 @@ def handler(key: str, names: list[str]) -> type[BaseHTTPRequestHandler]:
             found = re.search(r"\d+", prompt)
             said = f"{body['model']} heard: {prompt}".split(" ")
             said += [str(i) for i in range(int(found[0]) if found else 5)]
+            if "blindly" in prompt:
+                said = said[:3:-1] if body["model"] == "tuned" else said[4:]
             said = said[:body["max_tokens"]]
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")

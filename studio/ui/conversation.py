@@ -60,14 +60,15 @@ def converse(playground: Playground, target: Target, prompt: str, system: str, s
              histories: dict[str, Messages], environment: dict[str, str]) -> Iterator[Conversation]:
     """Load `target` if it is not loaded, then answer `prompt` after each model's own history; yields what to show.
 
-    The same object is yielded again, changed. Closing the generator stops the model. Raises `StudioError`.
+    The models answer in the order of `histories`. The same object is yielded again, changed. Closing the generator
+    stops the model. Raises `StudioError`.
     """
     if not prompt.strip():
         raise DataError("The prompt is empty.", "Write something, or pick an example.")
     shown = Conversation({name: Column(list(messages)) for name, messages in histories.items()})
     for shown.status in playground.loading(target, environment):
         yield shown
-    names = shown.status.facts["models"]
+    names = [name for name in histories if name in shown.status.facts["models"]]
     for name in names:
         shown.columns[name].messages.append({"role": "user", "content": prompt})
         shown.columns[name].facts = text("playground.facts.waiting")

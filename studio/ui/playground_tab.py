@@ -1,4 +1,4 @@
-"""The Playground tab: one prompt, answered side by side by the base and the tuned model. Wiring only.
+"""The Playground tab: one prompt, answered side by side by the base and the tuned model, and a vote. Wiring only.
 
 Answers are hostile text: see `transcript`.
 """
@@ -9,16 +9,20 @@ from typing import Any
 
 import gradio as gr
 
-from studio.errors import StudioError
+from studio.errors import DataError, StudioError
 from studio.runs.playground import Playground
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.ui import duel as duels
 from studio.ui import playground_view as view
+from studio.ui import playground_votes as voting
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
-from studio.ui.conversation import Conversation, Sampling, converse, with_system
+from studio.ui.conversation import Messages, Sampling, converse, with_system
+from studio.ui.duel import Duel
+from studio.ui.held_out import EXAMPLES, examples, next_question
 from studio.ui.messages import shown
 from studio.ui.texts import text
-from studio.ui.transcript import build_transcript, transcript
+from studio.ui.transcript import build_transcript
 
 TICK_S = 2
 MAX_TOKENS, SEED = 256, 3407
@@ -49,16 +53,24 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         send = gr.Button(text("playground.send"), variant="primary", scale=0, min_width=140)
         stop = gr.Button(text("playground.stop"), scale=0, min_width=100)
         new_chat = gr.Button(text("playground.new_chat"), scale=0, min_width=110)
+        next_row = gr.Button(text("playground.votes.next_row"), scale=0, min_width=180, visible=False)
         load = gr.Button(text("playground.load"), scale=0, min_width=100)
         unload = gr.Button(text("playground.unload"), scale=0, min_width=100)
     samples = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[], type="index", visible=False,
-                         samples_per_page=view.EXAMPLES, label=text("playground.examples.label"))
+                         samples_per_page=EXAMPLES, label=text("playground.examples.label"))
     wanted = gr.Textbox(label=text("playground.wanted.label"), interactive=False, visible=False)
+    blind, mark = voting.build_switches()
+    buttons = {}
     with gr.Row():
         with gr.Column(min_width=280):
-            base = build_transcript("base")
+            side_a = build_transcript("base")
+            buttons["a"] = voting.build_button("a")
         with gr.Column(min_width=280):
-            tuned = build_transcript("tuned")
+            side_b = build_transcript("tuned")
+            buttons["b"] = voting.build_button("b")
+    with gr.Row(elem_id="playground-neither"):
+        buttons |= {choice: voting.build_button(choice) for choice in ("tie", "both_bad")}
+    votes = voting.VotePanel(blind, mark, buttons, voting.build_said(), gr.State(None))
     with gr.Accordion(text("playground.settings.title"), open=False):
         system = gr.Textbox(label=text("playground.settings.system.label"), lines=2, max_lines=8,
                             info=text("playground.settings.system.info"))
@@ -72,7 +84,8 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         exact = gr.Textbox(label=text("playground.exact.label"), placeholder=text("playground.exact.empty"),
                            interactive=False, lines=4, max_lines=20)
     timer = gr.Timer(TICK_S)
-    chats, picked = [base, tuned], [weights, system, max_tokens, samples, wanted]
+    chats, picked = [side_a, side_b], [weights, system, max_tokens, samples, wanted]
+    fresh = [*chats, *votes.outputs]
 
     def state_html() -> str:
         status = playground.status()
@@ -89,7 +102,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
             return [gr.Dropdown([only], value="", interactive=False), "", MAX_TOKENS,
                     gr.Dataset(samples=[], visible=False), gr.Textbox(visible=False)]
         run = store.get(choice)
-        options, found = view.weights_choices(run), view.examples(run)
+        options, found = view.weights_choices(run), examples(run)
         values = [name for _, name in options]
         value = chosen_weights if chosen_weights in values else next(iter(values), None)
         return [gr.Dropdown(options, value=value, interactive=True), run.preset.data.system_prompt,
@@ -106,21 +119,29 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         choice = (target.run_id or target.model) if target else choices[0][1] if choices else None
         return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target.checkpoint if target else "")]
 
-    @shown
-    def pick(choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
-        require_viewer(settings, profile)
-        return [*fill(choice), *empty_chats(choice)]
+    def begin_anew(choice: str | None, is_blind: bool) -> list[Any]:
+        """Updates of `fresh`: no turns, nothing to vote on."""
+        base_only = bool(choice) and not view.is_run(choice)
+        return [*voting.empty_sides(is_blind, base_only), *voting.empty_panel(is_blind)]
 
     @shown
-    def open_run(choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
+    def pick(choice: str, is_blind: bool, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        return [*fill(choice), *begin_anew(choice, is_blind)]
+
+    @shown
+    def open_run(choice: str, is_blind: bool, profile: gr.OAuthProfile | None) -> list[Any]:
         require_viewer(settings, profile)
         choices = view.model_choices(settings, store.list())
-        return [gr.Dropdown(choices, value=choice), *fill(choice), *empty_chats(choice)]
+        return [gr.Dropdown(choices, value=choice), *fill(choice), *begin_anew(choice, is_blind)]
+
+    def switch(choice: str | None, is_blind: bool) -> list[Any]:
+        return [gr.Button(visible=is_blind), *begin_anew(choice, is_blind)]
 
     def pick_example(number: int, choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
         require_viewer(settings, profile)
         run = store.get(choice)
-        example = view.examples(run)[number]
+        example = examples(run)[number]
         system_prompt = example.system or run.preset.data.system_prompt
         return [example.prompt, gr.Textbox(example.wanted, visible=True), system_prompt]
 
@@ -136,17 +157,58 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         playground.stop()
         return state_html()
 
+    def answers(choice: str, chosen: str, question: str, histories: dict[str, Messages], is_blind: bool,
+                system_prompt: str, sampling: Sampling, environment: dict[str, str], row: int = -1,
+                ) -> Iterator[list[Any]]:
+        """Updates of `answered` while both models answer, in the order of `histories`."""
+        target, order = view.target_of(choice or "", chosen or ""), (*histories,)
+        if is_blind and not target.run_id:
+            raise DataError(text("playground.votes.base_only"))
+        panel, unchanged = voting.empty_panel(is_blind), [gr.skip()] * len(votes.outputs)
+        for now in converse(playground, target, question, system_prompt, sampling, histories, environment):
+            # the prompt box is emptied once the prompt stands in the chats, not before: loading may fail
+            yield [state_html(), "" if now.prompt_text else gr.skip(), now.prompt_text,
+                   *voting.live_sides(now, order, is_blind), *panel]
+            panel = unchanged
+        duel = duels.finished(target, now, order, is_blind, system_prompt, sampling, row)
+        if duel:
+            yield [*[gr.skip()] * 3, *voting.whole_sides(store, duel), *voting.panel(store, duel)]
+        elif target.run_id:
+            yield [*[gr.skip()] * 5, *voting.empty_panel(is_blind, text("playground.votes.ask_other_ways"))]
+
+    def sampling_of(heat: float, share: float, longest: int, chosen_seed: int | None) -> Sampling:
+        return Sampling(heat, share, int(longest), SEED if chosen_seed is None else int(chosen_seed))
+
     @shown
-    def answer(choice: str, chosen: str, question: str, base_side: dict, tuned_side: dict, system_prompt: str,
-               heat: float, share: float, longest: int, chosen_seed: int,
+    def answer(choice: str, chosen: str, question: str, a: dict, b: dict, is_blind: bool, system_prompt: str,
+               heat: float, share: float, longest: int, chosen_seed: int | None,
                profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
-        histories = {"base": base_side["messages"], "tuned": tuned_side["messages"]}
-        sampling = Sampling(heat, share, int(longest), SEED if chosen_seed is None else int(chosen_seed))
-        for now in converse(playground, view.target_of(choice or "", chosen or ""), question, system_prompt, sampling,
-                            histories, _environment(settings, token)):
-            # the prompt box is emptied once the prompt stands in the chats, not before: loading may fail
-            yield [state_html(), "" if now.prompt_text else gr.skip(), now.prompt_text, *_sides(now)]
+        histories = duels.blind_histories([]) if is_blind else {"base": a["messages"], "tuned": b["messages"]}
+        yield from answers(choice, chosen, question, histories, is_blind, system_prompt,
+                           sampling_of(heat, share, longest, chosen_seed), _environment(settings, token))
+
+    @shown
+    def answer_next(choice: str, chosen: str, last: Duel | None, system_prompt: str, heat: float, share: float,
+                    longest: int, chosen_seed: int | None, profile: gr.OAuthProfile | None,
+                    token: gr.OAuthToken | None) -> Iterator[list[Any]]:
+        require_owner(settings, profile)
+        if not view.is_run(choice or ""):
+            raise DataError(text("playground.votes.base_only"))
+        found = next_question(store.get(choice), last.row if last and last.target.run_id == choice else -1)
+        for updates in answers(choice, chosen, found.prompt, duels.blind_histories(found.history), True,
+                               found.system or system_prompt, sampling_of(heat, share, longest, chosen_seed),
+                               _environment(settings, token), found.row):
+            yield [gr.Textbox(found.wanted, visible=True), *updates]
+
+    def vote(choice: str) -> Any:
+        @shown
+        def voted(duel: Duel | None, profile: gr.OAuthProfile | None) -> list[Any]:
+            require_owner(settings, profile)
+            duel = duels.cast(store, duel, choice)
+            return [*voting.whole_sides(store, duel), *voting.panel(store, duel)]
+
+        return voted
 
     def render_prompt(question: str, side: dict, system_prompt: str, profile: gr.OAuthProfile | None) -> Any:
         if not question.strip():
@@ -160,18 +222,25 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
 
     page.load(open_page, None, [model, state, *picked], **QUIET)
     timer.tick(tick, state, state, **QUIET)
-    model.input(pick, model, [*picked, *chats], **CLICK)
-    run_id.change(open_run, run_id, [model, *picked, *chats], **CLICK)
+    model.input(pick, [model, blind], [*picked, *fresh], **CLICK)
+    run_id.change(open_run, [run_id, blind], [model, *picked, *fresh], **CLICK)
+    blind.input(switch, [model, blind], [next_row, *fresh], **QUIET)
     samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
     load.click(load_model, [model, weights], state, **CLICK)
     unload.click(unload_model, None, state, **CLICK)
-    new_chat.click(empty_chats, model, chats, **CLICK)
-    exact_fold.expand(render_prompt, [prompt, tuned, system], exact, **QUIET)
-    asked = [model, weights, prompt, base, tuned, system, temperature, top_p, max_tokens, seed]
-    asking = gr.on(
-        [send.click, prompt.submit], answer, asked, [state, prompt, exact, *chats], concurrency_id="gpu",
-        concurrency_limit=1, show_progress="hidden", api_visibility="private")
-    stop.click(None, None, None, cancels=[asking], api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
+    new_chat.click(begin_anew, [model, blind], fresh, **CLICK)
+    exact_fold.expand(render_prompt, [prompt, side_b, system], exact, **QUIET)
+    drawn = [system, temperature, top_p, max_tokens, seed]
+    answered = [state, prompt, exact, *fresh]
+    asks = {"concurrency_id": "gpu", "concurrency_limit": 1, "show_progress": "hidden", "api_visibility": "private"}
+    asking = [
+        gr.on([send.click, prompt.submit], answer, [model, weights, prompt, *chats, blind, *drawn], answered, **asks),
+        next_row.click(answer_next, [model, weights, votes.duel, *drawn], [wanted, *answered], **asks)]
+    stop.click(None, None, None, cancels=asking, api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
+    for choice, button in buttons.items():
+        # one at a time: a button pressed twice counts once
+        button.click(vote(choice), votes.duel, fresh, concurrency_id="vote", concurrency_limit=1,
+                     show_progress="hidden", api_visibility="private")
     return PlaygroundTab(run_id)
 
 
@@ -180,21 +249,11 @@ def _slider(name: str, low: float, high: float, value: float, step: float) -> gr
                      info=text(f"playground.settings.{name}.info"))
 
 
-def empty_chats(choice: str | None) -> list[dict[str, Any]]:
-    """Both sides without turns; with a base model picked the tuned side says why it stays empty."""
-    base_only = choice and not view.is_run(choice)
-    return [transcript([]), transcript([], note=text("playground.tuned.base_only") if base_only else "")]
-
-
-def stopped_chats(base_side: dict, tuned_side: dict) -> list[dict[str, Any]]:
+def stopped_chats(side_a: dict, side_b: dict) -> list[dict[str, Any]]:
     """Both sides as they are, with a word where an answer was cut off."""
     pending = (text("playground.facts.waiting"), text("playground.facts.answering"))
     return [side | {"facts": text("playground.facts.stopped")} if side["facts"] in pending else side
-            for side in (base_side, tuned_side)]
-
-
-def _sides(now: Conversation) -> list[dict[str, Any]]:
-    return [transcript(now.columns[name].messages, now.columns[name].facts) for name in ("base", "tuned")]
+            for side in (side_a, side_b)]
 
 
 def _environment(settings: Settings, token: gr.OAuthToken | None) -> dict[str, str]:

@@ -1,12 +1,8 @@
-"""What the Playground tab shows, worked out without Gradio: choices, example prompts, state and counts as words."""
+"""What the Playground tab shows, worked out without Gradio: choices, state and counts as words."""
 
 import html
-import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from studio import words
 from studio.errors import PresetError, RunError
@@ -17,23 +13,12 @@ from studio.runs.store import RUN_ID, RunStore, RunView
 from studio.settings import Settings
 from studio.ui.texts import text
 
-EXAMPLES = 8
-BEGINNING_WORDS = 12
 ICONS = {
     PlaygroundStage.EMPTY: "○", PlaygroundStage.LOADING: "◔", PlaygroundStage.READY: "●",
     PlaygroundStage.FAILED: "✕", PlaygroundStage.BUSY: "■",
 }
 
 Choices = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A held-out row as a first turn: what to ask, what a good answer would be, and the row's own system prompt."""
-
-    prompt: str
-    wanted: str
-    system: str = ""
 
 
 def model_choices(settings: Settings, views: list[RunView]) -> Choices:
@@ -67,34 +52,6 @@ def is_run(choice: str) -> bool:
 def target_of(choice: str, weights: str) -> Target:
     """The choice of the two drop-downs as what to load."""
     return Target(run_id=choice, checkpoint=weights) if is_run(choice) else Target(model=choice.strip())
-
-
-def examples(view: RunView, limit: int = EXAMPLES) -> list[Example]:
-    """First turns from the run's held-out rows; empty where the run has none."""
-    try:
-        with open(view.run_dir / "data" / "heldout.jsonl", encoding="utf-8") as rows:
-            return [_example(json.loads(row)) for row in islice(rows, limit)]
-    except FileNotFoundError:
-        return []
-
-
-def _example(row: dict[str, Any]) -> Example:
-    if "text" in row:
-        parts = row["text"].split(" ")
-        return Example(" ".join(parts[:BEGINNING_WORDS]), " ".join(parts[BEGINNING_WORDS:]))
-    if "messages" in row:
-        messages = row["messages"]
-    else:
-        messages = [*_turns(row["prompt"], "user"), *_turns(row["completion"], "assistant")]
-    return Example(_first(messages, "user"), _first(messages, "assistant"), _first(messages, "system"))
-
-
-def _first(messages: list[dict[str, Any]], role: str) -> str:
-    return next((message["content"] for message in messages if message["role"] == role), "")
-
-
-def _turns(value: str | list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
-    return [{"role": role, "content": value}] if isinstance(value, str) else value
 
 
 def target_name(store: RunStore, target: Target) -> str:

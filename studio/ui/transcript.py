@@ -9,12 +9,14 @@ from typing import Any
 
 import gradio as gr
 
+from studio.ui.differences import Parts
 from studio.ui.texts import text
 
 _TEMPLATE = """<section class="transcript" aria-label="{label}"><h3>{label}</h3>
 <div class="turns" role="log" aria-live="off" tabindex="0" aria-label="{label}"></div><p class="facts"></p></section>"""
 
 _SCRIPT = """
+const section = element.querySelector('section'), title = element.querySelector('h3');
 const turns = element.querySelector('.turns'), facts = element.querySelector('.facts');
 const add = (parent, tag, name, text) => {
   const node = parent.appendChild(document.createElement(tag));
@@ -23,14 +25,19 @@ const add = (parent, tag, name, text) => {
   return node;
 };
 const draw = () => {
-  const {messages, facts: counts, note} = props.value;
+  const {messages, facts: counts, note, label, parts} = props.value;
+  const name = label || WORDS.assistant;
+  title.textContent = name;
+  for (const node of [section, turns]) node.setAttribute('aria-label', name);
   const atEnd = turns.scrollHeight - turns.scrollTop - turns.clientHeight < 40;
   turns.replaceChildren();
   if (!messages.length) add(turns, 'p', 'empty', note || WORDS.empty);
   for (const message of messages) {
     const turn = add(turns, 'div', 'turn ' + message.role, '');
-    add(turn, 'span', 'who', WORDS[message.role]);
-    add(turn, 'div', 'said', message.content);
+    add(turn, 'span', 'who', message.role === 'assistant' ? name : WORDS[message.role]);
+    const marked = parts && message === messages[messages.length - 1];
+    const said = add(turn, 'div', 'said', marked ? '' : message.content);
+    for (const [text, differs] of marked ? parts : []) add(said, differs ? 'mark' : 'span', '', text);
     if (message.role === 'assistant' && message.content) {
       const copy = add(turn, 'button', 'copy', WORDS.copy);
       copy.type = 'button';
@@ -55,6 +62,9 @@ _STYLE = """
 .who { font-size: 0.8rem; font-weight: 600; color: var(--body-text-color-subdued); }
 .said { grid-column: 1 / -1; min-height: 2.2rem; padding: 0.4rem 0.6rem; border-radius: var(--radius-md);
   white-space: pre-wrap; overflow-wrap: anywhere; }
+.said mark { background: var(--studio-warning-fill); color: inherit; border-radius: 2px; text-decoration: underline;
+  text-decoration-color: var(--studio-warning); text-underline-offset: 3px; }
+.transcript[data-plain] mark { background: none; text-decoration: none; }
 .user .said { background: var(--background-fill-secondary); }
 .assistant .said { border-left: 3px solid var(--primary-600); border-radius: 0; }
 .copy { grid-row: 1; grid-column: 2; padding: 0 0.4rem; font-size: 0.8rem; color: var(--body-text-color-subdued);
@@ -77,6 +87,10 @@ def build_transcript(name: str) -> gr.HTML:
                    elem_id=f"playground-{name}", elem_classes="flush")
 
 
-def transcript(messages: list[dict[str, str]], facts: str = "", note: str = "") -> dict[str, Any]:
-    """The value of a transcript: `messages` with role and content, the line below, and what stands in an empty one."""
-    return {"messages": messages, "facts": facts, "note": note}
+def transcript(messages: list[dict[str, str]], facts: str = "", note: str = "", label: str = "",
+               parts: Parts | None = None) -> dict[str, Any]:
+    """The value of a transcript: `messages` with role and content, the line below, and what stands in an empty one.
+
+    `label` names the side, "" for its model; `parts` is the last message cut up, with what to mark in it.
+    """
+    return {"messages": messages, "facts": facts, "note": note, "label": label, "parts": parts}

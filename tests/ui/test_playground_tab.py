@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
+from studio.evaluation.votes import read_votes
 from studio.runs.playground import release
 from tests.finished_run import finished_run
 
@@ -107,3 +109,25 @@ def test_a_reload_finds_the_loaded_model(page):
     expect(page.get_by_text("Ready", exact=True)).to_be_visible()
     page.get_by_role("button", name="Unload").click()
     expect(page.get_by_text("Not loaded")).to_be_visible()
+
+
+def test_a_blind_vote_by_keyboard_names_the_models_afterwards_and_marks_what_differs(page, store):
+    page.get_by_role("checkbox", name="Compare blind").check()
+    page.get_by_role("button", name="Next held-out prompt").click()
+    expect(page.get_by_text("Which answer is better?")).to_be_visible()
+    expect(page.get_by_role("region")).to_have_count(2)
+    for name in ("Answer A", "Answer B"):
+        expect(side(page, name)).to_contain_text(" heard: 2 eggs 0 1")
+        expect(side(page, name).locator("mark")).to_have_text(re.compile("^(base|tuned) $"))
+    page.get_by_role("checkbox", name="Mark what differs").uncheck()
+    expect(side(page, "Answer A").locator("mark")).to_have_css("text-decoration-line", "none")
+    button = page.get_by_role("button", name="Answer B is better")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Vote kept: Answer B is better.")).to_be_visible()
+    vote, = read_votes(store.list()[0].run_dir).votes
+    named = {"base": "base model"}.get(vote.b.model, "tuned model")
+    expect(side(page, f"Answer B: {named}")).to_contain_text(vote.b.text)
+    expect(button).to_be_disabled()
+    share = "0 %" if named == "base model" else "100 %"
+    expect(page.get_by_text(f"preferred to base model in {share} of 1 blind vote")).to_be_visible()

@@ -11,7 +11,9 @@ from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Tar
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import playground_view as view
-from studio.ui.playground_tab import empty_chats, stopped_chats
+from studio.ui.held_out import Example, examples
+from studio.ui.playground_tab import stopped_chats
+from studio.ui.playground_votes import empty_sides
 from studio.ui.transcript import transcript
 from tests.finished_run import finished_run
 
@@ -69,23 +71,23 @@ def test_what_is_no_run_id_is_a_base_model(store):
 
 
 @pytest.mark.parametrize(("row", "wanted"), [
-    ({"prompt": "2 eggs", "completion": "{}"}, view.Example("2 eggs", "{}")),
+    ({"prompt": "2 eggs", "completion": "{}"}, Example("2 eggs", "{}")),
     ({"prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
-      "completion": [{"role": "assistant", "content": "A"}]}, view.Example("U", "A", "S")),
+      "completion": [{"role": "assistant", "content": "A"}]}, Example("U", "A", "S")),
     ({"messages": [{"role": "user", "content": "U1"}, {"role": "assistant", "content": "A1"},
                    {"role": "user", "content": "U2"}, {"role": "assistant", "content": "A2"}]},
-     view.Example("U1", "A1")),
-    ({"text": " ".join(map(str, range(20)))}, view.Example("0 1 2 3 4 5 6 7 8 9 10 11", "12 13 14 15 16 17 18 19")),
+     Example("U1", "A1")),
+    ({"text": " ".join(map(str, range(20)))}, Example("0 1 2 3 4 5 6 7 8 9 10 11", "12 13 14 15 16 17 18 19")),
 ])
 def test_a_held_out_row_becomes_a_first_turn(store, row, wanted):
     run_id = finished_run(store)
     (store.run_dir(run_id) / "data").mkdir()
     (store.run_dir(run_id) / "data" / "heldout.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
-    assert view.examples(store.get(run_id), limit=1) == [wanted]
+    assert examples(store.get(run_id), limit=1) == [wanted]
 
 
 def test_a_run_without_held_out_rows_has_no_examples(store):
-    assert view.examples(store.get(finished_run(store))) == []
+    assert examples(store.get(finished_run(store))) == []
 
 
 @pytest.mark.parametrize("stage", PlaygroundStage)
@@ -128,7 +130,7 @@ def test_stopping_marks_only_the_side_that_was_not_done():
     assert [side["facts"] for side in stopped_chats(done, pending)] == ["42 tokens", "Stopped"]
 
 
-def test_with_a_base_model_the_tuned_side_says_why_it_is_empty(store):
-    run_id = finished_run(store)
-    assert empty_chats("owner/name")[1]["note"]
-    assert not empty_chats(run_id)[1]["note"]
+@pytest.mark.parametrize("blind", [False, True])
+def test_with_a_base_model_an_empty_side_says_why(blind):
+    assert "base model was picked" in empty_sides(blind, base_only=True)[1]["note"]
+    assert "base model was picked" not in empty_sides(blind, base_only=False)[1]["note"]

@@ -1,0 +1,27 @@
+"""What differs between two texts, word by word."""
+
+import re
+
+from rapidfuzz.distance import LCSseq
+
+# a word, or a sign, with the space after it
+WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+# texts that share less say nothing when marked: nearly every word would be
+SHARED_AT_LEAST = 0.25
+
+Parts = list[tuple[str, bool]]
+
+
+def differences(a: str, b: str) -> tuple[Parts, Parts] | None:
+    """Both texts cut into (piece, whether the other text lacks it); None where they have too little in common."""
+    words = WORD.findall(a), WORD.findall(b)
+    # with their spaces, the last word of a text would differ from the same word before another
+    bare = [[word.rstrip() for word in side] for side in words]
+    if LCSseq.normalized_similarity(*bare) < SHARED_AT_LEAST:
+        return None
+    sides: tuple[Parts, Parts] = [], []
+    for tag, a_from, a_to, b_from, b_to in LCSseq.opcodes(*bare):
+        for parts, side, start, end in ((sides[0], words[0], a_from, a_to), (sides[1], words[1], b_from, b_to)):
+            if start < end:
+                parts.append(("".join(side[start:end]), tag != "equal"))
+    return sides

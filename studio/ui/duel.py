@@ -1,0 +1,90 @@
+"""Two answers to one prompt, from the shuffle to the vote; knows no Gradio.
+
+A duel is kept in the server's memory. Until the vote nothing in a blind one tells the page which model answered where:
+neither name nor order nor speed.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from studio.errors import DataError
+from studio.evaluation import votes
+from studio.evaluation.votes import Choice, Vote, VotedAnswer
+from studio.runs.playground import Target
+from studio.runs.store import RunStore
+from studio.ui.conversation import Column, Conversation, Messages, Sampling, with_system
+
+BASE, TUNED = "base", "tuned"
+
+Order = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two whole answers to the same `messages` (a system prompt first); `order` names the models on sides A and B.
+
+    `row` is the held-out row asked, -1 for none; `choice` is the vote, "" before it.
+    """
+
+    id: str
+    target: Target
+    order: Order
+    blind: bool
+    messages: Messages
+    columns: tuple[Column, Column]
+    sampling: Sampling
+    row: int = -1
+    choice: Choice | Literal[""] = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the page may know which model answered where."""
+        return bool(self.choice) or not self.blind
+
+
+def blind_histories(history: Messages) -> dict[str, Messages]:
+    """The same turns for both models, in an order that nobody can foretell: they stand and answer in it."""
+    names = [BASE, TUNED]
+    secrets.SystemRandom().shuffle(names)
+    return {name: list(history) for name in names}
+
+
+def finished(target: Target, now: Conversation, order: Order, blind: bool, system: str, sampling: Sampling,
+             row: int = -1) -> Duel | None:
+    """The duel of two answers just given; None where one model answered alone or the chats went different ways."""
+    left, right = now.columns[order[0]], now.columns[order[1]]
+    if not (left.messages and right.messages) or left.messages[:-1] != right.messages[:-1]:
+        return None
+    messages = with_system(system, left.messages[:-1])
+    return Duel(secrets.token_hex(8), target, order, blind, messages, (left, right), sampling, row)
+
+
+def cast(store: RunStore, duel: Duel | None, choice: Choice) -> Duel:
+    """Keep the vote with the run; returns the duel as it stands now. A second vote on one duel changes nothing.
+
+    Raises `DataError` where there is nothing to vote on or the vote cannot be written, `RunError` without the run.
+    """
+    if duel is None:
+        raise DataError("There are no two answers to vote on.", "Ask something first.")
+    if duel.choice:
+        return duel
+    run_dir = store.run_dir(duel.target.run_id)
+    a, b = (VotedAnswer(model=voted_model(duel.target, name), text=column.messages[-1]["content"])
+            for name, column in zip(duel.order, duel.columns, strict=True))
+    vote = Vote(id=duel.id, time=datetime.now(UTC).isoformat(timespec="milliseconds"), messages=duel.messages, a=a, b=b,
+                sampling=vars(duel.sampling), choice=choice, blind=duel.blind)
+    try:
+        votes.add_vote(run_dir, vote)
+    except OSError as error:
+        raise DataError(f"The vote cannot be written: {error.strerror or error}.",
+                        "Free disk space, then vote again.") from None
+    return replace(duel, choice=choice)
+
+
+def voted_model(target: Target, name: str) -> str:
+    """How votes name the model that answers as `name` ("base" or "tuned")."""
+    if name == BASE:
+        return votes.BASE
+    return f"{target.run_id}/{target.checkpoint}" if target.checkpoint else target.run_id

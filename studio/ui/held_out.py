@@ -1,0 +1,114 @@
+"""The held-out rows of a run as prompts: examples to begin with, and the next one to vote on. Knows no Gradio."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from studio.data.formats import split_answer
+from studio.errors import DataError
+from studio.evaluation.votes import read_votes
+from studio.runs.store import RunView
+
+EXAMPLES = 8
+BEGINNING_WORDS = 12
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A held-out row as a first turn: what to ask, what a good answer would be, and the row's own system prompt."""
+
+    prompt: str
+    wanted: str
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A held-out row up to its last question: its number (from 0), the turns before, what to ask, what is wanted."""
+
+    row: int
+    history: Messages
+    prompt: str
+    wanted: str
+    system: str = ""
+
+
+def examples(view: RunView, limit: int = EXAMPLES) -> list[Example]:
+    """First turns from the run's held-out rows; empty where the run has none."""
+    return [_example(row) for row in islice(_rows(view), limit)]
+
+
+def next_question(view: RunView, after: int = -1) -> Question:
+    """The next row without a vote, from the one behind row `after` on, then from the first.
+
+    Raises `DataError` where the run has no rows to ask, or none without a vote.
+    """
+    voted = {_key(vote.messages) for vote in read_votes(view.run_dir).votes}
+    earlier, rows = None, 0
+    for question in _questions(view):
+        rows += 1
+        if _key([*question.history, {"role": "user", "content": question.prompt}]) in voted:
+            continue
+        if question.row > after:
+            return question
+        earlier = earlier or question
+    if earlier:
+        return earlier
+    if not rows:
+        raise DataError(f"{view.name} has no held-out rows that can be asked here.", "Type a prompt instead.")
+    raise DataError("Every held-out row has a vote.", "Type prompts of your own.")
+
+
+def _rows(view: RunView) -> Iterator[dict[str, Any]]:
+    try:
+        with open(view.run_dir / "data" / "heldout.jsonl", encoding="utf-8", newline="\n") as rows:
+            yield from map(json.loads, rows)
+    except FileNotFoundError:
+        return
+
+
+def _questions(view: RunView) -> Iterator[Question]:
+    for number, row in enumerate(_rows(view)):
+        if "text" in row:
+            begun = _beginning(row["text"])
+            yield Question(number, [], begun.prompt, begun.wanted)
+            continue
+        asked, wanted = split_answer(row)
+        turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        system = turns[0]["content"] if turns[0]["role"] == "system" else ""
+        turns = [{"role": turn["role"], "content": turn["content"]} for turn in turns[bool(system):]]
+        # a chat that goes on after a tool's result is no question a person could judge
+        if turns and turns[-1]["role"] == "user" and {turn["role"] for turn in turns} <= {"user", "assistant"}:
+            yield Question(number, turns[:-1], turns[-1]["content"], wanted, system)
+
+
+def _key(messages: Messages) -> str:
+    """What was asked, whatever the system prompt."""
+    return json.dumps([message for message in messages if message["role"] != "system"])
+
+
+def _example(row: dict[str, Any]) -> Example:
+    if "text" in row:
+        return _beginning(row["text"])
+    if "messages" in row:
+        messages = row["messages"]
+    else:
+        messages = [*_turns(row["prompt"], "user"), *_turns(row["completion"], "assistant")]
+    return Example(_first(messages, "user"), _first(messages, "assistant"), _first(messages, "system"))
+
+
+def _beginning(text: str) -> Example:
+    parts = text.split(" ")
+    return Example(" ".join(parts[:BEGINNING_WORDS]), " ".join(parts[BEGINNING_WORDS:]))
+
+
+def _first(messages: list[dict[str, Any]], role: str) -> str:
+    return next((message["content"] for message in messages if message["role"] == role), "")
+
+
+def _turns(value: str | list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+    return [{"role": role, "content": value}] if isinstance(value, str) else value

@@ -1,0 +1,134 @@
+"""Blind votes over the wire: all that the server sends until the vote, who may vote, and what is kept."""
+
+import json
+import random
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from studio.evaluation.votes import read_votes
+from studio.runs.playground import release
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.conftest import serve
+from tests.finished_run import finished_run
+
+PROMPT = "6 blindly"
+BASE, TUNED = "0 1 2 3 4 5", "5 4 3 2 1 0"
+DRAWN = ["Be brief.", 0, 1, 64, 1]
+
+
+class Visitor:
+    """One page's session; `send` returns every byte that the server says to an event, and its last message."""
+
+    def __init__(self, url: str):
+        self._http = httpx.Client(base_url=url, timeout=30)
+        config = self._http.get("/config").raise_for_status().json()
+        self._functions = config["dependencies"]
+        self._ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+        self._session = f"visitor{random.getrandbits(60)}"
+        self.page = json.dumps(config)
+
+    def send(self, function: dict, data: list) -> tuple[str, dict]:
+        self._http.post("/gradio_api/queue/join", json={
+            "data": data, "fn_index": function["id"], "session_hash": self._session}).raise_for_status()
+        said = []
+        with self._http.stream("GET", "/gradio_api/queue/data", params={"session_hash": self._session}) as stream:
+            for line in stream.iter_lines():
+                said.append(line)
+                message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                if message.get("msg") == "process_completed":
+                    return "\n".join(said), message
+        raise AssertionError("the event had no end")
+
+    def ask(self, run_id: str, blind: bool = True, prompt: str = PROMPT) -> tuple[str, dict]:
+        function = next(entry for entry in self._functions if entry["api_name"] == "answer")
+        return self.send(function, [run_id, None, prompt, {"messages": []}, {"messages": []}, blind, *DRAWN])
+
+    def ask_next(self, run_id: str) -> tuple[str, dict]:
+        function = next(entry for entry in self._functions if entry["api_name"] == "answer_next")
+        return self.send(function, [run_id, None, None, *DRAWN])
+
+    def vote(self, choice: str) -> tuple[str, dict]:
+        target = [self._ids[f"playground-vote-{choice}"], "click"]
+        return self.send(next(entry for entry in self._functions if target in entry["targets"]), [None])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("votes")
+    return replace(Settings.from_environment({"STUDIO_DATA_DIR": str(data_dir)}), worker_module="tests.fake_infer")
+
+
+@pytest.fixture(scope="module")
+def url(settings):
+    with serve(settings) as studio:
+        yield studio.url
+        release(settings)
+
+
+@pytest.fixture
+def run_id(settings):
+    store = RunStore(settings)
+    run_id = finished_run(store)
+    (store.run_dir(run_id) / "data").mkdir()
+    (store.run_dir(run_id) / "data" / "heldout.jsonl").write_text("".join(
+        json.dumps({"prompt": f"{number} blindly", "completion": f"wanted {number}"}) + "\n" for number in (2, 3)))
+    return run_id
+
+
+def votes(settings, run_id):
+    return read_votes(RunStore(settings).run_dir(run_id)).votes
+
+
+@pytest.mark.parametrize(("tuned_first", "texts"), [(False, [BASE, TUNED]), (True, [TUNED, BASE])])
+def test_nothing_on_the_wire_names_a_model_before_the_vote(url, settings, run_id, monkeypatch, tuned_first, texts):
+    monkeypatch.setattr(random.SystemRandom, "shuffle", lambda self, names: names.sort(reverse=tuned_first))
+    visitor = Visitor(url)
+    said, last = visitor.ask(run_id)
+    assert last["success"], last
+    assert all(said.count(json.dumps(text)) > 0 for text in texts)
+    assert not [word for word in ("base", "tuned", "tokens/s", " in 0.1") if word in said.lower()]
+    answer, last = visitor.vote("b")
+    names = ["tuned model", "base model"] if tuned_first else ["base model", "tuned model"]
+    assert last["success"] and f"Answer A: {names[0]}" in answer and f"Answer B: {names[1]}" in answer
+    kept, = votes(settings, run_id)
+    assert [kept.a.text, kept.b.text] == texts and kept.choice == "b" and kept.blind
+    assert {BASE: "base", TUNED: run_id}[kept.a.text] == kept.a.model
+    assert kept.sampling == {"temperature": 0, "top_p": 1, "max_tokens": 64, "seed": 1}
+    assert kept.messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": PROMPT}]
+
+
+def test_a_second_press_and_a_press_without_answers_keep_nothing(url, settings, run_id):
+    visitor = Visitor(url)
+    _, last = visitor.vote("a")
+    assert not last["success"] and "no two answers to vote on" in last["output"]["error"]
+    visitor.ask(run_id)
+    for choice in ("tie", "a"):
+        assert visitor.vote(choice)[1]["success"]
+    assert [vote.choice for vote in votes(settings, run_id)] == ["tie"]
+
+
+def test_held_out_rows_are_asked_one_after_the_other_until_each_has_a_vote(url, settings, run_id):
+    visitor = Visitor(url)
+    for number in (2, 3):
+        said, last = visitor.ask_next(run_id)
+        assert last["success"] and f"wanted {number}" in said
+        visitor.vote("both_bad")
+    assert [vote.messages[-1]["content"] for vote in votes(settings, run_id)] == ["2 blindly", "3 blindly"]
+    _, last = visitor.ask_next(run_id)
+    assert not last["success"] and "Every held-out row has a vote" in last["output"]["error"]
+
+
+def test_a_base_model_alone_is_not_compared(url):
+    _, last = Visitor(url).ask("owner/name")
+    assert not last["success"] and "Pick a run" in last["output"]["error"]
+
+
+def test_only_the_owner_votes(url, settings, run_id):
+    with serve(replace(settings, owners=("someone",))) as studio:
+        visitor = Visitor(studio.url)
+        for _, last in (visitor.ask(run_id), visitor.ask_next(run_id), visitor.vote("a")):
+            assert not last["success"] and "Only the owner" in last["output"]["error"]
+    assert votes(settings, run_id) == []
