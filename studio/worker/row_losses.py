@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 
-from studio.data.render import IGNORED, Rendered
+from studio.data.render import IGNORED
 from studio.evaluation.report import RowLosses
 
 
-def measure_losses(model: Any, rows: list[Rendered], said: Callable[[int], None] = lambda done: None) -> RowLosses:
-    """Losses of the learned tokens of each row; `said` gets how many rows are done."""
+def measure_losses(model: Any, rows: list[tuple[list[int], list[int]]],
+                   said: Callable[[int], None] = lambda done: None) -> RowLosses:
+    """Losses of the learned tokens of each row, given as input ids and labels; `said` gets how many rows are done."""
     nll, tokens, began = [], [], time.monotonic()
-    for row in rows:
-        loss, learned = _loss(model, row.input_ids, row.labels)
+    for input_ids, labels in rows:
+        loss, learned = _loss(model, input_ids, labels)
         nll.append(loss)
         tokens.append(learned)
         said(len(nll))

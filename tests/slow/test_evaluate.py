@@ -31,6 +31,9 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     progress = [event.values for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
     assert (progress[0]["done"], progress[-1]["done"], progress[-1]["total"]) == (0, 20, 20)
     assert report["verdict"]["outcome"] == "cannot_tell" and "Cannot tell" in (run_dir / "report.html").read_text()
+    guard = report["guard"]
+    assert guard["questions"] == 30 and guard["perplexity"]["ratio"]["value"] > 1.1 and guard["forgotten"]
+    assert any("forgot general knowledge" in event.values["message"] for event in events(run_dir, "warning"))
     few_shot = report["ways"]["few_shot"]
     assert few_shot["examples"] == 3 and few_shot["prompt_tokens"] > 2 * report["ways"]["tuned"]["prompt_tokens"]
 
@@ -120,8 +123,10 @@ def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
     assert runs.work("evaluate", run_dir) == 3
 
 
-def test_json_metric_on_other_answers_is_refused(runs):
+def test_a_metric_that_cannot_apply_is_replaced_and_that_is_said(runs):
     run_dir = runs.create(chats(8), training__max_steps=1, evaluation__metric="json_match")
     runs.train(run_dir)
-    assert runs.work("evaluate", run_dir) == 3
-    assert "json_match" in events(run_dir, "error")[0].values["message"]
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    assert (report["metric"] != "json_match", report["refused_metric"]) == (True, "json_match")
+    assert any("json_match does not apply" in event.values["message"] for event in events(run_dir, "warning"))
