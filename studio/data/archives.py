@@ -5,7 +5,9 @@ Archives are read as streams, so a member's name cannot lead anywhere, and what 
 
 import gzip
 import io
+import lzma
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -15,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from studio import words
-from studio.data.files import DOCUMENT_EXTENSIONS, EXTENSIONS, ROW_EXTENSIONS
+from studio.data.files import DOCUMENT_EXTENSIONS, ROW_EXTENSIONS
+from studio.data.kinds import HEAD_BYTES, in_words, kind_of, suffix, usual
 from studio.errors import DataError
 
 # read by `reader_process`, which needs real files
@@ -27,17 +30,12 @@ UNPACKED_ALWAYS_BYTES = 64_000_000
 UNPACKED_APART_RATIO, UNPACKED_APART_BYTES = 4, 256_000_000
 PIECE_BYTES = 1_000_000
 MEMBERS = 10_000
-MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"%PDF": ".pdf", b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz"}
-FOREIGN = {b"\x80\x02": "a Python pickle", b"\x80\x03": "a Python pickle",
-           b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle", b"\x93NUMPY": "a NumPy array",
-           b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"SQLite format 3": "a database",
-           b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive", b"7z\xbc\xaf": "a 7z archive",
-           b"\xd0\xcf\x11\xe0": "an old Office document, or one with a password",
-           b"\x28\xb5\x2f\xfd": "a zstd archive", b"\x7fELF": "a program"}
-CODE_EXTENSIONS = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".npz", ".joblib")
-
 # zipfile unpacks other kinds without a bound on what comes out at once
 UNPACKED_IN_PIECES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# what damaged bytes make of zipfile, gzip and zlib
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, OverflowError,
+                    NotImplementedError, RuntimeError, struct.error, IndexError, KeyError)
 
 Report = Callable[[str, str, str], None]
 
@@ -84,12 +82,12 @@ class Bounded(io.RawIOBase):
     def _piece(self, size: int) -> bytes:
         try:
             data = self._stream.read1(size)
-        except (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            self._failure = DataError(f"{self._name} is a broken archive: {error}.", "Pack it again.")
-            return b""
         except EOFError:
             self._failure = DataError(f"{self._name} ends in the middle: the archive was cut off.",
                                       "Pack or upload it again.")
+            return b""
+        except UNPACKING_ERRORS as error:
+            self._failure = DataError(f"{self._name} is a broken archive: {_reason(error)}.", "Pack it again.")
             return b""
         self._budget[0] -= len(data)
         if self._budget[0] < 0:
@@ -122,43 +120,22 @@ def open_parts(path: Path, skipped: Report) -> Iterator[Part]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from None
 
 
-def kind_of(name: str, head: bytes) -> str:
-    """The extension that fits the content: what its first bytes say, else the name. Raises `DataError`."""
-    said = _suffix(name)
-    if said in CODE_EXTENSIONS:
-        raise DataError(f"{name} may run code when it is opened, so the studio does not open it.",
-                        "Save the rows as JSON Lines or Parquet.")
-    for magic, what in FOREIGN.items():
-        if head.startswith(magic):
-            raise DataError(f"{name} is {what}, not rows.", f"Use one of {', '.join(EXTENSIONS)}.")
-    for magic, extension in MAGIC.items():
-        if head.startswith(magic):
-            return ".docx" if (said, extension) == (".docx", ".zip") else extension
-    if said not in EXTENSIONS:
-        raise DataError(f"{name} is not a kind of file that can hold rows.", f"Use one of {', '.join(EXTENSIONS)}.")
-    return said
-
-
 def _open(name: str, file: BinaryIO, size: int, skipped: Report) -> Iterator[Part]:
-    head = file.read(16)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     extension = kind_of(name, head)
+    _compare(name, extension, skipped)
     if extension == ".zip":
         yield from _members(name, file, size, skipped)
     elif extension == ".gz":
         yield _unzipped(name, file, size, skipped)
     else:
-        _compare(name, extension, skipped)
         yield Part(name, extension, file, size, file.tell, Path(file.name))
 
 
 def _compare(name: str, extension: str, skipped: Report) -> None:
-    if _suffix(name) != extension:
-        skipped("wrong_extension", name, f"it holds {extension.lstrip('.')}")
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    if usual(suffix(name)) != extension:
+        skipped("wrong_extension", name, f"it holds {in_words(extension)}")
 
 
 def unpacked_limit(size: int) -> int:
@@ -171,15 +148,18 @@ def _budget(size: int) -> list[int]:
 
 
 def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:
-    inner = name[:-3] if name.lower().endswith(".gz") else name
-    head = Bounded(gzip.GzipFile(fileobj=file), name, _budget(size)).read(16)
+    inner = name[:-3] if suffix(name) == ".gz" else name
+    head = Bounded(gzip.GzipFile(fileobj=file), name, _budget(size)).read(HEAD_BYTES)
     file.seek(0)
-    if _suffix(inner) not in (*ROW_EXTENSIONS, *DOCUMENT_EXTENSIONS) and not any(map(head.startswith, MAGIC)):
-        inner += ".jsonl"
-        skipped("wrong_extension", name, "the name does not say what is packed in it, so it is read as JSON Lines")
-    extension = kind_of(inner, head)
+    is_named = suffix(inner) in (*ROW_EXTENSIONS, *DOCUMENT_EXTENSIONS)
+    extension = kind_of(inner if is_named else f"{inner}.jsonl", head)
     if extension in (".zip", ".gz"):
         raise DataError(f"{name} is an archive in an archive.", "Unpack it once and name the inner file.")
+    if is_named:
+        _compare(inner, extension, skipped)
+    elif suffix(name) == ".gz":
+        skipped("wrong_extension", name,
+                f"the name does not say what is packed in it, so it is read as {in_words(extension)}")
     return _part(name, extension, gzip.GzipFile(fileobj=file), size, _budget(size), file.tell)
 
 
@@ -205,14 +185,14 @@ def _each_member(name: str, file: BinaryIO, size: int, skipped: Report) -> Itera
     try:
         archive = zipfile.ZipFile(file)
         members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, OverflowError) as error:
-        raise DataError(f"{name} is not a readable ZIP archive: {error}.", "Pack it again.") from None
+    except UNPACKING_ERRORS as error:
+        raise DataError(f"{name} is not a readable ZIP archive: {_reason(error)}.", "Pack it again.") from None
     if any(member.filename == "[Content_Types].xml" for member in members):
         raise DataError(f"{name} is an Office document.", "Save a sheet as CSV; a text must be named .docx.")
     if len(members) > MEMBERS:
         raise DataError(f"{name} holds {len(members):,} files.", f"Put at most {MEMBERS:,} in an archive.")
     budget = _budget(size)
-    has_rows = any(_suffix(member.filename) in ROW_EXTENSIONS for member in members)
+    has_rows = any(suffix(member.filename) in ROW_EXTENSIONS for member in members)
     for member in members:
         whole = f"{name}/{words.plain(member.filename)}"
         if not member.filename.strip("/"):
@@ -223,12 +203,12 @@ def _each_member(name: str, file: BinaryIO, size: int, skipped: Report) -> Itera
         if reason := _refused_member(member):
             skipped("archive_member", whole, reason)
             continue
-        if has_rows and _suffix(member.filename) in DOCUMENT_EXTENSIONS:
+        if has_rows and suffix(member.filename) in DOCUMENT_EXTENSIONS:
             skipped("archive_member", whole, "it is a document beside files of rows")
             continue
         try:
             with archive.open(member) as stream:
-                head = Bounded(stream, whole, budget).read(16)
+                head = Bounded(stream, whole, [HEAD_BYTES]).read(HEAD_BYTES)
             extension = kind_of(whole, head)
             if extension in (".zip", ".gz"):
                 skipped("archive_member", whole, "it is an archive in an archive")
@@ -236,8 +216,8 @@ def _each_member(name: str, file: BinaryIO, size: int, skipped: Report) -> Itera
             _compare(whole, extension, skipped)
             with archive.open(member) as stream:
                 yield _part(whole, extension, stream, size, budget, file.tell)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as error:
-            skipped("archive_member", whole, f"it cannot be unpacked ({error})")
+        except UNPACKING_ERRORS as error:
+            skipped("archive_member", whole, f"it cannot be unpacked ({_reason(error)})")
         except DataError as error:
             skipped("archive_member", whole, error.message)
 
@@ -269,3 +249,7 @@ def _part(
     file.flush()
     budget[0] -= file.tell()
     return Part(name, extension, file, size, position)
+
+
+def _reason(error: Exception) -> str:
+    return words.plain(str(error), 200).rstrip(".") or type(error).__name__

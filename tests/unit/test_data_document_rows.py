@@ -212,7 +212,7 @@ def test_a_file_of_another_name_is_told_by_its_content(tmp_path):
     (tmp_path / "rows.jsonl").write_bytes(documents.pdf([["From the PDF"]]))
     texts, _, _, skipped = rows_of(tmp_path / "rows.jsonl")
     assert texts == ["From the PDF\n\n"]
-    assert skipped == [("wrong_extension", "rows.jsonl", "it holds pdf")]
+    assert skipped == [("wrong_extension", "rows.jsonl", "it holds a PDF document")]
 
 
 # -- Word
