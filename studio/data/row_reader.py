@@ -40,6 +40,14 @@ class RowReader:
 
     def read(self, row: Any, shape: Shape) -> tuple[dict[str, Any], list[str], list[str]]:
         """The row, the names of what was mended, and the kinds of what was masked. Raises `Refused`."""
+        try:
+            return self._read(row, shape)
+        except Refused:
+            if self._mends:  # what cannot be mended is refused for what is wrong with it as it stands
+                convert_row(row, shape)
+            raise
+
+    def _read(self, row: Any, shape: Shape) -> tuple[dict[str, Any], list[str], list[str]]:
         read, mended = mend(row, shape) if self._mends else (convert_row(row, shape), [])
         masked: list[str] = []
         if self._masks:

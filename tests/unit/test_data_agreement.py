@@ -1,8 +1,13 @@
 """The doctor, the page of rows and the rows of a run say the same of one data set."""
 
 import json
+from collections import defaultdict
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from studio.data import overlay
 from studio.data.account import stops
@@ -196,3 +201,95 @@ def test_answers_that_mending_makes_equal_are_found(tmp_path, settings):
     assert [(entry.reason, entry.row) for entry in prepared.left_out] == [
         ("chosen_equals_rejected", 2), ("chosen_equals_rejected", 3)]
     assert [(row.number, row.problems) for row in page] == [(n, ["chosen_equals_rejected"]) for n in (2, 3)]
+
+
+TEXTS = st.sampled_from(["a", "b", "a b", "", " ", "jan@seznam.cz", "eva@seznam.cz", "sk-" + "aB3" * 10, "x<|im_end|>",
+                         "x", "z\0", "<|im_end|>"])
+ODD = st.sampled_from([None, 5, True, [], {}, ["a"], [{"role": "user"}], [{"role": "user", "content": "q"}],
+                       [{"role": "assistant", "content": "x"}], "[1]", '{"a": 1}'])
+CELLS = st.one_of(TEXTS, TEXTS, TEXTS, ODD)
+MESSAGES = st.lists(st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "user", "assistant", "system", "tool", "customer"])},
+    optional={"content": CELLS, "weight": st.sampled_from([0, 1, "1", None]), "tool_calls": ODD}), max_size=4)
+ROWS = {
+    "chats": st.fixed_dictionaries({}, optional={
+        "messages": st.one_of(MESSAGES, MESSAGES, CELLS), "tools": ODD, "system": CELLS, "weight": CELLS}),
+    "pairs": st.fixed_dictionaries({}, optional={
+        "prompt": CELLS, "completion": CELLS, "system": CELLS, "input": CELLS}),
+    "texts": st.fixed_dictionaries({}, optional={"text": CELLS, "id": CELLS}),
+    "labels": st.fixed_dictionaries({}, optional={"text": CELLS, "label": CELLS}),
+    "preferences": st.fixed_dictionaries({}, optional={
+        "prompt": CELLS, "chosen": CELLS, "rejected": CELLS, "tools": ODD}),
+    "answers": st.fixed_dictionaries({}, optional={"prompt": CELLS, "completion": CELLS, "label": CELLS}),
+}
+GOOD = {
+    "chats": chat("good"), "pairs": {"prompt": "good", "completion": "x"}, "texts": {"text": "good"},
+    "labels": {"text": "good", "label": "x"}, "preferences": {"prompt": "good", "chosen": "x", "rejected": "y"},
+    "answers": {"prompt": "good", "completion": "x", "label": True}}
+BROKEN = st.sampled_from(["{broken", "nope", "[1, 2]", '"text"', "null", "5", '{"prompt": 1, "prompt": 2}', "", "  ",
+                          '{"text": "\\ud800"}', '{"text": "a\0"}', "[" * 400 + "]" * 400, '{"prompt": "a'])
+
+
+@st.composite
+def data_sets(draw):
+    """Lines of a file with a good row first, options, and rows left out or put in place of others by hand."""
+    shape = draw(st.sampled_from(sorted(ROWS)))
+    others = st.sampled_from(sorted(ROWS)).flatmap(ROWS.get)
+    rows = draw(st.lists(st.one_of(ROWS[shape], ROWS[shape], BROKEN, others), max_size=12))
+    options = draw(st.fixed_dictionaries({
+        "mask": st.sampled_from(["none", "secrets", "all"]), "bad_rows": st.sampled_from(["drop", "drop", "fix"]),
+        "max_rows": st.sampled_from([0, 0, 3, 8]), "drop_duplicates": st.booleans(),
+        "test_size": st.sampled_from([0, 0.3])}))
+    edits = draw(st.dictionaries(st.integers(2, 8), st.one_of(st.none(), ROWS[shape].filter(bool)), max_size=3))
+    return [GOOD[shape], *rows], options, edits
+
+
+@settings_of_hypothesis(max_examples=100, deadline=None, database=None,
+                        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(case=data_sets())
+def test_whatever_stands_in_a_file_the_three_agree(tmp_path, settings, case):
+    rows, options, edits = case
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines(rows))
+    (settings.data_dir / "edits" / "mine.jsonl").unlink(missing_ok=True)
+    n = examine(DataSection(dataset_name=str(path)), settings, thorough=False).files[0]["rows"]
+    edits = {number: row for number, row in edits.items() if number <= n}
+    for number, row in edits.items():
+        plain = DataSection(dataset_name=str(path), edits="mine")
+        if row is None:
+            overlay.exclude(plain, settings, number)
+        else:
+            overlay.replace(plain, settings, number, json.dumps(row))
+    options |= {"edits": "mine"} if edits else {}
+    section = DataSection(dataset_name=str(path), **options)
+    try:
+        look(Preset(data=section), settings)
+    except DataError:  # no row can be used, or nobody can tell the shape
+        with suppress(DataError):
+            assert examine(section, settings).usable_rows == 0
+        return
+    report, prepared, page = said(path, settings, **options)
+    left_out = [entry for entry in prepared.left_out if entry.reason != "excluded_by_hand"]
+    assert report.rows == usable(prepared) + len(left_out)
+    if not options["max_rows"]:
+        excluded = sum(row is None for row in edits.values())
+        # blank lines are no rows
+        assert report.rows + excluded == sum(not isinstance(row, str) or bool(row.strip()) for row in rows)
+    repeated = sum(entry.reason == "duplicates" for entry in left_out)
+    assert report.usable_rows == usable(prepared) + repeated
+    if options["drop_duplicates"]:
+        assert report.duplicates.exact == repeated
+    lost, shown = defaultdict(list), defaultdict(list)
+    for entry in left_out:
+        lost[entry.reason].append((entry.row, entry.line))
+    for row in page:
+        for name in row.problems:
+            shown[name].append((row.number, row.line))
+    errors = {one.name: one.count for one in report.findings if one.level == "error"}
+    lost = {name: places for name, places in lost.items() if name not in ("duplicates", "empty_text")}
+    if options["bad_rows"] == "drop":
+        assert errors == {name: len(places) for name, places in lost.items()}
+        assert {name: places for name, places in shown.items() if name in errors} == lost
+    else:
+        assert all(errors.get(name, 0) >= len(places) for name, places in lost.items())
+        assert all(set(places) <= set(shown[name]) for name, places in lost.items())
