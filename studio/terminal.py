@@ -5,7 +5,9 @@ import time
 from typing import Any
 
 from studio import words
-from studio.evaluation.summary import summarise
+from studio.errors import RunError
+from studio.evaluation.saved import read_report
+from studio.evaluation.summary import metric_name, summarise
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
@@ -66,8 +68,12 @@ def print_run(view: RunView) -> None:
             print(f"  loss       {words.figure(first['loss'])} → {words.figure(loss)} over {last_step(view)} steps")
     if (loss := _last(state.evals, "eval_loss")) is not None:
         print(f"  held out   loss {words.figure(loss)}")
-    if view.report:
-        print_report(view.report)
+    try:
+        report = read_report(view.run_dir)
+        if report:
+            print_report(report)
+    except RunError as error:
+        print(f"  {error}")
     places = {"adapter": view.has_adapter, "merged": view.has_merged, "report.json": view.report is not None}
     print(f"\n  folder     {view.run_dir}")
     for name, there in places.items():
@@ -76,16 +82,16 @@ def print_run(view: RunView) -> None:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Base against tuned, as `evaluate` measured them."""
+    """Base against tuned, as `evaluate` measured them, with the verdict."""
     print(f"\n  base against tuned on {report['n']} held-out rows")
     for name, metric in report["metrics"].items():
         base, tuned = metric["base"], metric["tuned"]
-        print(f"    {name:22} {words.figure(base['value']):>8}  →  {words.figure(tuned['value']):>8}")
+        print(f"    {metric_name(name):34} {words.figure(base['value']):>8}  →  {words.figure(tuned['value']):>8}")
     summary = summarise(report)
     if summary is not None:
         print(f"\n  {summary.headline}")
-        for ground in summary.grounds:
-            print(f"    {ground}")
+        for line in [*summary.grounds, *summary.notes]:
+            print(f"    {line}")
         print()
         print_table([[row.name, row.figure, row.prompt_tokens and f"{row.prompt_tokens} tokens in",
                       row.answer_tokens and f"{row.answer_tokens} out", row.seconds] for row in summary.rows])

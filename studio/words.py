@@ -1,8 +1,10 @@
 """Numbers as a person reads them: 6 min 20 s, 1.2 GB, 14,300, 2.31, 3 h ago. The one place where they are formatted."""
 
+import re
 from datetime import UTC, datetime
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_ALTERNATIVES = re.compile(r"\[([^\[|\]]*)\|([^|\]]*)\]")
 
 
 def duration(seconds: float) -> str:
@@ -60,6 +62,16 @@ def percent(share: float) -> str:
 def money(dollars: float) -> str:
     """"$0.42"."""
     return f"${dollars:,.2f}"
+
+
+def in_number(sentence: str, number: int) -> str:
+    """The sentence with the first of each "[row is|rows are]" for one, else the second."""
+    return _ALTERNATIVES.sub(lambda match: match.group(1 if number == 1 else 2), sentence)
+
+
+def energy(watt_hours: float) -> str:
+    """"12.3 Wh", "1.2 kWh"."""
+    return f"{figure(watt_hours / 1000)} kWh" if watt_hours >= 1000 else f"{figure(watt_hours)} Wh"
 
 
 def plain(text: str, most: int = 80) -> str:

@@ -8,8 +8,9 @@ loses most against the base model; `ways`: for each way its `metrics` (value and
 `against`: for each way but the tuned model the `difference` (tuned minus that way) on the deciding metric, its
 `p_value`, and the tuned model's wins, ties and losses; `labels` with `names` and the `confusion` of each way (see
 labels.py), None where the answers are no labels; `wanted_words` (mean length of the wanted answers);
-`training_seconds`; `data`, the data set the rows are from, "" for the run's held-out rows; `verdict` with `outcome`,
-`rival`, `rows_needed` and `break_even_requests` (see verdict.py).
+`training_seconds`; `costs` and `plan` (see costs.py); `guard`, what was forgotten (see guard.py), None where that was
+not asked; `data`, the data set the rows are from, "" for the run's held-out rows; `verdict` with `outcome`, `rival`,
+`rows_needed` and `break_even_requests` (see verdict.py).
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ import numpy as np
 
 from studio.evaluation.answers import Answer
 from studio.evaluation.bootstrap import Resamples, interval, p_value
+from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
 from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
 from studio.evaluation.verdict import break_even_requests, decide
 from studio.evaluation.ways import BASE, TUNED
+from studio.preset.schema import PlanSection
 
 EXAMPLES = 5
 
@@ -93,7 +96,7 @@ def compare_answers(
             "names": labels.names, "confusion": {way: labels.confusion(texts[way], expected) for way in ways}},
         "wanted_words": _mean_words(expected), "training_seconds": training_seconds, "data": "",
     }
-    return report | {"verdict": _verdict(report)}, predictions
+    return _judged(report), predictions
 
 
 def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_se
         "against": {BASE: _against(by_way, BASE, gains)}, "labels": None, "wanted_words": 0.0,
         "training_seconds": training_seconds, "data": "",
     }
-    return report | {"verdict": _verdict(report)}
+    return _judged(report)
 
 
 def _figures(by_way: dict[str, list[float]], resamples: Resamples) -> dict[str, _Figure]:
@@ -145,6 +148,11 @@ def _against(by_way: dict[str, _Figure], way: str, gains: np.ndarray) -> dict[st
     """The tuned model against another way on the same rows; `gains` of the tuned model by row (rows,)."""
     difference = by_way[TUNED] - by_way[way]
     return {"difference": difference.shown(), "p_value": p_value(difference.resampled), **_duels(gains)}
+
+
+def _judged(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with its verdict; costs and plan are those of a person who told nothing, until these are set."""
+    return report | {"verdict": _verdict(report), "guard": None, **price_report(report, PlanSection(), None, None)}
 
 
 def _verdict(report: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from studio.evaluation import metrics, numeric, sql
 from studio.evaluation.labels import Labels, are_labels
 from studio.evaluation.refusals import is_empty, refuses
 from studio.evaluation.ways import Question
-from studio.preset.answer_checks import AnswerCheck, parse_checks
+from studio.preset.answer_checks import MEASURE, AnswerCheck, parse_checks
 from studio.preset.schema import EvaluationSection
 
 # wanted answers of so few words are values, which are right or wrong
 VALUE_WORDS = 8
 LOWER_IS_BETTER = frozenset({"refusals", "empty", "perplexity"})
-CHECK = "check."  # before the name of a person's own check
 
 Scores = dict[str, dict[str, list[float]]]
 Judge = Callable[[str, str], float]
@@ -76,9 +75,9 @@ def score_ways(answers: dict[str, list[str]], expected: list[str], metric: str, 
     if metric == "sql_match" or (not as_json and _are_runnable(expected, rules)):
         found["sql_match"] = _sql(answers, expected, rules)
     for check in rules.checks:
-        found[CHECK + check.name] = {way: [_passes(check, said) for said in texts] for way, texts in answers.items()}
+        found[MEASURE + check.name] = {way: [_passes(check, said) for said in texts] for way, texts in answers.items()}
     if rules.checks:
-        every = [found[CHECK + check.name] for check in rules.checks]
+        every = [found[MEASURE + check.name] for check in rules.checks]
         found["checks"] = {way: [sum(row) / len(row) for row in zip(*(one[way] for one in every), strict=True)]
                            for way in answers}
     for name in ("refusals", "empty"):

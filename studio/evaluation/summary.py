@@ -1,37 +1,27 @@
-"""A report in plain words: the ways as a table, the verdict with its grounds. For page, card, report.html and terminal.
+"""A report in plain words: verdict with its grounds, the ways as a table, what got better and worse, what it costs.
 
-Reads `report.json` (see report.py); a report of a studio that knew no ways has no summary.
+For page, model card, report.html and terminal. Reads `report.json` (see report.py) as `saved.py` gives it.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from studio import words
+from studio.evaluation.costs import OTHER_SERVICE
+from studio.evaluation.guard import guard_words
 from studio.evaluation.verdict import GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import BASE, FEW_SHOT, RETRIEVAL, TUNED
+from studio.evaluation.ways import TUNED
+from studio.preset.answer_checks import MEASURE
+from studio.ui.texts import table, text
 
-METRICS = {
-    "exact_match": "Exact match", "json_match": "JSON equal", "json_valid": "Valid JSON",
-    "field_f1": "Fields right (F1)", "token_f1": "Shared words (F1)", "chrf": "Likeness (chrF)",
-    "normalised_match": "Match but for case and punctuation", "rouge_l": "Common sequence (ROUGE-L)",
-    "label_accuracy": "Label right", "macro_f1": "Macro F1 of the labels", "numeric_match": "Number right",
-    "sql_match": "SQL finds the same", "checks": "Your own checks passed", "refusals": "Refusals",
-    "empty": "Empty answers",
-    "eval_loss": "Held-out loss", "loss": "Held-out loss", "perplexity": "Perplexity",
-}
-WAYS = {
-    BASE: "Base model", FEW_SHOT: "Base model, examples in the prompt", RETRIEVAL: "Base model, rows looked up",
-    TUNED: "Tuned model",
-}
-HEADLINES = {
-    Outcome.WORTH_IT: "Worth it: the tuned model is better than every other way that was tried.",
-    Outcome.MORE_ROWS: "Not yet: get more rows.",
-    Outcome.BETTER_PROMPT: "A better prompt is enough.",
-    Outcome.CANNOT_TELL: "Cannot tell yet.",
-}
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
          Outcome.CANNOT_TELL: "info"}
 PLAIN = frozenset({"perplexity", "loss", "eval_loss"})  # measures that are no share
+PLAN = ("use_case", "good_answer", "requests_per_month")
+# a way that leaves so many answers empty, or has so many cut, is named
+MANY_SILENT, MANY_CUT = 0.2, 0.1
+# answers so many times longer than the wanted ones are named as worse
+LONG = 2
 
 
 @dataclass(frozen=True)
@@ -54,13 +44,22 @@ class WayRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """The verdict (`tone` is ok, warning or info), its grounds as sentences, and the table; `metric` in words."""
+    """The verdict (`tone` is ok, warning or info), its grounds as sentences, and the table; `metric` in words.
+
+    `notes` say what a reader must know of the figures; `better` and `worse` hold what changed against the base model
+    and the rival; `plan` and `costs` are pairs of name and value.
+    """
 
     headline: str
     tone: str
     grounds: list[str]
+    notes: list[str]
     metric: str
     rows: list[WayRow]
+    better: list[str]
+    worse: list[str]
+    plan: list[tuple[str, str]]
+    costs: list[tuple[str, str]]
 
 
 def summarise(report: dict[str, Any]) -> Summary | None:
@@ -68,8 +67,49 @@ def summarise(report: dict[str, Any]) -> Summary | None:
     if "verdict" not in report:
         return None
     outcome = Outcome(report["verdict"]["outcome"])
-    return Summary(HEADLINES[outcome], TONES[outcome], _grounds(report, outcome),
-                   METRICS.get(report["metric"], report["metric"]), [_row(report, way) for way in report["ways"]])
+    better, worse = _changes(report)
+    return Summary(_say(f"headline.{outcome.value}"), TONES[outcome], _grounds(report, outcome), _notes(report),
+                   metric_name(report["metric"]), [_row(report, way) for way in report["ways"]], better, worse,
+                   plan_lines(report), _costs(report))
+
+
+def metric_name(name: str) -> str:
+    """A measure's name for people; that of a person's own check holds its name."""
+    if name.startswith(MEASURE):
+        return _say("metric.check", name=name.removeprefix(MEASURE))
+    return table("evaluation").get(f"metric.{name}", name)
+
+
+def way_name(way: str) -> str:
+    """A way's name for people; of an unknown one, as of another run, its own."""
+    return table("evaluation").get(f"way.{way}", way)
+
+
+def with_interval(figure: dict[str, Any], metric: str) -> str:
+    """"89 % (82 % to 95 %)"."""
+    value, low, high = (_value(number, metric) for number in (figure["value"], *figure["interval"]))
+    return _say("interval", value=value, low=low, high=high)
+
+
+def signed(value: float, metric: str) -> str:
+    """A difference with its sign: "+12 points", or "+4.25" of what is no share."""
+    amount = words.figure(abs(value)) if metric in PLAIN else _say("points", value=f"{100 * abs(value):.0f}")
+    return f"{'+' if value >= 0 else '−'}{amount}"
+
+
+def plan_lines(report: dict[str, Any], names: tuple[str, ...] = PLAN) -> list[tuple[str, str]]:
+    """What the person planned, as name and value; what they left open is left out."""
+    plan = report["plan"]
+    return [(_say(f"plan.{name}"), words.count(plan[name]) if name == "requests_per_month" else plan[name])
+            for name in names if plan[name]]
+
+
+def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
+    """"better" or "worse" only where the whole interval of the difference says so, else ""."""
+    low, high = difference["interval"]
+    if not higher_is_better:
+        low, high = -high, -low
+    return "better" if low > 0 else "worse" if high < 0 else ""
 
 
 def _row(report: dict[str, Any], way: str) -> WayRow:
@@ -77,50 +117,48 @@ def _row(report: dict[str, Any], way: str) -> WayRow:
     gain = tone = duels = ""
     if way in report["against"]:
         against = report["against"][way]
-        gain, tone = _signed(against["difference"]["value"], metric), _tone(report, way)
+        gain, tone = signed(against["difference"]["value"], metric), _tone(report, way)
         duels = " / ".join(words.count(against[name]) for name in ("wins", "ties", "losses"))
     costs = ("", "", "", "")
     if "prompt_tokens" in found:
-        costs = (words.count(round(found["prompt_tokens"])), words.count(round(found["answer_tokens"])),
-                 _seconds(found["seconds_per_request"]), f"{words.figure(found['tokens_per_second'])}")
-    return WayRow(WAYS.get(way, way), with_interval(found["metrics"][metric], metric), gain, tone, duels, *costs)
+        costs = (_tokens(found["prompt_tokens"]), _tokens(found["answer_tokens"]),
+                 _seconds(found["seconds_per_request"]), words.figure(found["tokens_per_second"]))
+    return WayRow(way_name(way), with_interval(found["metrics"][metric], metric), gain, tone, duels, *costs)
 
 
 def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
-    metric, verdict = report["metric"], report["verdict"]
-    rival = verdict["rival"]
-    name, against = WAYS.get(rival, rival), report["against"][rival]
+    metric, rival = report["metric"], report["verdict"]["rival"]
+    against = report["against"][rival]
     tuned, other = (with_interval(report["ways"][way]["metrics"][metric], metric) for way in (TUNED, rival))
-    low, high = against["difference"]["interval"]
+    value, low, high = (signed(number, metric) for number in
+                        (against["difference"]["value"], *against["difference"]["interval"]))
     grounds = [
-        f"{METRICS.get(metric, metric)} on {words.count(report['n'])} {_rows_of(report)}: tuned model {tuned}; "
-        f"the way it has to beat ({name[0].lower()}{name[1:]}) {other}.",
-        f"Difference {_signed(against['difference']['value'], metric)} ({_signed(low, metric)} to "
-        f"{_signed(high, metric)}, p {_p(against['p_value'])}): better on {words.count(against['wins'])} rows, "
-        f"worse on {words.count(against['losses'])}.", _reason(report, outcome)]
+        _say("ground.figures", metric=metric_name(metric), rows=_rows_of(report), tuned=tuned, other=other,
+             rival=_in_sentence(way_name(rival))),
+        _say("ground.difference", value=value, low=low, high=high, p=_p(against["p_value"]),
+             wins=words.count(against["wins"]), losses=words.count(against["losses"])),
+        _reason(report, outcome)]
     return [ground for ground in [*grounds, _break_even(report)] if ground]
 
 
 def _rows_of(report: dict[str, Any]) -> str:
-    return f"rows of {report['data']}" if report["data"] else "held-out rows"
+    key = "ground.rows_of" if report["data"] else "ground.held_out"
+    return _say(key, count=words.count(report["n"]), data=report["data"])
 
 
 def _reason(report: dict[str, Any], outcome: Outcome) -> str:
     """What made the rule come out as it did."""
     verdict, tone = report["verdict"], _tone(report, report["verdict"]["rival"])
     if outcome is Outcome.WORTH_IT:
-        return "The tuned model is surely ahead of every other way: no interval of a difference reaches 0."
+        return _say("ground.worth_it")
     if outcome is Outcome.MORE_ROWS:
-        best = "the tuned model, the best of them," if tone == "better" else "the best way"
-        return f"Yet {best} reaches less than {words.percent(GOOD)}: more and more varied training rows come next."
-    if outcome is Outcome.BETTER_PROMPT and tone == "worse":
-        return "The untouched model with that prompt is surely better, without any training."
+        return _say("ground.poor_tuned" if tone == "better" else "ground.poor_rival", good=words.percent(GOOD))
     if outcome is Outcome.BETTER_PROMPT:
-        return f"The two are surely within {words.percent(MARGIN)[:-2]} points of each other: training brings no more."
+        return _say("ground.rival_ahead") if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
     if report["n"] < MIN_ROWS:
-        return f"There are too few rows to judge by: hold back at least {MIN_ROWS}."
-    needed = f" About {words.count(verdict['rows_needed'])} held-out rows would show it, if the difference stays."
-    return "The difference may be chance." + (needed if verdict["rows_needed"] else "")
+        return _say("ground.few_rows", rows=MIN_ROWS)
+    needed = verdict["rows_needed"]
+    return _say("ground.rows_needed", rows=words.count(needed)) if needed else _say("ground.chance")
 
 
 def _break_even(report: dict[str, Any]) -> str:
@@ -129,43 +167,129 @@ def _break_even(report: dict[str, Any]) -> str:
     rival, tuned = ways[verdict["rival"]], ways[TUNED]
     if "prompt_tokens" not in tuned:
         return ""
-    tokens = [words.count(round(way["prompt_tokens"])) for way in (tuned, rival)]
-    seconds = [_seconds(way["seconds_per_request"]) for way in (tuned, rival)]
-    said = (f"A request to the tuned model reads {tokens[0]} tokens instead of {tokens[1]} and takes {seconds[0]} "
-            f"instead of {seconds[1]}")
-    training = words.duration(report["training_seconds"])
-    if verdict["break_even_requests"] is None:
-        return f"{said}: no time is saved that could pay for the training ({training})."
-    requests = words.count(verdict["break_even_requests"])
-    return f"{said}: the training ({training}) is paid for after {requests} requests."
+    requests = verdict["break_even_requests"]
+    conclusion = _say("ground.never_pays" if requests is None else "ground.pays_after",
+                      training=words.duration(report["training_seconds"]), requests=words.count(requests or 0))
+    return _say("ground.request", tokens=_tokens(tuned["prompt_tokens"]), rival_tokens=_tokens(rival["prompt_tokens"]),
+                seconds=_seconds(tuned["seconds_per_request"]), rival_seconds=_seconds(rival["seconds_per_request"]),
+                conclusion=conclusion)
 
 
-def with_interval(figure: dict[str, Any], metric: str) -> str:
-    """"89 % (82 % to 95 %)"."""
-    value, low, high = (_value(number, metric) for number in (figure["value"], *figure["interval"]))
-    return f"{value} ({low} to {high})"
+def _notes(report: dict[str, Any]) -> list[str]:
+    """What a reader must know: a metric that was not taken, ways that say nothing, answers that were cut."""
+    notes, count = [], report["n"]
+    if report["refused_metric"]:
+        chosen = report["refused_metric"]
+        notes.append(_say("note.refused_metric", chosen=metric_name(chosen), why=_say(f"why.{chosen}"),
+                          metric=metric_name(report["metric"])))
+    for way, found in report["ways"].items():
+        silent = found["metrics"]["empty"]["value"] if "empty" in found["metrics"] else 0
+        if silent >= MANY_SILENT:
+            notes.append(_say("note.silent", way=way_name(way), rows=words.count(round(silent * count)),
+                              count=words.count(count)))
+        if "prompt_tokens" in found and found["cut_answers"] >= MANY_CUT * count:
+            notes.append(_say("note.cut", way=way_name(way), rows=words.count(found["cut_answers"]),
+                              count=words.count(count)))
+    return notes
+
+
+def _changes(report: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What is surely better and surely worse than with the base model, and what a request costs against the rival."""
+    sides: dict[str, list[str]] = {"better": [], "worse": []}
+    for name, figures in report["metrics"].items():
+        tone = sure_tone(figures["difference"], figures["higher_is_better"])
+        if tone:
+            sides[tone].append(_say(
+                "change.measure", metric=metric_name(name), tuned=_value(figures["tuned"]["value"], name),
+                base=_value(figures["base"]["value"], name), difference=signed(figures["difference"]["value"], name)))
+    if report["wins"]:
+        sides["better"].append(_say("change.better_rows", wins=words.count(report["wins"]),
+                                    count=words.count(report["n"])))
+    if report["losses"]:
+        sides["worse"].append(_say("change.worse_rows", losses=words.count(report["losses"]),
+                                   count=words.count(report["n"])))
+    _compare_requests(report, sides)
+    if report["guard"] is not None and report["guard"]["forgotten"]:
+        sides["worse"].append(guard_words(report["guard"]))
+    return sides["better"] or [_say("change.none_better")], sides["worse"] or [_say("change.none_worse")]
+
+
+def _compare_requests(report: dict[str, Any], sides: dict[str, list[str]]) -> None:
+    """What a request to the tuned model costs more or less than one to the rival."""
+    tuned, rival = report["ways"][TUNED], report["ways"][report["verdict"]["rival"]]
+    if "prompt_tokens" not in tuned:
+        return
+    name = _in_sentence(way_name(report["verdict"]["rival"]))
+    if tuned["prompt_tokens"] < 0.9 * rival["prompt_tokens"]:
+        sides["better"].append(_say("change.fewer_tokens", tokens=_tokens(tuned["prompt_tokens"]), rival=name,
+                                    rival_tokens=_tokens(rival["prompt_tokens"])))
+    quick, slow = (tuned["seconds_per_request"] * factor for factor in (1.1, 0.9))
+    seconds = {"seconds": _seconds(tuned["seconds_per_request"]), "rival": name,
+               "rival_seconds": _seconds(rival["seconds_per_request"])}
+    if quick < rival["seconds_per_request"]:
+        sides["better"].append(_say("change.faster", **seconds))
+    elif slow > rival["seconds_per_request"]:
+        sides["worse"].append(_say("change.slower", **seconds))
+    if tuned["answer_words"] > LONG * report["wanted_words"] > 0:
+        sides["worse"].append(_say("change.longer", words=words.figure(tuned["answer_words"]),
+                                   wanted=words.figure(report["wanted_words"])))
+
+
+def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:
+    costs, requests = report["costs"], words.count(report["plan"]["requests_per_month"])
+    shown = [(_say("cost.training"), words.duration(report["training_seconds"]))]
+    if costs["training_wh"] is not None:
+        shown.append((_say("cost.energy"), words.energy(costs["training_wh"])))
+    if costs["price_per_hour"] is None:
+        shown.append((_say("cost.training_money"), _say("cost.unknown_money")))
+    else:
+        shown += [(_say("cost.price"), _say("cost.price_value", money=words.money(costs["price_per_hour"]))),
+                  (_say("cost.training_money"), words.money(costs["training_money"]))]
+    for way, money in costs["ways"].items():
+        for span in ("per_1000", "per_month"):
+            if money[span] is not None:
+                shown.append((_say(f"cost.{span}", way=_in_sentence(way_name(way)), requests=requests),
+                              words.money(money[span])))
+    if costs["now"] is not None and OTHER_SERVICE not in costs["ways"]:
+        shown += [(_say(f"cost.now_{span}", requests=requests), words.money(costs["now"][span]))
+                  for span in ("per_1000", "per_month") if costs["now"][span] is not None]
+    if costs["break_even"] is not None:
+        shown.append((_say("cost.breaks_even"), _paid_after(costs["break_even"])))
+    return shown
+
+
+def _paid_after(break_even: dict[str, Any]) -> str:
+    requests, months = break_even["requests"], break_even["months"]
+    if requests is None:
+        return _say("cost.never")
+    if not months:
+        return _say("cost.after", requests=words.count(requests))
+    return _say("cost.after_months", requests=words.count(requests), months=words.figure(months))
 
 
 def _tone(report: dict[str, Any], way: str) -> str:
-    """Better or worse only where the whole interval of the difference says so."""
-    low, high = report["against"][way]["difference"]["interval"]
-    if not report["metrics"][report["metric"]]["higher_is_better"]:
-        low, high = -high, -low
-    return "better" if low > 0 else "worse" if high < 0 else ""
+    return sure_tone(report["against"][way]["difference"], report["metrics"][report["metric"]]["higher_is_better"])
 
 
 def _value(value: float, metric: str) -> str:
     return words.figure(value) if metric in PLAIN else words.percent(value)
 
 
-def _signed(value: float, metric: str) -> str:
-    amount = words.figure(abs(value)) if metric in PLAIN else f"{100 * abs(value):.0f} points"
-    return f"{'+' if value >= 0 else '−'}{amount}"
-
-
 def _p(value: float) -> str:
-    return "below 0.001" if value < 0.001 else words.figure(value)
+    return _say("p_small") if value < 0.001 else words.figure(value)
+
+
+def _tokens(number: float) -> str:
+    return words.count(round(number))
 
 
 def _seconds(seconds: float) -> str:
     return f"{words.figure(seconds)} s"
+
+
+def _in_sentence(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _say(key: str, **values: object) -> str:
+    return text(f"evaluation.{key}", **values)

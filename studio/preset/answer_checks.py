@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import regex
 
 MAX_CHECKS, MAX_RULE = 20, 500
+MEASURE = "check."  # before a check's name where it is one of the measures of a report
 # a pattern that backtracks without end is stopped; the answer then counts as one that fails
 TIMEOUT_S = 0.2
 FORMS = "matches PATTERN, lacks PATTERN, contains TEXT, omits TEXT, words <= 50, characters >= 10 or lines == 1"

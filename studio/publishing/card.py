@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from studio import words
 from studio.errors import RunError
-from studio.evaluation.summary import METRICS, summarise
+from studio.evaluation.summary import metric_name, plan_lines, summarise
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
@@ -23,6 +23,7 @@ from studio.publishing.request import PublishRequest
 from studio.publishing.run_facts import RunFacts
 
 MARK = re.compile(r"\n<!-- written by the studio, (\w{16}); an edited card is kept as it is -->\n?\Z")
+PLAN_SHOWN = ("use_case", "good_answer")  # the rest is between the person and their bills
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -103,11 +104,14 @@ def _preset(preset: Preset) -> str:
 
 
 def public_preset(preset: Preset) -> Preset:
-    """The preset as others may see it: files of this machine by name, without their folders."""
+    """The preset as others may see it: files of this machine by name, without their folders; no prices."""
     data, model = preset.data.dataset_name, preset.model.model_name_or_path
     return files.override(preset, {
         "data.dataset_name": Path(data).name if Path(data).is_absolute() else data,
-        "model.model_name_or_path": Path(model).name if _is_local(model) else model})
+        "model.model_name_or_path": Path(model).name if _is_local(model) else model,
+        # what a person pays and how much they sell is nobody else's business
+        "plan.requests_per_month": 0, "plan.price_per_million_input_tokens": 0.0,
+        "plan.price_per_million_output_tokens": 0.0, "plan.machine_price_per_hour": 0.0})
 
 
 def _head(preset: Preset, request: PublishRequest, licence: str, facts: RunFacts) -> str:
@@ -135,7 +139,7 @@ def _eval_results(facts: RunFacts, preset: Preset) -> list[EvalResult]:
     return [
         EvalResult(task_type="text-generation", dataset_type=dataset or "private",
                    dataset_name=f"held-out rows of {preset.data.dataset_name}", metric_type=name,
-                   metric_name=METRICS.get(name, name), metric_value=round(figures["tuned"]["value"], 4))
+                   metric_name=metric_name(name), metric_value=round(figures["tuned"]["value"], 4))
         for name, figures in facts.report["metrics"].items()]
 
 
@@ -188,12 +192,24 @@ def _ways(report: dict[str, Any]) -> str:
         return ""
     rows = [f"| {row.name} | {row.figure} | {row.gain} | {row.prompt_tokens} | {row.answer_tokens} | {row.seconds} |"
             for row in summary.rows]
-    return texts.WAYS.format(headline=summary.headline, grounds="\n".join(f"- {said}" for said in summary.grounds),
-                             metric=summary.metric, rows="\n".join(rows))
+    return texts.WAYS.format(
+        plan=_listed([f"{name}: {value}" for name, value in plan_lines(report, PLAN_SHOWN)]), headline=summary.headline,
+        grounds=_listed([*summary.grounds, *summary.notes]), metric=_cell(summary.metric), rows="\n".join(rows),
+        better=_listed(summary.better), worse=_listed(summary.worse))
+
+
+def _listed(lines: list[str]) -> str:
+    """Lines as a Markdown list; what a person wrote over several lines stays one item."""
+    return "\n".join(f"- {' '.join(line.split())}" for line in lines)
+
+
+def _cell(name: str) -> str:
+    """A name that cannot end its cell of a table."""
+    return name.replace("|", "\\|").replace("\n", " ")
 
 
 def _metric(name: str, figures: dict[str, Any]) -> str:
-    return METRICS.get(name, name) + ("" if figures["higher_is_better"] else " (lower is better)")
+    return _cell(metric_name(name)) + ("" if figures["higher_is_better"] else " (lower is better)")
 
 
 def _measured(facts: RunFacts) -> str:

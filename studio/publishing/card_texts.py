@@ -70,6 +70,8 @@ which the figure lies with 95 % confidence, given so few rows.
 WAYS = """
 ### Was the training worth it?
 
+{plan}
+
 **{headline}**
 
 {grounds}
@@ -80,6 +82,14 @@ WAYS = """
 
 The base model got the same rows: alone, with training rows as examples in its prompt, and with the nearest training
 rows looked up (BM25). Seconds are a request's share of a batch on the machine that trained.
+
+What got better:
+
+{better}
+
+What got worse:
+
+{worse}
 """
 
 DUELS = "Row by row the tuned model did better {wins} times, the same {ties} times and worse {losses} times."

@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import RunState, read_events
@@ -43,7 +44,7 @@ class RunFacts:
         record = _json(run_dir / "environment.json")
         return cls(
             preset=files.load(run_dir / "preset.yaml"),
-            report=_json(run_dir / "report.json"),
+            report=read_report(run_dir),
             losses=_series(state.logs, "loss"),
             eval_losses=_series(state.evals, "eval_loss"),
             steps=state.step,

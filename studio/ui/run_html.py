@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
-from studio.errors import StudioError
-from studio.evaluation.summary import summarise
+from studio.errors import RunError, StudioError
+from studio.evaluation.saved import read_report
+from studio.evaluation.summary import summarise, way_name
 from studio.preset import files
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
@@ -21,7 +22,6 @@ from studio.ui.texts import text
 LIST_LIMIT = 100
 LOG_END_BYTES, LOG_END_LINES = 6000, 12
 SAMPLES_SHOWN = 10
-SAMPLE_COLUMNS = ("prompt", "expected", "base", "few_shot", "retrieval", "tuned")
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -62,22 +62,20 @@ def private() -> str:
 
 
 def results(view: RunView) -> str:
-    """The verdict with the table of the ways, measures before and after, and sample answers."""
-    report, measures, sentence, summary = view.report, [], "", None
-    samples = view.state.samples
+    """Verdict, ways, what got better and worse, costs, and measures before and after; a sentence where none can be."""
     try:
-        if report is not None:
-            measures, sentence = comparison.measures(report), comparison.sentence(report)
-            summary = summarise(report)
-            samples = report["worst"] + report["best"] or samples
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # a folder written by another version of the studio
-        measures = []
-    columns = [name for name in SAMPLE_COLUMNS if samples and name in samples[0]]
+        report = read_report(view.run_dir)
+    except RunError as error:
+        return _render("run_no_results.html", sentence=str(error), samples=[])
+    if report is None:
+        key = "skipped" if view.preset.evaluation.compare_rows == 0 else "none"
+        result = view.state.phases["evaluate"].result if "evaluate" in view.state.phases else None
+        sentence = result["skipped"] if result and "skipped" in result else text(f"runs.results.{key}")
+        return _render("run_no_results.html", sentence=sentence, samples=view.state.samples[:SAMPLES_SHOWN])
     page_link = f"download/{view.run_id}/report.html" if (view.run_dir / "report.html").is_file() else ""
-    return _render("run_results.html", measures=measures, sentence=sentence, summary=summary, page_link=page_link,
-                   samples=samples[:SAMPLES_SHOWN], columns=columns, unknown=report is not None and not measures,
-                   skipped=view.preset.evaluation.compare_rows == 0)
+    return _render("run_results.html", report=report, summary=summarise(report), page_link=page_link,
+                   measures=comparison.measures(report), sentence=comparison.sentence(report),
+                   names=[way_name(way) for way in report["ways"]] if "ways" in report else [])
 
 
 def file_list(view: RunView) -> str:

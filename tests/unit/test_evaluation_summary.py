@@ -1,12 +1,18 @@
 """The report in words: each outcome is explained by its figures, and nothing a run carries becomes markup."""
 
+from typing import get_args
+
 import pytest
 
 from studio.evaluation.answers import Answer
+from studio.evaluation.costs import price_report
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
-from studio.evaluation.summary import HEADLINES, WAYS, summarise
+from studio.evaluation.scores import Rules, applies
+from studio.evaluation.summary import summarise, way_name
 from studio.evaluation.verdict import Outcome
+from studio.preset.schema import EvaluationSection, PlanSection
+from studio.ui.texts import text
 from tests.finished_run import REPORT
 
 HOSTILE = "<script>alert(1)</script>\"'{{1+1}}"
@@ -29,7 +35,7 @@ def report(rows=80, prompt="q", **right):
 ])
 def test_each_outcome_is_explained(figures, outcome, said):
     summary = summarise(report(**figures))
-    assert summary.headline == HEADLINES[outcome]
+    assert summary.headline == text(f"evaluation.headline.{outcome.value}")
     assert said in " ".join(summary.grounds)
 
 
@@ -42,7 +48,7 @@ def test_the_grounds_name_rows_figures_and_the_rival():
 
 def test_the_table_has_each_way_with_its_costs():
     rows = summarise(report(base=0, few_shot=5, tuned=70)).rows
-    assert [row.name for row in rows] == [WAYS[way] for way in ("base", "few_shot", "tuned")]
+    assert [row.name for row in rows] == [way_name(way) for way in ("base", "few_shot", "tuned")]
     few_shot = rows[1]
     assert (few_shot.prompt_tokens, few_shot.seconds, few_shot.duels) == ("180", "0.9 s", "65 / 15 / 0")
     assert few_shot.tone == "better"
@@ -52,8 +58,71 @@ def test_the_table_has_each_way_with_its_costs():
 def test_plain_text_has_no_costs_of_requests():
     losses = [RowLosses([nll + i % 3 for i in range(30)], [10] * 30, 1.0) for nll in (20.0, 10.0)]
     summary = summarise(compare_perplexity(*losses, seed=1, training_seconds=60))
-    assert summary.headline == HEADLINES[Outcome.WORTH_IT] and summary.rows[0].prompt_tokens == ""
+    assert summary.headline.startswith("Worth it") and summary.rows[0].prompt_tokens == ""
     assert not any("request" in ground for ground in summary.grounds)
+
+
+def test_what_got_better_and_worse_is_only_what_is_sure():
+    summary = summarise(report(base=30, few_shot=40, tuned=70))
+    assert summary.better[0] == "Exact match: 88 % instead of 38 % (+50 points)"
+    assert "Better than the base model on 40 of 80 rows" in summary.better
+    assert any("40 tokens instead of 180 (base model, examples in the prompt)" in line for line in summary.better)
+    assert any(line.startswith("0.3 s a request instead of 0.9 s") for line in summary.better)
+    assert summary.worse == ["Nothing is surely worse than with the base model."]
+    worse = summarise(report(base=70, few_shot=40, tuned=30))
+    assert worse.worse[0].startswith("Exact match: 38 % instead of 88 %")
+    assert "Worse than the base model on 40 of 80 rows" in worse.worse
+    unsure = summarise(report(base=40, tuned=41))
+    assert unsure.better[0] == "Better than the base model on 1 of 80 rows"
+
+
+def test_answers_that_run_on_are_worse():
+    said = {way: WayAnswers([Answer(text, 20, 10, 0.1, False)] * 30, [0] * 30)
+            for way, text in (("base", "x"), ("tuned", "a and so on"))}
+    found = summarise(compare_answers(["q"] * 30, ["a"] * 30, said, "token_f1", 3, 60)[0])
+    assert "Answers of 4 words on average; 1 were wanted" in found.worse
+
+
+def test_what_was_forgotten_is_worse():
+    forgotten = {"questions": 20, "base": 0.9, "tuned": 0.3, "forgotten": True,
+                 "perplexity": {"base": 12.0, "tuned": 24.0, "ratio": {"value": 2.0, "interval": [1.5, 2.5]}}}
+    summary = summarise(report(base=0, tuned=70) | {"guard": forgotten})
+    assert any("18 of 20 before, 6 after" in line for line in summary.worse)
+
+
+def test_ways_that_say_nothing_or_too_much_are_named():
+    silent = WayAnswers([Answer("", 20, 0, 0.0, False)] * 30, [0] * 30)
+    cut = WayAnswers([Answer("x " * 9, 20, 9, 0.1, True)] * 30, [0] * 30)
+    found, _ = compare_answers(["q"] * 30, ["a"] * 30, {"base": cut, "tuned": silent}, "json_match", 3, 60)
+    refused, cut_note, silent_note = summarise(found).notes
+    assert refused.startswith("JSON equal was chosen and cannot judge these rows: some wanted answers are no JSON.")
+    assert refused.endswith("Exact match decided instead.")
+    assert cut_note.startswith("Base model: 30 of 30 answers reached the length limit")
+    assert silent_note.startswith("Tuned model: no answer on 30 of 30 rows")
+    assert summarise(report(base=0, tuned=70)).notes == []
+
+
+def test_each_metric_that_can_be_refused_says_why():
+    for metric in get_args(EvaluationSection.model_fields["metric"].annotation):
+        if metric != "auto" and not applies(metric, ["a", "b"], Rules()):
+            assert text(f"evaluation.why.{metric}")
+
+
+def test_plan_and_prices_are_shown_as_far_as_they_are_known():
+    bare = summarise(report(base=0, tuned=70))
+    assert bare.plan == []
+    assert bare.costs == [("Time of the training", "6 min 31 s"), ("Money for the training", bare.costs[1][1])]
+    assert "plan.machine_price_per_hour" in bare.costs[1][1]
+    found = report(base=0, tuned=70)
+    plan = PlanSection(use_case="Turn recipes into lists", requests_per_month=20_000, machine_price_per_hour=1,
+                       price_per_million_input_tokens=100)
+    summary = summarise(found | price_report(found, plan, None, 1234.0))
+    assert summary.plan == [("Use case", "Turn recipes into lists"), ("Requests a month", "20,000")]
+    costs = dict(summary.costs)
+    assert costs["Energy of the training"] == "1.23 kWh" and costs["Money for the training"] == "$0.11"
+    assert costs["A month of 20,000 requests, tuned model"] == "$1.67"
+    assert costs["A month of 20,000 requests at the service you pay now"] == "$80.00"
+    assert costs["Paid for against that service"] == "after 28 requests"
 
 
 def test_a_report_without_ways_has_no_summary():
@@ -63,6 +132,16 @@ def test_a_report_without_ways_has_no_summary():
 def test_the_page_opens_by_itself_and_no_text_becomes_markup():
     page = render_page(report(prompt=HOSTILE, base=0, few_shot=5, tuned=70), HOSTILE, HOSTILE, HOSTILE)
     assert "<script" not in page and page.count("&lt;script&gt;") >= 4
-    assert "http" not in page and "src=" not in page, "it fetches nothing"
+    assert "http" not in page and "src=" not in page and "url(" not in page, "it fetches nothing"
     for part in ("Worth it", "652 requests", "Exact match", "180"):
         assert part in page
+
+
+def test_the_page_marks_what_differs_and_shows_labels_as_a_table():
+    texts = ["pos", "neg"] * 15
+    ways = {way: WayAnswers([Answer(text, 20, 5, 0.1, False) for text in answers], [0] * 30)
+            for way, answers in (("base", ["<i>neg</i> it is"] * 30), ("tuned", texts))}
+    found, _ = compare_answers(["q"] * 30, texts, ways, "auto", 3, 60)
+    page = render_page(found, "n", "", "m")
+    assert "What was taken for what" in page and '<td class="number hit">15</td>' in page
+    assert "<ins>" in page and "<i>" not in page and "Where the tuned model does worst" in page

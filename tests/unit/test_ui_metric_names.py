@@ -1,7 +1,7 @@
 """Every measure that a report can hold has a name for people, on the page and in the card."""
 
 from studio.evaluation.scores import Rules, score_ways
-from studio.evaluation.summary import METRICS
+from studio.evaluation.summary import metric_name
 from studio.ui.texts import table
 
 
@@ -9,5 +9,5 @@ def test_measures_have_names():
     answers = {"base": ["I cannot"], "tuned": [""]}
     found = [name for wanted in ("{}", "a", "7") for name in score_ways(answers, [wanted], "numeric_match", Rules())]
     for name in [*found, "label_accuracy", "macro_f1", "sql_match", "checks", "perplexity"]:
-        assert f"metric.{name}" in table("runs"), name
-        assert name in METRICS, name
+        assert f"metric.{name}" in table("evaluation"), name
+    assert metric_name("check.short answers") == "Check: short answers"

@@ -1,0 +1,37 @@
+"""What differs between an answer and the wanted one."""
+
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from studio.evaluation.marking import MAX_MARKED, mark
+
+
+def test_words_that_differ_are_marked_and_others_are_not():
+    assert mark("2 cups of rye flour", "2 cups flour") == [
+        ("same", "2 cups "), ("extra", "of rye "), ("same", "flour")]
+    assert mark('{"a": 1}', '{"a": 2}') == [
+        ("same", '{"a": '), ("missing", "2"), ("extra", "1"), ("same", "}")]
+
+
+def test_the_last_word_is_the_same_with_or_without_a_space():
+    assert mark("rye", "rye flour")[0] == ("same", "rye")
+
+
+def test_an_answer_with_nothing_in_common_is_one_piece():
+    assert mark("I cannot say.", "2 cups flour") == [("extra", "I cannot say.")]
+    assert mark("", "flour") == [] and mark("", "") == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_without_the_missing_pieces_the_answer_is_whole(answer, wanted):
+    assert "".join(piece for kind, piece in mark(answer, wanted) if kind != "missing") == answer
+
+
+def test_long_answers_cost_no_time():
+    began = time.monotonic()
+    mark("a " * (MAX_MARKED // 2), "b a " * (MAX_MARKED // 4))
+    assert mark("a " * MAX_MARKED, "a") == [("same", "a " * MAX_MARKED)]
+    assert time.monotonic() - began < 2
