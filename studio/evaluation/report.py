@@ -152,7 +152,8 @@ def _against(by_way: dict[str, _Figure], way: str, gains: np.ndarray) -> dict[st
 
 def _judged(report: dict[str, Any]) -> dict[str, Any]:
     """The report with its verdict; costs and plan are those of a person who told nothing, until these are set."""
-    return report | {"verdict": _verdict(report), "guard": None, **price_report(report, PlanSection(), None, None)}
+    return report | {"verdict": _verdict(report), "guard": None, "judge": None,
+                     **price_report(report, PlanSection(), None, None)}
 
 
 def _verdict(report: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from studio.data.prepare import prepare
 from studio.data.render import render_rows
 from studio.errors import DataError
 from studio.evaluation.answers import AnswerFile
+from studio.evaluation.costs import price_report
 from studio.evaluation.guard import guard_words
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
@@ -16,6 +17,7 @@ from studio.evaluation.request import read_request
 from studio.evaluation.scores import read_rules
 from studio.evaluation.ways import BASE, TUNED, Example, askable, last_words, planned_ways
 from studio.preset import files
+from studio.runs.estimates import price_per_hour
 from studio.runs.events import read_events
 from studio.worker.guard import Guard
 from studio.worker.phase import Phase
@@ -55,6 +57,7 @@ def evaluate(phase: Phase) -> dict:
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")
+    report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), _training_wh(phase))
     report["guard"] = guard.compare() if guard else None
     if guard and report["guard"]["forgotten"]:
         phase.journal.warning(guard_words(report["guard"]))
@@ -83,9 +86,17 @@ def _rows(phase: Phase, data: str) -> list[dict]:
 
 def _training_seconds(phase: Phase) -> float:
     """How long the last training took."""
+    return _trained(phase)["train_seconds"]
+
+
+def _training_wh(phase: Phase) -> float | None:
+    """The energy of the last training, None where it was not measured."""
+    return _trained(phase).get("train_wh")
+
+
+def _trained(phase: Phase) -> dict:
     events, _ = read_events(phase.run_dir)
-    trained = [event.values["result"] for event in events if event.type == "done" and event.values["phase"] == "train"]
-    return trained[-1]["train_seconds"]
+    return [event.values["result"] for event in events if event.type == "done" and event.values["phase"] == "train"][-1]
 
 
 def _answers(phase: Phase, weights: Weights, asked: list[Example],
