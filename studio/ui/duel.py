@@ -1,10 +1,11 @@
 """Two answers to one prompt, from the shuffle to the vote; knows no Gradio.
 
-A duel is kept in the server's memory. Until the vote nothing in a blind one tells the page which model answered where:
-neither name nor order nor speed.
+A duel is kept in the server's memory, the page has its id. Until the vote nothing in a blind one tells the page which
+model answered where: neither name nor order nor speed.
 """
 
 import secrets
+import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,6 +18,8 @@ from studio.runs.store import RunStore
 from studio.ui.conversation import Column, Conversation, Messages, Sampling, with_system
 
 BASE, TUNED = "base", "tuned"
+# a vote comes within minutes of its answers; older duels make room
+KEPT = 500
 
 Order = tuple[str, str]
 
@@ -61,26 +64,50 @@ def finished(target: Target, now: Conversation, order: Order, blind: bool, syste
     return Duel(secrets.token_hex(8), target, order, blind, messages, (left, right), sampling, row)
 
 
-def cast(store: RunStore, duel: Duel | None, choice: Choice) -> Duel:
-    """Keep the vote with the run; returns the duel as it stands now. A second vote on one duel changes nothing.
+class Duels:
+    """The latest duels by id, until the server ends."""
 
-    Raises `DataError` where there is nothing to vote on or the vote cannot be written, `RunError` without the run.
-    """
-    if duel is None:
-        raise DataError("There are no two answers to vote on.", "Ask something first.")
-    if duel.choice:
-        return duel
-    run_dir = store.run_dir(duel.target.run_id)
-    a, b = (VotedAnswer(model=voted_model(duel.target, name), text=column.messages[-1]["content"])
-            for name, column in zip(duel.order, duel.columns, strict=True))
-    vote = Vote(id=duel.id, time=datetime.now(UTC).isoformat(timespec="milliseconds"), messages=duel.messages, a=a, b=b,
-                sampling=vars(duel.sampling), choice=choice, blind=duel.blind)
-    try:
-        votes.add_vote(run_dir, vote)
-    except OSError as error:
-        raise DataError(f"The vote cannot be written: {error.strerror or error}.",
-                        "Free disk space, then vote again.") from None
-    return replace(duel, choice=choice)
+    def __init__(self, store: RunStore):
+        self._store = store
+        self._duels: dict[str, Duel] = {}
+        self._lock = threading.Lock()
+
+    def add(self, duel: Duel) -> None:
+        """Keep a duel for its vote."""
+        with self._lock:
+            self._duels[duel.id] = duel
+            if len(self._duels) > KEPT:
+                del self._duels[next(iter(self._duels))]
+
+    def row(self, duel_id: str, run_id: str) -> int:
+        """The held-out row of this run that the duel asked, -1 for none."""
+        duel = self._duels.get(duel_id)
+        return duel.row if duel and duel.target.run_id == run_id else -1
+
+    def vote(self, duel_id: str, choice: Choice) -> Duel:
+        """Keep the vote with the run; returns the duel as it stands now. A second vote on one duel changes nothing.
+
+        Raises `DataError` where the duel is not here or its vote cannot be written, `RunError` without the run.
+        """
+        with self._lock:
+            if duel_id not in self._duels:
+                raise DataError("There are no two answers to vote on.", "Ask something first.")
+            duel = self._duels[duel_id]
+            if not duel.choice:
+                self._keep(duel, choice)
+                duel = self._duels[duel_id] = replace(duel, choice=choice)
+            return duel
+
+    def _keep(self, duel: Duel, choice: Choice) -> None:
+        a, b = (VotedAnswer(model=voted_model(duel.target, name), text=column.messages[-1]["content"])
+                for name, column in zip(duel.order, duel.columns, strict=True))
+        vote = Vote(id=duel.id, time=datetime.now(UTC).isoformat(timespec="milliseconds"), messages=duel.messages,
+                    a=a, b=b, sampling=vars(duel.sampling), choice=choice, blind=duel.blind)
+        try:
+            votes.add_vote(self._store.run_dir(duel.target.run_id), vote)
+        except OSError as error:
+            raise DataError(f"The vote cannot be written: {error.strerror or error}.",
+                            "Free disk space, then vote again.") from None
 
 
 def voted_model(target: Target, name: str) -> str:

@@ -18,7 +18,6 @@ from studio.ui import playground_view as view
 from studio.ui import playground_votes as voting
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
 from studio.ui.conversation import Messages, Sampling, converse, with_system
-from studio.ui.duel import Duel
 from studio.ui.held_out import EXAMPLES, examples, next_question
 from studio.ui.messages import shown
 from studio.ui.texts import text
@@ -39,7 +38,7 @@ class PlaygroundTab:
 
 def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> PlaygroundTab:
     """Build the tab into the present tab of `page`."""
-    playground = Playground(settings, store)
+    playground, kept = Playground(settings, store), duels.Duels(store)
     run_id = gr.Textbox(visible=False)
     with gr.Row(equal_height=True):
         model = gr.Dropdown(label=text("playground.model.label"), info=text("playground.model.info"),
@@ -53,13 +52,12 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         send = gr.Button(text("playground.send"), variant="primary", scale=0, min_width=140)
         stop = gr.Button(text("playground.stop"), scale=0, min_width=100)
         new_chat = gr.Button(text("playground.new_chat"), scale=0, min_width=110)
-        next_row = gr.Button(text("playground.votes.next_row"), scale=0, min_width=180, visible=False)
         load = gr.Button(text("playground.load"), scale=0, min_width=100)
         unload = gr.Button(text("playground.unload"), scale=0, min_width=100)
     samples = gr.Dataset(components=[gr.Textbox(visible=False)], samples=[], type="index", visible=False,
                          samples_per_page=EXAMPLES, label=text("playground.examples.label"))
     wanted = gr.Textbox(label=text("playground.wanted.label"), interactive=False, visible=False)
-    blind, mark = voting.build_switches()
+    blind, next_row = voting.build_switches()
     buttons = {}
     with gr.Row():
         with gr.Column(min_width=280):
@@ -70,7 +68,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
             buttons["b"] = voting.build_button("b")
     with gr.Row(elem_id="playground-neither"):
         buttons |= {choice: voting.build_button(choice) for choice in ("tie", "both_bad")}
-    votes = voting.VotePanel(blind, mark, buttons, voting.build_said(), gr.State(None))
+    votes = voting.VotePanel(buttons, voting.build_said(), gr.Textbox("", visible=False))
     with gr.Accordion(text("playground.settings.title"), open=False):
         system = gr.Textbox(label=text("playground.settings.system.label"), lines=2, max_lines=8,
                             info=text("playground.settings.system.info"))
@@ -172,6 +170,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
             panel = unchanged
         duel = duels.finished(target, now, order, is_blind, system_prompt, sampling, row)
         if duel:
+            kept.add(duel)
             yield [*[gr.skip()] * 3, *voting.whole_sides(store, duel), *voting.panel(store, duel)]
         elif target.run_id:
             yield [*[gr.skip()] * 5, *voting.empty_panel(is_blind, text("playground.votes.ask_other_ways"))]
@@ -189,13 +188,13 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
                            sampling_of(heat, share, longest, chosen_seed), _environment(settings, token))
 
     @shown
-    def answer_next(choice: str, chosen: str, last: Duel | None, system_prompt: str, heat: float, share: float,
+    def answer_next(choice: str, chosen: str, last: str, system_prompt: str, heat: float, share: float,
                     longest: int, chosen_seed: int | None, profile: gr.OAuthProfile | None,
                     token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         if not view.is_run(choice or ""):
             raise DataError(text("playground.votes.base_only"))
-        found = next_question(store.get(choice), last.row if last and last.target.run_id == choice else -1)
+        found = next_question(store.get(choice), kept.row(last, choice))
         for updates in answers(choice, chosen, found.prompt, duels.blind_histories(found.history), True,
                                found.system or system_prompt, sampling_of(heat, share, longest, chosen_seed),
                                _environment(settings, token), found.row):
@@ -203,9 +202,9 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
 
     def vote(choice: str) -> Any:
         @shown
-        def voted(duel: Duel | None, profile: gr.OAuthProfile | None) -> list[Any]:
+        def voted(duel_id: str, profile: gr.OAuthProfile | None) -> list[Any]:
             require_owner(settings, profile)
-            duel = duels.cast(store, duel, choice)
+            duel = kept.vote(duel_id, choice)
             return [*voting.whole_sides(store, duel), *voting.panel(store, duel)]
 
         return voted
@@ -238,9 +237,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         next_row.click(answer_next, [model, weights, votes.duel, *drawn], [wanted, *answered], **asks)]
     stop.click(None, None, None, cancels=asking, api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
     for choice, button in buttons.items():
-        # one at a time: a button pressed twice counts once
-        button.click(vote(choice), votes.duel, fresh, concurrency_id="vote", concurrency_limit=1,
-                     show_progress="hidden", api_visibility="private")
+        button.click(vote(choice), votes.duel, fresh, show_progress="hidden", **CLICK)
     return PlaygroundTab(run_id)
 
 

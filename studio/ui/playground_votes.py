@@ -1,6 +1,6 @@
 """Votes on the Playground tab: the switches, the buttons under the answers, and what stands there at each moment.
 
-The sides of a blind comparison are in a `gr.State`, which stays on the server; the page gets answers and nothing else.
+Which model answered where is known to the server alone until the vote (`duel`); the page gets answers and an id.
 """
 
 import html
@@ -27,13 +27,11 @@ MARK_JS = """(on) => {
 
 @dataclass(frozen=True)
 class VotePanel:
-    """The components of voting; `buttons` by choice."""
+    """The components of voting; `buttons` by choice, `duel` holds the id of what can be voted on."""
 
-    blind: gr.Checkbox
-    mark: gr.Checkbox
     buttons: dict[str, gr.Button]
     said: gr.HTML
-    duel: gr.State
+    duel: gr.Textbox
 
     @property
     def outputs(self) -> list[Any]:
@@ -41,14 +39,16 @@ class VotePanel:
         return [self.duel, self.said, *(self.buttons[choice] for choice in CHOICES)]
 
 
-def build_switches() -> tuple[gr.Checkbox, gr.Checkbox]:
-    """The two switches above the answers."""
-    with gr.Row(elem_id="playground-switches"):
+def build_switches() -> tuple[gr.Checkbox, gr.Button]:
+    """The row above the answers: whether they have names, whether differences are marked, and the next row to ask."""
+    with gr.Row(elem_id="playground-switches", equal_height=True):
         blind = gr.Checkbox(False, label=text("playground.votes.blind.label"), elem_id="playground-blind",
-                            info=text("playground.votes.blind.info"), scale=3, min_width=260, container=False)
-        mark = gr.Checkbox(True, label=text("playground.votes.mark.label"), scale=1, min_width=180, container=False)
+                            info=text("playground.votes.blind.info"), min_width=300)
+        mark = gr.Checkbox(True, label=text("playground.votes.mark.label"), info=text("playground.votes.mark.info"),
+                           min_width=300)
+    next_row = gr.Button(text("playground.votes.next_row"), visible=False, elem_id="playground-next-row")
     mark.change(None, mark, None, js=MARK_JS, api_visibility="private")
-    return blind, mark
+    return blind, next_row
 
 
 def build_button(choice: str) -> gr.Button:
@@ -88,7 +88,7 @@ def whole_sides(store: RunStore, duel: Duel) -> list[dict[str, Any]]:
 
 def empty_panel(blind: bool, said: str = "") -> list[Any]:
     """Updates of the panel's outputs while there is nothing to vote on."""
-    return [None, _said([said] if said else []),
+    return ["", _said([said] if said else []),
             *(gr.Button(_label(choice, blind), interactive=False) for choice in CHOICES)]
 
 
@@ -105,7 +105,7 @@ def panel(store: RunStore, duel: Duel) -> list[Any]:
     else:
         said = [text("playground.votes.ask")]
     buttons = [gr.Button(_label(name, duel.blind), interactive=not duel.choice) for name in CHOICES]
-    return [duel, _said(said), *buttons]
+    return [duel.id, _said(said), *buttons]
 
 
 def _label(choice: str, blind: bool) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import replace
 
 import httpx
@@ -28,7 +29,7 @@ class Visitor:
         self._functions = config["dependencies"]
         self._ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self._session = f"visitor{random.getrandbits(60)}"
-        self.page = json.dumps(config)
+        self._duel = ""
 
     def send(self, function: dict, data: list) -> tuple[str, dict]:
         self._http.post("/gradio_api/queue/join", json={
@@ -42,17 +43,24 @@ class Visitor:
                     return "\n".join(said), message
         raise AssertionError("the event had no end")
 
+    def _noted(self, answer: tuple[str, dict]) -> tuple[str, dict]:
+        """Keep the id of the two answers, as the page's hidden box does."""
+        found = re.search(r'"([0-9a-f]{16})"', answer[0])
+        self._duel = found[1] if found else ""
+        return answer
+
     def ask(self, run_id: str, blind: bool = True, prompt: str = PROMPT) -> tuple[str, dict]:
         function = next(entry for entry in self._functions if entry["api_name"] == "answer")
-        return self.send(function, [run_id, None, prompt, {"messages": []}, {"messages": []}, blind, *DRAWN])
+        sides = [{"messages": []}, {"messages": []}]
+        return self._noted(self.send(function, [run_id, None, prompt, *sides, blind, *DRAWN]))
 
     def ask_next(self, run_id: str) -> tuple[str, dict]:
         function = next(entry for entry in self._functions if entry["api_name"] == "answer_next")
-        return self.send(function, [run_id, None, None, *DRAWN])
+        return self._noted(self.send(function, [run_id, None, self._duel, *DRAWN]))
 
     def vote(self, choice: str) -> tuple[str, dict]:
         target = [self._ids[f"playground-vote-{choice}"], "click"]
-        return self.send(next(entry for entry in self._functions if target in entry["targets"]), [None])
+        return self.send(next(entry for entry in self._functions if target in entry["targets"]), [self._duel])
 
 
 @pytest.fixture(scope="module")

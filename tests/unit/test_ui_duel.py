@@ -12,7 +12,7 @@ from studio.settings import Settings
 from studio.ui import playground_votes as voting
 from studio.ui.conversation import Column, Conversation, Sampling
 from studio.ui.differences import differences
-from studio.ui.duel import blind_histories, cast, finished
+from studio.ui.duel import KEPT, Duels, blind_histories, finished
 from studio.ui.held_out import next_question
 from tests.finished_run import finished_run
 
@@ -40,6 +40,12 @@ def answered(history=(), prompt="2 eggs", texts=("from the first", "from the sec
 
 def duel(run_id, order=("tuned", "base"), blind=True, system="", row=-1, now=None):
     return finished(Target(run_id), now or answered(), order, blind, system, SAMPLING, row)
+
+
+def cast(store, given, choice):
+    duels = Duels(store)
+    duels.add(given)
+    return duels.vote(given.id, choice)
 
 
 def test_both_orders_come_up_and_both_models_get_the_same_turns():
@@ -87,8 +93,9 @@ def test_the_weights_of_a_checkpoint_are_named(store, run_id):
 
 
 def test_a_second_vote_on_one_duel_changes_nothing(store, run_id):
-    given = cast(store, duel(run_id), "a")
-    assert cast(store, given, "b") == given
+    duels, given = Duels(store), duel(run_id)
+    duels.add(given)
+    assert duels.vote(given.id, "a") == duels.vote(given.id, "b")
     cast(store, duel(run_id), "tie")
     assert [vote.choice for vote in read_votes(store.run_dir(run_id)).votes] == ["a", "tie"]
 
@@ -102,7 +109,7 @@ def test_an_open_vote_is_kept_and_says_that_it_does_not_count(store, run_id):
 
 def test_there_is_nothing_to_vote_on_without_two_answers(store, run_id):
     with pytest.raises(DataError, match="no two answers"):
-        cast(store, None, "a")
+        Duels(store).vote("", "a")
     alone = Conversation({"base": answered().columns["base"], "tuned": Column([])})
     assert duel(run_id, now=alone) is None
 
@@ -118,6 +125,15 @@ def test_a_vote_on_a_deleted_run_is_refused(store, run_id):
     store.delete(run_id)
     with pytest.raises(RunError, match="There is no run"):
         cast(store, given, "a")
+
+
+def test_old_duels_make_room_and_a_row_is_its_runs_alone(store, run_id):
+    duels = Duels(store)
+    given = [duel(run_id, row=row) for row in range(KEPT + 1)]
+    for one in given:
+        duels.add(one)
+    assert [duels.row(given[i].id, run_id) for i in (0, 1, KEPT)] == [-1, 1, KEPT]
+    assert duels.row(given[1].id, "another run") == -1
 
 
 def write_rows(store, run_id, *rows):
