@@ -1,6 +1,7 @@
 """The doctor, the page of rows and the rows of a run say the same of one data set."""
 
 import json
+import zipfile
 from collections import defaultdict
 from contextlib import suppress
 
@@ -203,24 +204,31 @@ def test_answers_that_mending_makes_equal_are_found(tmp_path, settings):
     assert [(row.number, row.problems) for row in page] == [(n, ["chosen_equals_rejected"]) for n in (2, 3)]
 
 
-TEXTS = st.sampled_from(["a", "b", "a b", "", " ", "jan@seznam.cz", "eva@seznam.cz", "sk-" + "aB3" * 10, "x<|im_end|>",
-                         "x", "z\0", "<|im_end|>"])
+PLAIN = ["a", "b", "a b", "x", "jan@seznam.cz", "eva@seznam.cz", "sk-" + "aB3" * 10, "x<|im_end|>"]
+TEXTS = st.sampled_from(PLAIN)
 ODD = st.sampled_from([None, 5, True, [], {}, ["a"], [{"role": "user"}], [{"role": "user", "content": "q"}],
-                       [{"role": "assistant", "content": "x"}], "[1]", '{"a": 1}'])
-CELLS = st.one_of(TEXTS, TEXTS, TEXTS, ODD)
-MESSAGES = st.lists(st.fixed_dictionaries(
-    {"role": st.sampled_from(["user", "assistant", "user", "assistant", "system", "tool", "customer"])},
-    optional={"content": CELLS, "weight": st.sampled_from([0, 1, "1", None]), "tool_calls": ODD}), max_size=4)
+                       [{"role": "assistant", "content": "x"}], "[1]", '{"a": 1}', "", " ", "z\0", "<|im_end|>"])
+CELLS = st.one_of(TEXTS, TEXTS, ODD)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXTS})
+MESSAGES = st.lists(st.one_of(TURN, TURN, TURN, st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "tool", "customer"])},
+    optional={"content": CELLS, "weight": st.sampled_from([0, 1, "1", None]), "tool_calls": ODD})), max_size=4)
+
+
+def rows_of(parts, **more):
+    """Rows that have all parts, most of them as texts, and some with odd or missing ones."""
+    odd = {name: st.one_of(cells, ODD) for name, cells in parts.items()}
+    return st.one_of(*[st.fixed_dictionaries(parts, optional=more)] * 3, st.fixed_dictionaries(odd, optional=more),
+                     st.fixed_dictionaries({}, optional=odd | more))
+
+
 ROWS = {
-    "chats": st.fixed_dictionaries({}, optional={
-        "messages": st.one_of(MESSAGES, MESSAGES, CELLS), "tools": ODD, "system": CELLS, "weight": CELLS}),
-    "pairs": st.fixed_dictionaries({}, optional={
-        "prompt": CELLS, "completion": CELLS, "system": CELLS, "input": CELLS}),
-    "texts": st.fixed_dictionaries({}, optional={"text": CELLS, "id": CELLS}),
-    "labels": st.fixed_dictionaries({}, optional={"text": CELLS, "label": CELLS}),
-    "preferences": st.fixed_dictionaries({}, optional={
-        "prompt": CELLS, "chosen": CELLS, "rejected": CELLS, "tools": ODD}),
-    "answers": st.fixed_dictionaries({}, optional={"prompt": CELLS, "completion": CELLS, "label": CELLS}),
+    "chats": rows_of({"messages": st.one_of(MESSAGES, st.just(chat("a")["messages"]))}, tools=ODD, system=CELLS),
+    "pairs": rows_of({"prompt": TEXTS, "completion": TEXTS}, system=CELLS, input=CELLS),
+    "texts": rows_of({"text": TEXTS}, id=CELLS),
+    "labels": rows_of({"text": TEXTS, "label": TEXTS}),
+    "preferences": rows_of({"prompt": TEXTS, "chosen": TEXTS, "rejected": TEXTS}, tools=ODD),
+    "answers": rows_of({"prompt": TEXTS, "completion": TEXTS, "label": st.booleans()}),
 }
 GOOD = {
     "chats": chat("good"), "pairs": {"prompt": "good", "completion": "x"}, "texts": {"text": "good"},
@@ -235,24 +243,31 @@ def data_sets(draw):
     """Lines of a file with a good row first, options, and rows left out or put in place of others by hand."""
     shape = draw(st.sampled_from(sorted(ROWS)))
     others = st.sampled_from(sorted(ROWS)).flatmap(ROWS.get)
-    rows = draw(st.lists(st.one_of(ROWS[shape], ROWS[shape], BROKEN, others), max_size=12))
+    rows = draw(st.lists(st.one_of(*[ROWS[shape]] * 4, BROKEN, others), min_size=4, max_size=12))
     options = draw(st.fixed_dictionaries({
         "mask": st.sampled_from(["none", "secrets", "all"]), "bad_rows": st.sampled_from(["drop", "drop", "fix"]),
         "max_rows": st.sampled_from([0, 0, 3, 8]), "drop_duplicates": st.booleans(),
         "test_size": st.sampled_from([0, 0.3])}))
     edits = draw(st.dictionaries(st.integers(2, 8), st.one_of(st.none(), ROWS[shape].filter(bool)), max_size=3))
-    return [GOOD[shape], *rows], options, edits
+    # in a file, or in two files of an archive, of which the first has so many lines
+    return [GOOD[shape], *rows], draw(st.sampled_from([0, 0, 2])), options, edits
 
 
 @settings_of_hypothesis(max_examples=100, deadline=None, database=None,
                         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(case=data_sets())
 def test_whatever_stands_in_a_file_the_three_agree(tmp_path, settings, case):
-    rows, options, edits = case
+    rows, in_first, options, edits = case
     path = tmp_path / "rows.jsonl"
-    path.write_text(lines(rows))
+    if in_first:
+        path = tmp_path / "rows.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.jsonl", lines(rows[:in_first]))
+            archive.writestr("b.jsonl", lines(rows[in_first:]))
+    else:
+        path.write_text(lines(rows))
     (settings.data_dir / "edits" / "mine.jsonl").unlink(missing_ok=True)
-    n = examine(DataSection(dataset_name=str(path)), settings, thorough=False).files[0]["rows"]
+    n = sum(file["rows"] for file in examine(DataSection(dataset_name=str(path)), settings, thorough=False).files)
     edits = {number: row for number, row in edits.items() if number <= n}
     for number, row in edits.items():
         plain = DataSection(dataset_name=str(path), edits="mine")
