@@ -4,6 +4,7 @@ The key goes into the request's header and nowhere else: no message here quotes 
 the key in its own words it is struck out.
 """
 
+import json
 import os
 import threading
 import time
@@ -140,8 +141,8 @@ class _Asker:
 
     def __init__(self, service: Service, max_tokens: int, first_wait_s: float):
         self._service, self._first_wait_s = service, first_wait_s
-        headers = {"Authorization": f"Bearer {service.key}"} if service.key else {}
-        self.client = httpx.Client(headers=headers, timeout=service.timeout_s)
+        key = {"Authorization": f"Bearer {service.key}"} if service.key else {}
+        self.client = httpx.Client(headers={"Content-Type": "application/json"} | key, timeout=service.timeout_s)
         self.given_up = threading.Event()
         self.failure: EndpointError | None = None
         self._settings: dict[str, Any] = {"model": service.model, "temperature": 0, "max_tokens": max_tokens}
@@ -205,7 +206,9 @@ class _Asker:
 
     def _post(self, content: dict[str, Any], began: float) -> tuple[httpx.Response, bytes]:
         """The response and its body, which has neither for ever nor any size."""
-        with self.client.stream("POST", f"{self._service.url}/chat/completions", json=content) as response:
+        # httpx would fail on half a surrogate pair, which rows may hold
+        sent = json.dumps(content).encode()
+        with self.client.stream("POST", f"{self._service.url}/chat/completions", content=sent) as response:
             body = b""
             for piece in response.iter_bytes():
                 body += piece

@@ -13,6 +13,7 @@ from studio.data.formats import split_answer
 from studio.preset.schema import EvaluationSection
 
 BASE, FEW_SHOT, RETRIEVAL, TUNED = "base", "few_shot", "retrieval", "tuned"
+ENDPOINT = "endpoint"  # another model, asked behind its address
 
 Question = str | list[dict[str, Any]]
 
@@ -26,7 +27,7 @@ class Example:
 
 
 def planned_ways(evaluation: EvaluationSection) -> list[str]:
-    """The ways that are compared, in the order in which they are answered; the tuned model last."""
+    """The ways in which the run's own models are asked, in that order; the tuned model last."""
     return [BASE, *([FEW_SHOT] if evaluation.few_shot_examples else []),
             *([RETRIEVAL] if evaluation.retrieval_rows else []), TUNED]
 
@@ -72,6 +73,13 @@ def fitting_prompt(render: Callable[[int], list[int]], examples: int, room: int)
 def last_words(question: Question) -> str:
     """The question as a person would read it: its text, or the last turn of its chat."""
     return question if isinstance(question, str) else question[-1]["content"]
+
+
+def transcript(question: Question) -> str:
+    """The whole question as a person would read it: its text, or every turn of its chat with who speaks."""
+    if isinstance(question, str):
+        return question
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in question)
 
 
 def _asks(row: dict[str, Any]) -> bool:

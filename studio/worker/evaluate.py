@@ -11,11 +11,12 @@ from studio.errors import DataError
 from studio.evaluation.answers import AnswerFile
 from studio.evaluation.costs import price_report
 from studio.evaluation.guard import guard_words
+from studio.evaluation.judge import Pair
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
 from studio.evaluation.scores import read_rules
-from studio.evaluation.ways import BASE, TUNED, Example, askable, last_words, planned_ways
+from studio.evaluation.ways import BASE, ENDPOINT, TUNED, Example, askable, last_words, planned_ways, transcript
 from studio.preset import files
 from studio.runs.estimates import price_per_hour
 from studio.runs.events import read_events
@@ -23,6 +24,7 @@ from studio.worker.guard import Guard
 from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
+from studio.worker.services import answer_by_endpoint, judge_pairs
 from studio.worker.weights import Weights, find_trained, load_sides
 
 SAMPLE_ROWS = 5
@@ -43,16 +45,18 @@ def evaluate(phase: Phase) -> dict:
     guard = _guard(phase, weights)
     if "text" in rows[0]:
         base, tuned = _row_losses(phase, weights, rows, guard)
-        report, predictions = compare_perplexity(base, tuned, seed, _training_seconds(phase)), []
+        report, predictions = compare_perplexity(base, tuned, seed, _training_seconds(phase)) | {"judge": None}, []
     else:
         asked = askable(rows)
         if not asked:
             return {"skipped": "No held-out row holds a question with an answer."}
-        asked, answers = _answers(phase, weights, asked, guard)
+        kept = AnswerFile(phase.run_dir / "answers.jsonl")
+        asked, answers = _answers(phase, weights, asked, guard, kept)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
                                               _training_seconds(phase), rules)
+        report["judge"] = _judged(phase, asked, answers, kept)
     report["data"] = Path(data).name if Path(data).is_absolute() else data
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
@@ -100,16 +104,34 @@ def _trained(phase: Phase) -> dict:
 
 
 def _answers(phase: Phase, weights: Weights, asked: list[Example],
-             guard: Guard | None) -> tuple[list[Example], dict[str, WayAnswers]]:
+             guard: Guard | None, answers: AnswerFile) -> tuple[list[Example], dict[str, WayAnswers]]:
     """The rows that fit the model, and what was answered to them in each way; the guard's questions are asked too."""
-    rows = RowAnswers(phase, weights, weights.tokenizer(phase), asked, planned_ways(phase.preset.evaluation),
-                      AnswerFile(phase.run_dir / "answers.jsonl"))
+    tokenizer = weights.tokenizer(phase)
+    rows = RowAnswers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
     sides = rows.sides | (guard.sides if guard else set())
     for side, model in load_sides(phase, weights, sides, rows.longest):
         rows.work(side, model)
         if guard:
             guard.work(side, model)
-    return rows.rows, rows.results()
+    ways = rows.results()
+    other = answer_by_endpoint(phase, tokenizer, rows.rows, answers) if phase.preset.evaluation.endpoint_url else None
+    if other:
+        ways = {way: said for way, said in ways.items() if way != TUNED} | {ENDPOINT: other, TUNED: ways[TUNED]}
+    return rows.rows, ways
+
+
+def _judged(phase: Phase, rows: list[Example], ways: dict[str, WayAnswers], kept: AnswerFile) -> dict | None:
+    """What the judge says of the tuned model's answers beside those of another way; None where none is asked."""
+    evaluation = phase.preset.evaluation
+    if not evaluation.judge_url:
+        return None
+    if evaluation.judge_against not in ways:
+        phase.journal.warning(f"The judge was to compare with the way {evaluation.judge_against}, which has no answers "
+                              "here: it was not asked.")
+        return None
+    answers = zip(rows, ways[TUNED].answers, ways[evaluation.judge_against].answers, strict=True)
+    return judge_pairs(phase, [Pair(transcript(row.question), row.answer, tuned.text, other.text)
+                               for row, tuned, other in answers], kept)
 
 
 def _row_losses(phase: Phase, weights: Weights, rows: list[dict], guard: Guard | None) -> list[RowLosses]:

@@ -4,9 +4,10 @@ import json
 import math
 
 import pytest
-from conftest import chats, events, losses, results
+from conftest import KEY, chats, events, losses, results
 
 from studio.evaluation.request import write_request
+from tests.chat_service import Said, completion, serve_chats
 
 
 def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
@@ -130,3 +131,45 @@ def test_a_metric_that_cannot_apply_is_replaced_and_that_is_said(runs):
     report = json.loads((run_dir / "report.json").read_text())
     assert (report["metric"] != "json_match", report["refused_metric"]) == (True, "json_match")
     assert any("json_match does not apply" in event.values["message"] for event in events(run_dir, "warning"))
+
+
+def test_another_model_and_a_judge_are_asked_and_cost_nothing_when_they_fail(runs):
+    """The service knows every answer, and as a judge it likes the first answer best, unless it is asked of row 0."""
+    def answer(body):
+        asked = body["messages"][-1]["content"]
+        if body["model"] == "judge":
+            return Said(completion("neither" if "question 1" in asked else "[[A]]"))
+        return Said({"error": {"message": "no"}}, 401) if body["model"] == "broken" else Said(
+            completion(asked.replace("question", "city"), usage=None))
+
+    with serve_chats(answer) as service:
+        run_dir = runs.create(
+            chats(24), training__max_steps=1, evaluation__compare_rows=5, evaluation__guard=False,
+            evaluation__endpoint_url=service.url, evaluation__endpoint_model="big",
+            evaluation__judge_url=service.url, evaluation__judge_model="judge", evaluation__judge_against="endpoint")
+        runs.train(run_dir)
+        assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+        report = json.loads((run_dir / "report.json").read_text())
+        assert list(report["ways"]) == ["base", "few_shot", "retrieval", "endpoint", "tuned"]
+        other = report["ways"]["endpoint"]
+        assert other["metrics"]["exact_match"]["value"] == 1.0 and other["answer_tokens"] > 0
+        judged = report["judge"]
+        assert judged["n"] + judged["unclear"] == 5 and judged["ties"] == judged["swayed"] == judged["n"]
+        assert judged["unclear"] == sum("question 1" in str(row) for row in heldout(run_dir))
+        asked = len(service.requests)
+        assert asked == 15 and set(service.keys) == {f"Bearer {KEY}"}
+        assert runs.work("evaluate", run_dir) == 0
+        assert len(service.requests) == asked, "what was answered is not asked again"
+        preset = (run_dir / "preset.yaml").read_text()
+        (run_dir / "preset.yaml").write_text(preset.replace("endpoint_model: big", "endpoint_model: broken"))
+        assert runs.work("evaluate", run_dir) == 0
+    report = json.loads((run_dir / "report.json").read_text())
+    assert list(report["ways"]) == ["base", "few_shot", "retrieval", "tuned"] and report["judge"] is None
+    warnings = [event.values["message"] for event in events(run_dir, "warning")]
+    assert any("refuses the key (no)" in warning for warning in warnings)
+    for path in run_dir.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+
+
+def heldout(run_dir):
+    return [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()][:5]
