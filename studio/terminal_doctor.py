@@ -42,7 +42,7 @@ def _print_finding(finding: Finding) -> None:
     print(f"{MARKS[finding.level]} {finding.message} {finding.fix}")
     places = [place for place in finding.places if place.file or place.detail]
     for place in places[:PLACES_SHOWN]:
-        where = f"line {place.line:,}" if place.line else f"row {place.row:,}" if place.row else ""
+        where = f"line {place.line:,}" if place.line else f"row {place.in_file:,}" if place.in_file else ""
         print("    " + ", ".join(part for part in (place.file, where, words.plain(place.detail)) if part))
     if places and finding.count > PLACES_SHOWN:
         print(f"    and {finding.count - PLACES_SHOWN:,} more")

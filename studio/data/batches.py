@@ -35,13 +35,17 @@ class Batch:
 
 @dataclass
 class FileFacts:
-    """What was found out about a file while it was read; `encoding` is empty for kinds that are not text."""
+    """What was found out about a file while it was read; `encoding` is empty for kinds that are not text.
+
+    `rows_before` are the rows of the data set in the files before it.
+    """
 
     name: str
     kind: str
     size_bytes: int
     encoding: str = ""
     rows: int = 0
+    rows_before: int = 0
 
 
 # a row with its line, or a fault in its place

@@ -98,7 +98,7 @@ class PlainChats:
             texts = contents[part]
             scan.count_label(texts[-1])
             if scan.thorough:
-                self._look_closer(scan, chat, texts, Place(facts.name, facts.rows, line))
+                self._look_closer(scan, chat, texts, Place(facts.name, facts.rows, line, in_file=facts.rows))
 
     def _look_closer(self, scan: Scan, chat: list[Message], texts: list[str], place: Place) -> None:
         """As the scan does it with a row."""

@@ -1,6 +1,6 @@
 """What the data doctor found: counts and first places under fixed names, figures, and a verdict; plain JSON."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from studio.data import shapes
@@ -85,12 +85,18 @@ OWN = {
 
 @dataclass(slots=True)
 class Place:
-    """Where something was found: file, row (from 1 among all rows of that file), line (0 where there are none)."""
+    """Where something was found.
+
+    `row` counts the rows of the whole data set from 1, through all its files, as the page of rows, edits by hand and
+    the account do. `line` is the line in `file`, `in_file` the row in it, which is told where a kind of file has no
+    lines. 0 where there is none.
+    """
 
     file: str
     row: int
     line: int
     detail: str = ""
+    in_file: int = 0
 
 
 @dataclass
@@ -219,12 +225,14 @@ class Findings:
         if len(places) < PLACES:
             places.append(place)
 
-    def join(self, other: "Findings", rows_before: int, lines_before: int) -> None:
-        """Add those of a part of the same file that begins after so many rows and lines."""
+    def join(self, other: "Findings", rows_before: int, lines_before: int, in_file_before: int) -> None:
+        """Add those of a part of a file that begins after so many rows of the data set, and lines and rows of it."""
         for name, count in other._counts.items():
             self.add_many(name, [
-                Place(place.file, place.row and place.row + rows_before, place.line and place.line + lines_before,
-                      place.detail) for place in other._places[name]], count)
+                replace(place, row=place.row and place.row + rows_before,
+                        line=place.line and place.line + lines_before,
+                        in_file=place.in_file and place.in_file + in_file_before)
+                for place in other._places[name]], count)
 
     def add_many(self, name: str, first_places: list[Place], count: int) -> None:
         """Add `count` of them, of which the first ones are given."""

@@ -48,8 +48,9 @@ class Scan:
         self.shape: Shape | None = None
         self.rows = self.usable = self._rows_taken = 0
         self.duplicates = duplicates.Duplicates()
-        # of each usable row: number of its file, row and line there
-        self._place_files, self._place_rows, self._place_lines = array("I"), array("Q"), array("Q")
+        self._rows_judged = 0
+        # of each usable row: its number in the data set, and its line
+        self._place_rows, self._place_lines = array("Q"), array("Q")
         self.secrets: Counter[str] = Counter()
         self.personal_data: Counter[str] = Counter()
         self.labels: Counter[str] | None = Counter()
@@ -114,12 +115,12 @@ class Scan:
     def join(self, part: "Scan", lines_before: int) -> None:
         """Add what a scan of the file's next part found; the first line of that part was line 1 to it."""
         facts, theirs = self.files[-1], part.files[0]
-        self.findings.join(part.findings, facts.rows, lines_before)
-        file = len(self.files) - 1
-        self._place_files.extend([file] * len(part._place_files))
-        self._place_rows.extend(row + facts.rows for row in part._place_rows)
+        facts.rows_before = self._rows_judged - facts.rows
+        self.findings.join(part.findings, self._rows_judged, lines_before, facts.rows)
+        self._place_rows.extend(row + self._rows_judged for row in part._place_rows)
         self._place_lines.extend(line + lines_before for line in part._place_lines)
         facts.rows += theirs.rows
+        self._rows_judged += theirs.rows
         self.rows += part.rows
         self.usable += part.usable
         self.duplicates.join(part.duplicates)
@@ -173,13 +174,16 @@ class Scan:
             detail = facts.encoding if fault.name == "encoding" else fault.detail
             self.findings.add(fault.name, Place(facts.name, 0, fault.line, detail), count)
             self.rows += not fault.keeps_row
+        if facts.rows == 0:
+            facts.rows_before = self._rows_judged
         for row, line in zip(batch.rows, batch.lines, strict=True):
             self.judge_row(facts, row, line)
+        self._rows_judged += len(batch.rows)
 
     def judge_row(self, facts: FileFacts, source: Any, line: int) -> None:
         """Judge the next row of a file."""
         facts.rows += 1
-        place = Place(facts.name, facts.rows, line)
+        place = Place(facts.name, facts.rows_before + facts.rows, line, in_file=facts.rows)
         if source is LEFT_OUT:
             self.findings.add("excluded_by_hand", place)
             return
@@ -229,7 +233,6 @@ class Scan:
         """Note a usable row to compare it: what it asks, its text without what rows share, its digest."""
         self.duplicates.add(asked, said, digest)
         self.languages.add(said)
-        self._place_files.append(len(self.files) - 1)
         self._place_rows.append(place.row)
         self._place_lines.append(place.line)
 
@@ -246,8 +249,9 @@ class Scan:
 
     def place(self, index: int) -> Place:
         """Where the usable row `index` (from 0) stands."""
-        file = self.files[self._place_files[index]]
-        return Place(file.name, self._place_rows[index], self._place_lines[index])
+        row = self._place_rows[index]
+        file = next(file for file in reversed(self.files) if file.rows and file.rows_before < row)
+        return Place(file.name, row, self._place_lines[index], in_file=row - file.rows_before)
 
     def _count(self, row: dict[str, Any]) -> None:
         if "messages" in row:

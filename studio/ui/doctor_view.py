@@ -180,8 +180,8 @@ def _place(place: dict[str, Any]) -> str:
     file = words.plain(place["file"], 60)
     if place["line"]:
         said = text("doctor.findings.place", file=file, line=words.count(place["line"]))
-    elif place["row"]:
-        said = text("doctor.findings.place_row", file=file, row=words.count(place["row"]))
+    elif place["in_file"]:
+        said = text("doctor.findings.place_row", file=file, row=words.count(place["in_file"]))
     else:
         said = file
     return f"{said}: {words.plain(place['detail'], 200)}" if place["detail"] else said

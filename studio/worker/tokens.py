@@ -8,7 +8,7 @@ Every `step`-th usable row is tokenised; rows are read, counted and forgotten in
 import re
 from array import array
 from bisect import bisect_left, insort
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from studio.data.doctor import Progress, each_row
@@ -81,12 +81,12 @@ class _Counter:
         places = [self._chunk[index][1] for index in indices]
         for row, place, outcome in zip(rows, places, render_each(self._tokenizer, rows, self._preset), strict=True):
             if isinstance(outcome, DataError):
-                self._findings.add("template_refuses", Place(place.file, place.row, place.line, outcome.message))
+                self._findings.add("template_refuses", replace(place, detail=outcome.message))
                 continue
             self._lengths.append(outcome.length)
             self._trained.append(outcome.trained_tokens)
             if outcome.truncated:
-                self._findings.add("truncated", Place(place.file, place.row, place.line, f"{outcome.length:,} tokens"))
+                self._findings.add("truncated", replace(place, detail=f"{outcome.length:,} tokens"))
             if outcome.trained_tokens == 0:
                 self._findings.add("all_labels_masked", place)
             if any(self._own_tokens.search(text) for text in texts(row)):

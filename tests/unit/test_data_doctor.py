@@ -73,7 +73,7 @@ def test_a_good_set_has_nothing_to_tell(look):
     assert report.verdict == "20 rows may teach a style or a format; 50 good ones are a sensible start."
     assert report.shape["format"] == "messages" and report.turns["mean"] == 2
     assert report.files == [{"name": "rows.jsonl", "kind": "jsonl", "size_bytes": len(json_lines(CHATS)),
-                             "encoding": "UTF-8", "rows": 20}]
+                             "encoding": "UTF-8", "rows": 20, "rows_before": 0}]
     assert json.loads(json.dumps(report.as_json()))["dropped_rows"] == 0
 
 
@@ -349,7 +349,7 @@ def test_several_files_are_one_set_and_places_name_their_file(look):
     report = look(CHATS[:5], more=[CHATS[5:12], [CHATS[0]]])
     assert report.rows == 13 and [file["rows"] for file in report.files] == [5, 7, 1]
     (place,) = next(finding.places for finding in report.findings if finding.name == "duplicates")
-    assert (place.file, place.row, place.line) == ("more-1.jsonl", 1, 1)
+    assert (place.file, place.row, place.line, place.in_file) == ("more-1.jsonl", 13, 1, 1)
 
 
 @pytest.mark.parametrize(("rows", "found"), [
