@@ -18,7 +18,7 @@ from studio.data.hub import stream_hub
 from studio.data.records import read_batches
 from studio.data.report import PLACES, Duplicates, Overlap, Place, Report, automatic_epochs, verdict
 from studio.data.scan import ROWS_PER_LABEL, Scan
-from studio.data.sources import BUNDLED, is_hub, local_path
+from studio.data.sources import has_own_heldout, is_hub, local_path
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
@@ -160,14 +160,14 @@ def each_row(
 
 def heldout_of(section: DataSection, settings: Settings) -> DataSection | None:
     """The rows to judge by that the source brings itself, as `sources.read_heldout_rows` reads them."""
+    if not has_own_heldout(section):
+        return None
     name, split = section.dataset_name, section.dataset_test_split
-    section = section.model_copy(update={"edits": ""})
+    section = section.model_copy(update={"edits": "", "max_rows": 0})
     if split:
         return section.model_copy(update={"dataset_train_split" if is_hub(name) else "dataset_name": split})
-    if name.startswith(BUNDLED):
-        path = local_path(name, settings).with_name("heldout.jsonl")
-        return section.model_copy(update={"dataset_name": str(path)})
-    return None
+    path = local_path(name, settings).with_name("heldout.jsonl")
+    return section.model_copy(update={"dataset_name": str(path)})
 
 
 def _overlap(scan: Scan, heldout: DataSection, settings: Settings, token: str | None) -> Overlap:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from studio.data import overlay
 from studio.data.account import stops
-from studio.data.doctor import examine
+from studio.data.doctor import examine, heldout_of
 from studio.data.prepare import look, prepare
 from studio.data.rows import Query, find_rows
 from studio.errors import DataError
@@ -202,6 +202,25 @@ def test_answers_that_mending_makes_equal_are_found(tmp_path, settings):
     assert [(entry.reason, entry.row) for entry in prepared.left_out] == [
         ("chosen_equals_rejected", 2), ("chosen_equals_rejected", 3)]
     assert [(row.number, row.problems) for row in page] == [(n, ["chosen_equals_rejected"]) for n in (2, 3)]
+
+
+def test_held_out_rows_of_their_own_are_all_read_whatever_the_limit_and_the_edits(tmp_path, settings):
+    path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    path.write_text(lines([chat(f"q{i}", "one") for i in range(9)]))
+    rows = [chat("q0", "one"), chat("q1", "two"), {"messages": []}, *[chat(f"h{i}") for i in range(5)]]
+    other.write_text(lines(rows))
+    section = DataSection(dataset_name=str(path), dataset_test_split=str(other), max_rows=4, bad_rows="drop",
+                          edits="mine")
+    overlay.exclude(section, settings, 3)
+    report = examine(section, settings, heldout=heldout_of(section, settings))
+    prepared = look(Preset(data=section), settings)
+    assert report.usable_rows == len(prepared.train) == 3
+    assert report.overlap.heldout_rows == len(prepared.heldout) == 7
+    assert (report.overlap.exact, report.overlap.same_question) == (1, 1)
+    assert (prepared.leakage.exact, prepared.leakage.same_question) == ({0: 0}, {1: 1})
+    assert found(report)["heldout_unusable"][1] == sum(stops(entry) for entry in prepared.own_heldout.left_out) == 1
+    bundled = DataSection(dataset_name="bundled:recipes", test_size=0)
+    assert heldout_of(bundled, settings) is None and not look(Preset(data=bundled), settings).heldout
 
 
 PLAIN = ["a", "b", "a b", "x", "jan@seznam.cz", "eva@seznam.cz", "sk-" + "aB3" * 10, "x<|im_end|>"]
