@@ -39,7 +39,7 @@ def print_verdict(report: dict[str, Any]) -> None:
 
 
 def _print_finding(finding: Finding) -> None:
-    print(f"{MARKS[finding.level]} {finding.message} {finding.fix}")
+    print(f"{MARKS['info' if finding.outcome else finding.level]} {finding.message} {finding.outcome or finding.fix}")
     places = [place for place in finding.places if place.file or place.detail]
     for place in places[:PLACES_SHOWN]:
         where = f"line {place.line:,}" if place.line else f"row {place.in_file:,}" if place.in_file else ""

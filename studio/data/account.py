@@ -5,17 +5,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from studio import words
 from studio.data.mends import MENDS
 from studio.data.report import OWN, Findings, Place
 from studio.data.shapes import FIX_ROWS, HINTS, PROBLEMS
+from studio.preset.schema import DataSection
 
 # where a run keeps it, below its folder
 ACCOUNT_FILE = "data/left_out.jsonl"
 # what was done on purpose, beside the problems of PROBLEMS and report.OWN
 DONE = {
     "excluded_by_hand": "left out by hand",
+    "duplicates": "the same as an earlier row",
     "edited_by_hand": "edited by hand",
-    "repeated": "the same as an earlier row",
     "beyond_share": "beyond the share of rows to learn from",
     "masked": "secrets or personal data masked",
     "heldout_overlap": "held out, and a training row too",
@@ -72,11 +74,12 @@ def sentences(entries: Iterable[Entry], total: int) -> list[tuple[str, str]]:
 def _sentence(entries: list[Entry], total: int) -> tuple[str, str]:
     name, first = entries[0].reason, entries[0]
     if name in PROBLEMS:
-        message = PROBLEMS[name].format(n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
+        message = words.in_number(PROBLEMS[name], len(entries)).format(
+            n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
         return message, HINTS.get(name, FIX_ROWS)
     findings = Findings()
     findings.add(name, Place(first.file, first.row, first.line), len(entries))
-    (finding,) = findings.list(total)
+    (finding,) = findings.list(total, DataSection())
     where = f"{first.file}, line {first.line:,}" if first.line else first.file
     detail = f": {first.detail.rstrip('.')}" if first.detail else ""
     return f"{finding.message.rstrip('.')} (first: {where}{detail}).", finding.fix

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from studio import words
 from studio.data import duplicates, languages, overlay, ranges
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch
 from studio.data.cycles import without_cycle_search
 from studio.data.hub import stream_hub
+from studio.data.privacy import mask_text
 from studio.data.records import read_batches
 from studio.data.report import PLACES, Duplicates, Overlap, Place, Report, automatic_epochs, verdict
 from studio.data.scan import ROWS_PER_LABEL, Scan
@@ -26,6 +28,8 @@ from studio.settings import Settings
 LABEL_SHARE = 0.9
 FEW_ROWS, UNSURE = 10, 0.7
 FIRST_ROWS = 1000
+# characters of a label in the report
+LABEL_SHOWN = 60
 
 Progress = Callable[[float, int], None]
 
@@ -184,7 +188,7 @@ def _overlap(scan: Scan, heldout: DataSection, settings: Settings, token: str | 
     for index, kind in scan.duplicates.overlap(theirs):
         counts[kind] += 1
         scan.findings.add(names[kind], places[index])
-    for finding in own.findings.list(own.rows):
+    for finding in own.findings.list(own.rows, heldout):
         name = {"error": "heldout_unusable", "warning": "heldout_odd"}.get(finding.level)
         if name:
             scan.findings.add(name, replace(finding.places[0], detail=finding.message), finding.count)
@@ -207,11 +211,11 @@ def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, se
         found.add("few_rows", Place("", 0, 0), usable)
     if scan.shape.confidence < UNSURE:
         found.add("guessed_columns", Place("", 0, 0, scan.shape.reason))
-    findings = found.list(scan.rows)
-    errors = sum(finding.level == "error" for finding in findings)
+    findings = found.list(scan.rows, scan.section, scan.shape.format)
     chats = scan.turns["messages"]
     return Report(
-        source=source, verdict=verdict(usable, scan.rows, errors), rows=scan.rows, usable_rows=usable,
+        source=source, verdict=verdict(usable, scan.rows, findings, scan.section.bad_rows), rows=scan.rows,
+        usable_rows=usable,
         shape=asdict(scan.shape), files=[asdict(facts) for facts in scan.files], findings=findings,
         epochs=automatic_epochs(usable), overlap=overlap,
         duplicates=Duplicates(
@@ -224,7 +228,10 @@ def _report(scan: Scan, source: str, overlap: Overlap | None, complete: bool, se
 
 
 def _labels(scan: Scan) -> Counter[str]:
-    """The answers with their counts where they are labels, else nothing."""
+    """The answers with their counts where they are labels, else nothing; masked, since they are shown."""
     if scan.labels is None or len(scan.labels) < 2 or scan.usable < ROWS_PER_LABEL * len(scan.labels):
         return Counter()
-    return scan.labels
+    shown: Counter[str] = Counter()
+    for label, n in scan.labels.items():
+        shown[words.plain(mask_text(label, personal=True)[0], LABEL_SHOWN)] += n
+    return shown

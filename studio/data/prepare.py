@@ -205,7 +205,7 @@ def _drop_repeated(cleaned: Cleaned) -> None:
         if earlier == number:
             kept.append(index)
         else:
-            cleaned.left_out.append(cleaned.table.entry(number, "repeated", f"row {earlier:,}"))
+            cleaned.left_out.append(cleaned.table.entry(number, "duplicates", f"row {earlier:,}"))
     cleaned.rows = [cleaned.rows[index] for index in kept]
     cleaned.numbers = array("Q", [cleaned.numbers[index] for index in kept])
 

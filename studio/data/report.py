@@ -3,82 +3,106 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from studio import words
 from studio.data import shapes
+from studio.data.privacy import mask_text
+from studio.preset.schema import DataSection
 
 PLACES = 10
+# what mends.py always mends where it mends at all
+MENDED = ("special_token_in_content", "nul_characters", "unlearned_end")
 
 # name -> level, sentence with {n} (rows) and {total}, what to do. An error costs the row, or stops the run.
 # The seven names OpenAI's validation uses come first; the sentences of those are in shapes.PROBLEMS.
 OWN = {
-    "not_json": ("error", "{n} lines are not JSON.", "Each line must be one whole JSON object."),
+    "not_json": ("error", "{n} [line is|lines are] not JSON.", "Each line must be one whole JSON object."),
     "truncated_last_line": ("error", "The last line breaks off in the middle.", "Save or upload the file again."),
     "truncated_file": ("error", "The file breaks off before its end.", "Save or upload the file again."),
-    "nul_bytes": ("error", "{n} rows hold zero bytes.", "Write the file again as UTF-8 text, or drop those rows."),
-    "nul_characters": ("warning", "{n} rows hold zero characters in their text.", "Remove them."),
-    "too_deep": ("error", "{n} rows nest too deeply.", "Use plain rows."),
-    "broken_text": ("error", "{n} rows hold half a character, which no tokenizer reads.", "Write those texts again."),
-    "long_line": ("warning", "{n} lines are longer than 1 MB.", "Look whether they hold what you mean."),
-    "line_too_long": ("error", "{n} lines are longer than 32 MB.", "Part those rows, or drop them."),
-    "ragged_csv": ("error", "{n} lines of the table do not fit its header.",
+    "nul_bytes": ("error", "{n} [row holds|rows hold] zero bytes.",
+                  "Write the file again as UTF-8 text, or drop those rows."),
+    "nul_characters": ("warning", "{n} [row holds|rows hold] zero characters.", "Remove them."),
+    "too_deep": ("error", "{n} [row nests|rows nest] too deeply.", "Flatten the lists and objects within them."),
+    "broken_text": ("error", "{n} [row holds|rows hold] half a character, which no tokenizer reads.",
+                    "Write those texts again."),
+    "long_line": ("warning", "{n} [line is|lines are] longer than 1 MB.", "Check that each holds one row only."),
+    "line_too_long": ("error", "{n} [line is|lines are] longer than 32 MB.", "Split those rows, or drop them."),
+    "ragged_csv": ("error", "{n} [line of the table does|lines of the table do] not fit its header.",
                    "Put quotes around cells that hold the separator, and close every quote."),
-    "unreadable_value": ("error", "{n} rows hold a value that cannot be read.", "Write it as text."),
-    "duplicate_key": ("warning", "{n} rows name a key twice; the last value counts.", "Name each key once."),
-    "encoding": ("error", "{n} lines are not UTF-8; they are read in a Windows code page here.",
-                 "Save the file as UTF-8: training does not guess."),
-    "wrong_extension": ("warning", "{n} files hold something other than their name says.", "Rename them."),
-    "archive_member": ("warning", "{n} files of the archive are left out.", "Pack only files with rows."),
-    "unreadable_file": ("error", "{n} files cannot be read.", "Mend or leave out those files."),
-    "page_without_text": ("warning", "{n} pages hold no text, as scans do; they are left out.",
-                          "Run text recognition (OCR) over the document."),
-    "unreadable_page": ("warning", "{n} pages cannot be read; they are left out.", "Save the document again."),
-    "role_order": ("warning", "{n} chats have roles in an unusual order.",
-                   "Chats go system, user, assistant, user, ...; many templates refuse others."),
-    "missing_user_message": ("warning", "{n} chats have no user message.", "Give the model something to answer."),
-    "unlearned_end": ("warning", "{n} chats do not end with an answer; what follows the last one is not learned.",
-                      "End them with the assistant's turn."),
-    "empty_content": ("warning", "{n} rows have an empty message or system prompt.", "Fill or remove it."),
-    "special_token_in_content": (
-        "warning", "{n} rows have a template's special tokens in their text.",
-        "Remove them: the template adds them itself, and the model would take them as the end of a turn."),
-    "weight_not_zero_or_one": ("warning", "{n} rows have a weight other than 0 or 1, which counts as 1.",
+    "unreadable_value": ("error", "{n} [row holds|rows hold] a value that cannot be read.", "Write it as text."),
+    "duplicate_key": ("warning", "{n} [row names|rows name] a key twice; the last value counts.",
+                      "Name each key once."),
+    "encoding": (
+        "error", "{n} [line is not UTF-8; it is|lines are not UTF-8; they are] read in a Windows code page here.",
+        "Save the file as UTF-8: training does not guess."),
+    "wrong_extension": (
+        "warning", "{n} [file holds something other than its name says|files hold something other than their names "
+                   "say].",
+        "Rename them."),
+    "archive_member": ("warning", "{n} [file of the archive is|files of the archive are] left out.",
+                       "Pack only files with rows."),
+    "unreadable_file": ("error", "{n} [file|files] cannot be read.", "Mend or leave out those files."),
+    "page_without_text": (
+        "warning", "{n} [page holds no text, as scans do; it is|pages hold no text, as scans do; they are] left out.",
+        "Run text recognition (OCR) over the document."),
+    "unreadable_page": ("warning", "{n} [page cannot be read; it is|pages cannot be read; they are] left out.",
+                        "Save the document again."),
+    "role_order": ("warning", "{n} [chat has|chats have] roles in an unusual order.",
+                   "The usual order is system, then user and assistant in turn; many templates refuse any other."),
+    "missing_user_message": ("warning", "{n} [chat has|chats have] no user message.",
+                             "Give the model something to answer."),
+    "unlearned_end": (
+        "warning", "{n} [chat does|chats do] not end with an answer; what follows the last one is not learned.",
+        "End them with the assistant's turn."),
+    "empty_content": ("warning", "{n} [row has|rows have] an empty message or system prompt.", "Fill or remove it."),
+    "special_token_in_content": ("warning", "{n} [row has|rows have] a chat template's special tokens in the text.",
+                                 "Remove them: the template adds them itself, and the model would take them as the "
+                                 "end of a turn."),
+    "weight_not_zero_or_one": ("warning", "{n} [row has|rows have] a weight other than 0 or 1, which counts as 1.",
                                "Use 0 (not learned) or 1, as numbers."),
-    "message_value_not_text": ("warning", "{n} rows have a name, tool_call_id or reasoning_content that is not text.",
-                               "Write it as text, or leave it out."),
-    "arguments_not_json": ("warning", "{n} rows call a tool with arguments that are not a JSON object.",
-                           "The model would learn to call tools so: write them as {\"name\": value}."),
-    "tool_without_name": ("warning", "{n} rows have a tool without a name.",
+    "message_value_not_text": (
+        "warning", "{n} [row has|rows have] a name, tool_call_id or reasoning_content that is not text.",
+        "Write it as text, or leave it out."),
+    "arguments_not_json": ("warning", "{n} [row calls|rows call] a tool with arguments that are not a JSON object.",
+                           'The model would learn to call tools so: write them as {"name": value}.'),
+    "tool_without_name": ("warning", "{n} [row has|rows have] a tool without a name.",
                           'Write tools as [{"type": "function", "function": {"name": "...", "parameters": {}}}].'),
-    "bad_answers": ("warning", "{n} rows are labelled false: learned as they are, they teach bad answers.",
-                    "Drop them, or train with a method that uses the label."),
-    "excluded_by_hand": ("info", "{n} rows are left out by hand.", "Restore them if that is wrong."),
-    "empty_text": ("info", "{n} rows of empty text are left out.", "Nothing to do."),
-    "late_column": ("warning", "{n} rows have a column that the first 100 rows lack, so it is not used.",
+    "bad_answers": (
+        "warning", "{n} [row is labelled false: learned as it is, it teaches a bad answer|rows are labelled false: "
+                   "learned as they are, they teach bad answers].",
+        "Drop them, or train with a method that uses the label."),
+    "excluded_by_hand": ("info", "{n} [row is|rows are] left out by hand.", "Restore them if that was a mistake."),
+    "empty_text": ("info", "{n} [row of empty text is|rows of empty text are] left out.", "Nothing to do."),
+    "late_column": ("warning", "{n} [row has|rows have] a column that the first 100 rows lack, so it is not used.",
                     "Move a row that has it to the beginning, so that the shape is told with it."),
-    "duplicates": ("warning", "{n} rows are there already, word for word.", "Keep one of each."),
-    "near_duplicates": ("warning", "{n} rows are nearly the same as an earlier one.", "Keep the best of each."),
-    "heldout_overlap": ("warning", "{n} held-out rows are training rows too, so the score will flatter.",
-                        "Remove them from one side."),
-    "heldout_near_overlap": ("warning", "{n} held-out rows are nearly the same as a training row.",
+    "duplicates": ("warning", "{n} [row is|rows are] there already, word for word.",
+                   "Keep one of each (data.drop_duplicates)."),
+    "near_duplicates": ("warning", "{n} [row is|rows are] nearly the same as an earlier one.",
+                        "Keep the best of each."),
+    "heldout_overlap": (
+        "warning", "{n} held-out [row is a training row|rows are training rows] too, so the score will flatter.",
+        "Remove them from one side."),
+    "heldout_near_overlap": ("warning", "{n} held-out [row is|rows are] nearly the same as a training row.",
                              "Remove them from one side."),
-    "heldout_unusable": ("error", "{n} held-out rows cannot be used.", "Examine that file by itself."),
-    "heldout_odd": ("warning", "{n} held-out rows are odd.", "Examine that file by itself."),
-    "heldout_same_question": ("info", "{n} held-out rows ask a question that a training row asks.",
-                              "Look whether that is meant."),
-    "secrets": ("warning", "{n} rows hold what looks like a key or password.",
-                "Remove it and make it void: the model can repeat it."),
-    "personal_data": ("warning", "{n} rows hold what looks like personal data.",
-                      "Mask it unless the model may repeat it."),
-    "label_imbalance": ("warning", "{n} of {total} rows have the same label.", "Add rows with the other labels."),
-    "few_rows": ("warning", "There are only {n} rows.", "Fifty good rows are a sensible least."),
+    "heldout_unusable": ("error", "{n} held-out [row|rows] cannot be used.", "Examine that file by itself."),
+    "heldout_odd": ("warning", "{n} held-out [row is|rows are] odd.", "Examine that file by itself."),
+    "heldout_same_question": ("info", "{n} held-out [row asks|rows ask] a question that a training row asks.",
+                              "Check that this is meant."),
+    "secrets": ("warning", "{n} [row holds|rows hold] what looks like a key or password.",
+                "Mask it (data.mask), and revoke it: the model could repeat it."),
+    "personal_data": ("warning", "{n} [row holds|rows hold] what looks like personal data.",
+                      "Mask it (data.mask) unless the model may repeat it."),
+    "label_imbalance": ("warning", "{n} of {total} rows [has|have] the same label.", "Add rows with the other labels."),
+    "few_rows": ("warning", "There [is only {n} row|are only {n} rows].", "Fifty good rows are a sensible minimum."),
     "guessed_columns": ("warning", "The columns were guessed.", "Name the columns if that is wrong."),
-    "all_labels_masked": ("error", "{n} rows have nothing left to learn after the cut.",
+    "all_labels_masked": ("error", "{n} [row has|rows have] nothing left to learn after the cut.",
                           "Raise the longest row, or shorten what comes before the answer."),
-    "truncated": ("warning", "{n} rows are longer than the longest row and lose their end.",
-                  "Raise the longest row if memory allows."),
-    "own_special_token": (
-        "warning", "{n} rows have special tokens of this model in their text.",
-        "Remove them: the model takes them as the end or start of a turn."),
-    "template_refuses": ("error", "{n} rows are refused by the model's chat template.",
+    "truncated": (
+        "warning", "{n} [row is longer than the set length and loses its end|rows are longer than the set length and "
+                   "lose their ends].",
+        "Raise the longest row if memory allows."),
+    "own_special_token": ("warning", "{n} [row has|rows have] special tokens of this model in the text.",
+                          "Remove them: the model takes them as the end or start of a turn."),
+    "template_refuses": ("error", "{n} [row is|rows are] refused by the model's chat template.",
                          "Change the roles or their order, or choose another model."),
 }
 
@@ -101,7 +125,10 @@ class Place:
 
 @dataclass
 class Finding:
-    """A name from OWN or shapes.PROBLEMS, its level (error, warning, info), how many rows, and the first of them."""
+    """A name from OWN or shapes.PROBLEMS, its level (error, warning, info), how many rows, and the first of them.
+
+    `outcome` says what a run does about it as the preset is set, "" where that is left to the person.
+    """
 
     name: str
     level: str
@@ -109,6 +136,7 @@ class Finding:
     message: str
     fix: str
     places: list[Place]
+    outcome: str
 
 
 @dataclass
@@ -201,6 +229,11 @@ class Report:
         return all(finding.level != "error" for finding in self.all_findings)
 
     @property
+    def may_start(self) -> bool:
+        """Whether a run would start as the preset is set."""
+        return self.usable_rows > 0 and not any(map(stops, self.all_findings))
+
+    @property
     def all_findings(self) -> list[Finding]:
         """Also those of the tokens, worst first."""
         found = self.findings + (self.tokens.findings if self.tokens else [])
@@ -208,8 +241,9 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Plain lists, texts and numbers."""
-        return asdict(self) | {"dropped_rows": self.dropped_rows, "may_train": self.may_train,
-                               "findings": [asdict(finding) for finding in self.all_findings]}
+        return asdict(self) | {
+            "dropped_rows": self.dropped_rows, "may_train": self.may_train, "may_start": self.may_start,
+            "findings": [asdict(finding) for finding in self.all_findings]}
 
 
 class Findings:
@@ -258,42 +292,44 @@ class Findings:
     def count(self, name: str) -> int:
         return self._counts.get(name, 0)
 
-    def list(self, total: int) -> list[Finding]:
-        """All of them, worst first; `total` rows stand in the sentences."""
-        return [self._finding(name, total) for name in self._counts]
+    def list(self, total: int, data: DataSection, format: str = "") -> list[Finding]:
+        """All of them, in the order they were found; `total` rows stand in the sentences.
 
-    def _finding(self, name: str, total: int) -> Finding:
+        `data` and the `format` of the rows' shape say what a run does about them.
+        """
+        return [self._finding(name, total, data, format) for name in self._counts]
+
+    def _finding(self, name: str, total: int, data: DataSection, format: str) -> Finding:
         n, places = self._counts[name], self._places[name]
         if name in OWN:
             level, sentence, fix = OWN[name]
         else:
             level, sentence, fix = "error", shapes.PROBLEMS[name], shapes.HINTS.get(name, shapes.FIX_ROWS)
-        message = sentence.format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
-        return Finding(name, level, n, _singular(message) if n == 1 else message, fix, places)
+        message = words.in_number(sentence, n).format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
+        places = [replace(place, detail=mask_text(place.detail, personal=True)[0]) for place in places]
+        return Finding(name, level, n, message, fix, places, outcome(name, level, data, format))
 
 
-def _singular(sentence: str) -> str:
-    for many, one in SINGULAR:
-        sentence = sentence.replace(many, one)
-    return sentence
+def outcome(name: str, level: str, data: DataSection, format: str) -> str:
+    """What a run does about a finding as `data` is set, "" where it is left to the person."""
+    if (name == "secrets" and data.mask != "none") or (name == "personal_data" and data.mask == "all"):
+        return "It will be masked, as data.mask says."
+    if name == "duplicates" and data.drop_duplicates:
+        return "One of each will be kept, as data.drop_duplicates says."
+    if data.bad_rows == "drop" and level == "error" and name != "encoding":
+        return "Left out, as data.bad_rows says."
+    if data.bad_rows == "fix" and name == "encoding":
+        return "Read so, as data.bad_rows says."
+    if data.bad_rows == "fix" and level == "error":
+        return "Mended where that is safe and left out otherwise, as data.bad_rows says."
+    if data.bad_rows == "fix" and name in MENDED and format != "text":
+        return "Mended, as data.bad_rows says."
+    return ""
 
 
-SINGULAR = (
-    ("1 lines are not UTF-8; they are", "1 line is not UTF-8; it is"), ("1 lines are", "1 line is"),
-    ("1 lines of the table do", "1 line of the table does"),
-    ("1 rows hold", "1 row holds"), ("1 rows nest", "1 row nests"), ("1 rows name", "1 row names"),
-    ("1 pages hold no text, as scans do; they are", "1 page holds no text, as scans do; it is"),
-    ("1 pages cannot be read; they are", "1 page cannot be read; it is"),
-    ("1 files hold", "1 file holds"), ("their name says", "its name says"),
-    ("1 files of the archive are", "1 file of the archive is"), ("1 files cannot", "1 file cannot"),
-    ("1 chats have", "1 chat has"), ("1 chats do", "1 chat does"), ("1 rows have", "1 row has"),
-    ("in their text", "in its text"), ("1 rows are", "1 row is"),
-    ("1 rows of empty text are", "1 row of empty text is"),
-    ("1 held-out rows are training rows", "1 held-out row is a training row"),
-    ("1 held-out rows are", "1 held-out row is"), ("1 held-out rows cannot", "1 held-out row cannot"),
-    ("1 held-out rows ask", "1 held-out row asks"),
-    ("lose their end", "loses its end"), ("There are only 1 rows", "There is only 1 row"),
-    ("learned as they are, they teach bad answers", "learned as it is, it teaches a bad answer"))
+def stops(finding: Finding) -> bool:
+    """Whether no run can start because of it."""
+    return finding.level == "error" and not finding.outcome
 
 
 def automatic_epochs(rows: int) -> int:
@@ -305,8 +341,8 @@ def automatic_epochs(rows: int) -> int:
     return max(1, 25_000 // rows) if rows * 3 > 25_000 else 3
 
 
-def verdict(usable: int, rows: int, errors: int) -> str:
-    """One sentence on whether to train."""
+def verdict(usable: int, rows: int, findings: list[Finding], bad_rows: str) -> str:
+    """One sentence on whether to train; `bad_rows` as in `data.bad_rows`."""
     if usable == 0:
         return "No row can be used: mend the problems below first."
     amount = "1 row" if usable == 1 else f"{usable:,} rows"
@@ -322,6 +358,11 @@ def verdict(usable: int, rows: int, errors: int) -> str:
         enough = "are plenty for most tasks"
     if usable == 1:
         enough = enough.replace("are too few", "is too little", 1)
-    stop = f", but {rows - usable:,} more cannot be used as they are" if rows > usable else ""
-    stop = stop or (", but problems must be mended first" if errors else "")
-    return f"{amount} {enough}{stop}."
+    rest = rows - usable
+    if rest and bad_rows == "stop":
+        enough += f", but {rest:,} more cannot be used as {'it is' if rest == 1 else 'they are'}"
+    elif rest:
+        enough += f"; {rest:,} more will be left out"
+    if any(map(stops, findings)) and not (rest and bad_rows == "stop"):
+        enough += ", but problems must be mended first"
+    return f"{amount} {enough}."

@@ -166,7 +166,7 @@ class Scan:
         found = Findings()
         found.add(fault.name, Place(facts.name, 1, fault.line))
         return DataError(f"{facts.name} holds no row that can be read{where}: {fault.detail or fault.name}.",
-                         found.list(1)[0].fix, field="data.dataset_name")
+                         found.list(1, self.section)[0].fix, field="data.dataset_name")
 
     def _judge(self, facts: FileFacts, batch: Batch) -> None:
         for fault in batch.faults:

@@ -6,26 +6,29 @@ from studio.errors import DataError
 
 # OpenAI's names for what can be wrong with a row, then our own; {n} rows of {total}, the first is {row}
 PROBLEMS = {
-    "data_type": "{n} of {total} rows are not objects with named columns (first: row {row}).",
-    "missing_messages_list": "{n} of {total} rows have no list of messages (first: row {row}).",
-    "message_missing_key": "{n} of {total} rows have a message without role or content (first: row {row}).",
-    "message_unrecognized_key": "{n} of {total} rows have something other than text in a message, as a picture"
-                                " (first: row {row}).",
-    "unrecognized_role": "{n} of {total} rows have a role beside system, user, assistant or tool (first: row {row}).",
-    "missing_content": "{n} of {total} rows have an empty message (first: row {row}).",
-    "example_missing_assistant_message": "{n} of {total} rows have no assistant answer (first: row {row}).",
-    "unreadable_tools": "{n} of {total} rows have tools that are no list of objects (first: row {row}).",
-    "unreadable_tool_calls": "{n} of {total} rows have calls of tools that name no function (first: row {row}).",
-    "missing_prompt": "{n} of {total} rows have no prompt (first: row {row}).",
-    "missing_completion": "{n} of {total} rows have no answer (first: row {row}).",
-    "missing_text": "{n} of {total} rows have no text (first: row {row}).",
-    "missing_pair": "{n} of {total} rows lack one of the texts that go together (first: row {row}).",
-    "missing_label": "{n} of {total} rows have no label (first: row {row}).",
-    "missing_rejected": "{n} of {total} rows have no rejected answer (first: row {row}).",
-    "chosen_equals_rejected": "{n} of {total} rows have the same answer as chosen and as rejected (first: row {row}).",
-    "label_not_boolean": "{n} of {total} rows have a label that is not true or false (first: row {row}).",
-    "score_not_number": "{n} of {total} rows have a score that is not a number (first: row {row}).",
-    "template_empty_column": "{n} of {total} rows have an empty column that the template needs (first: row {row}).",
+    "data_type": "{n} of {total} rows [is|are] not [an object|objects] with named columns (first: row {row}).",
+    "missing_messages_list": "{n} of {total} rows [has|have] no list of messages (first: row {row}).",
+    "message_missing_key": "{n} of {total} rows [has|have] a message without role or content (first: row {row}).",
+    "message_unrecognized_key":
+        "{n} of {total} rows [has|have] something other than text in a message, as a picture (first: row {row}).",
+    "unrecognized_role":
+        "{n} of {total} rows [has|have] a role beside system, user, assistant or tool (first: row {row}).",
+    "missing_content": "{n} of {total} rows [has|have] an empty message (first: row {row}).",
+    "example_missing_assistant_message": "{n} of {total} rows [has|have] no assistant answer (first: row {row}).",
+    "unreadable_tools": "{n} of {total} rows [has|have] tools that are no list of objects (first: row {row}).",
+    "unreadable_tool_calls": "{n} of {total} rows [has|have] calls of tools that name no function (first: row {row}).",
+    "missing_prompt": "{n} of {total} rows [has|have] no prompt (first: row {row}).",
+    "missing_completion": "{n} of {total} rows [has|have] no answer (first: row {row}).",
+    "missing_text": "{n} of {total} rows [has|have] no text (first: row {row}).",
+    "missing_pair": "{n} of {total} rows [lacks|lack] one of the texts that go together (first: row {row}).",
+    "missing_label": "{n} of {total} rows [has|have] no label (first: row {row}).",
+    "missing_rejected": "{n} of {total} rows [has|have] no rejected answer (first: row {row}).",
+    "chosen_equals_rejected":
+        "{n} of {total} rows [has|have] the same answer as chosen and as rejected (first: row {row}).",
+    "label_not_boolean": "{n} of {total} rows [has|have] a label that is not true or false (first: row {row}).",
+    "score_not_number": "{n} of {total} rows [has|have] a score that is not a number (first: row {row}).",
+    "template_empty_column":
+        "{n} of {total} rows [has|have] an empty column that the template needs (first: row {row}).",
 }
 HINTS = {
     "message_unrecognized_key": "The studio trains on text; leave those rows out.",

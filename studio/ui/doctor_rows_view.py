@@ -7,12 +7,11 @@ import html
 from typing import Any
 
 from studio import words
-from studio.data.account import reason_in_words
 from studio.data.rows_client import RowsPage
 from studio.data.sources import has_own_heldout
 from studio.preset.schema import DataSection
 from studio.ui.preview_view import legend_html, pieces_html
-from studio.ui.texts import table, text
+from studio.ui.texts import text
 
 PAGE_ROWS = 10
 # each button says what it does and with which row; the page around it says which rows are shown
@@ -134,8 +133,7 @@ def _action_html(act: str, key: str, row: dict[str, Any]) -> str:
 
 
 def _problem(name: str) -> str:
-    known = table("doctor")
-    return known[f"problems.{name}"] if f"problems.{name}" in known else reason_in_words(name)
+    return text(f"doctor.problems.{name}")
 
 
 def _t(key: str) -> str:

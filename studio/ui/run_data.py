@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import words
-from studio.data.account import ACCOUNT_FILE, reason_in_words
+from studio.data.account import ACCOUNT_FILE
 from studio.runs.store import RunView
 from studio.start import DATA_REPORT_FILE
 from studio.ui.doctor_view import report_html
@@ -53,7 +53,8 @@ def _entry(entry: dict[str, Any]) -> str:
                                    row=words.count(entry["row"]))
     done = text(f"runs.data.{'left_out' if entry['left_out'] else 'changed'}")
     detail = f" ({words.plain(entry['detail'], 200)})" if entry["detail"] else ""
-    return f"{place}: {done}, {reason_in_words(entry['reason'])}{detail}"
+    reason = text(f"doctor.problems.{entry['reason']}")
+    return f"{place}: {done}, {reason}{detail}"
 
 
 def _t(key: str, **values: Any) -> str:

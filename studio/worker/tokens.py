@@ -120,7 +120,7 @@ class _Counter:
             suggested_max_length=suggested_length(lengths), tokens_per_epoch=round(kept * scale),
             trained_tokens_per_epoch=round(sum(self._trained) * scale), batch_size=batch_size,
             padding_waste=1 - kept / padded, packed_waste=1 - kept / packed, packing_gain=padded / packed,
-            findings=self._findings.list(n))
+            findings=self._findings.list(n, self._preset.data))
 
 
 def suggested_length(lengths: Any) -> int:

@@ -46,7 +46,7 @@ def test_problems_come_with_their_line_and_exit_code_1(doctor, rows):
     rows.write_text(rows.read_text() + "rubbish\n" + json.dumps({"prompt": "a"}) + "\n")
     out = doctor(rows, "--heldout", heldout, code=1).out
     assert "✗ 1 line is not JSON. Each line must be one whole JSON object.\n    rows.jsonl, line 31," in out
-    assert "✗ 1 of 32 rows have no answer" in out
+    assert "✗ 1 of 32 rows has no answer" in out
     assert "! 30 held-out rows are training rows too" in out
     findings = json.loads(doctor(rows, "--json", code=1).out)["findings"]
     assert findings[0]["places"][0] == {"file": "rows.jsonl", "row": 0, "line": 31,
@@ -84,7 +84,7 @@ def test_a_run_says_what_is_odd_about_its_data_and_keeps_the_report(rows, tmp_pa
                      "--set", f"data.dataset_name={rows}", "--set", f"model.model_name_or_path={tiny_model}"]) == 0
     out = capsys.readouterr().out
     assert "Data: 31 rows may teach a style or a format" in out
-    assert "! 1 row has a template's special tokens in its text." in out and "rows.jsonl, line 31" in out
+    assert "! 1 row has a chat template's special tokens in the text." in out and "rows.jsonl, line 31" in out
     store = RunStore(Settings.from_environment())
     report = json.loads((store.list()[0].run_dir / "data_report.json").read_text())
     assert (report["usable_rows"], report["tokens"]["sampled_rows"]) == (31, 31)

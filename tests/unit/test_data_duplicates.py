@@ -47,7 +47,7 @@ def test_as_many_rows_repeat_as_are_dropped(tmp_path, data):
     section = DataSection(dataset_name=str(path), **data)
     report = examine(section, settings)
     prepared = look(Preset(data=section.model_copy(update={"drop_duplicates": True})), settings)
-    repeated = [entry.row for entry in prepared.left_out if entry.reason == "repeated"]
+    repeated = [entry.row for entry in prepared.left_out if entry.reason == "duplicates"]
     assert report.duplicates.exact == len(repeated) > 1
     assert [place.row for finding in report.findings if finding.name == "duplicates"
             for place in finding.places] == repeated

@@ -63,7 +63,7 @@ def test_a_second_file_serves_as_heldout_rows(tmp_path, settings):
         {"left_out": False, "file": "judge.jsonl", "row": 1, "line": 1, "reason": "heldout_overlap",
          "detail": "training row 15"}]
     write(second, [{"prompt": "x"}, *ROWS[15:]])
-    with pytest.raises(DataError, match="Held-out rows: 1 of 6 rows have no answer") as caught:
+    with pytest.raises(DataError, match="Held-out rows: 1 of 6 rows has no answer") as caught:
         prepare(preset(path, dataset_test_split=str(second)), settings)
     assert caught.value.field == "data.dataset_test_split"
     dropped = prepare(preset(path, dataset_test_split=str(second), bad_rows="drop"), settings)
@@ -111,7 +111,7 @@ def test_repeated_rows_are_dropped_when_asked_and_told_of(tmp_path, settings):
     assert len(prepare(preset(path, test_size=0), settings).train) == 23
     prepared = prepare(preset(path, test_size=0, drop_duplicates=True), settings)
     assert prepared.train == [ROWS[0], ROWS[1], *ROWS[2:]]
-    assert told(prepared.left_out) == [("rows.jsonl", n, n, "repeated") for n in (3, 4, 5)]
+    assert told(prepared.left_out) == [("rows.jsonl", n, n, "duplicates") for n in (3, 4, 5)]
     assert [entry.detail for entry in prepared.left_out] == ["row 1", "row 1", "row 2"]
 
 

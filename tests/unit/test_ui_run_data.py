@@ -25,7 +25,7 @@ def test_a_run_shows_its_report_and_the_rows_left_out(tmp_path, settings):
     write_jsonl(view.run_dir / ACCOUNT_FILE, as_json(entries, []))
     page = data_html(view)
     assert "2 of 3 usable" in page
-    assert page.count("left out, not json") == ROWS_SHOWN
+    assert page.count("left out, not JSON") == ROWS_SHOWN
     assert f"The first {ROWS_SHOWN}" in page
     assert "<img" not in page
 

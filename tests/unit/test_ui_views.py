@@ -54,7 +54,7 @@ def test_a_row_shows_what_is_learned_what_is_cut_and_what_is_wrong():
     page = rows_html(RowsPage(25, 100, [row, lost]), DataSection(dataset_name=EVIL), 10, "")
     assert "<img" not in page and "Held-out rows come from" not in page
     assert '<mark class="trained">learned</mark>' in page and '<s class="cut">lost</s>' in page
-    assert "12 tokens, 5 learned" in page and "missing text" in page and 'aria-label="Undo (row 7)"' in page
+    assert "12 tokens, 5 learned" in page and "no text" in page and 'aria-label="Undo (row 7)"' in page
     assert "11 to 12 of 25 rows" in page and 'data-offset="20"' in page
 
 

@@ -1,0 +1,129 @@
+"""What the report says: one name for each problem, right grammar, what a run will do, and no secret in full."""
+
+import json
+import re
+
+import pytest
+
+from studio.data import account
+from studio.data.account import Entry, reason_in_words, sentences
+from studio.data.doctor import examine
+from studio.data.mends import MENDS
+from studio.data.prepare import look
+from studio.data.report import OWN, Findings, Place
+from studio.data.shapes import PROBLEMS
+from studio.errors import DataError
+from studio.preset.schema import DataSection, Preset
+from studio.settings import Settings
+from studio.ui.texts import table
+
+KEY = "sk-proj-" + "aB3" * 10
+
+
+def chat(question, answer="fine", **more):
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} | more
+
+
+def write(path, rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return str(path)
+
+
+def of(path, tmp_path, **data):
+    return examine(DataSection(dataset_name=path, **data), Settings(data_dir=tmp_path / "data"))
+
+
+def finding(report, name):
+    return next(one for one in report.findings if one.name == name)
+
+
+@pytest.mark.parametrize("name", [*OWN, *PROBLEMS])
+def test_sentences_are_right_for_one_and_for_many(name):
+    said = {}
+    for n in (1, 2):
+        found = Findings()
+        found.add(name, Place("rows.jsonl", 3, 3), n)
+        (one,) = found.list(21, DataSection())
+        said[n] = one.message
+        assert one.message.endswith(".") and one.fix.endswith(".") and not re.search(r"[\[\]{}|]", one.message)
+        assert sentences([Entry("rows.jsonl", 3, 3, name)] * n, 21)[0][0]
+    assert not re.search(r"\b1 (?:of 21 rows (?:have|are|lack|hold)\b|(?:held-out )?[a-z]+s\b(?! the))", said[1]), said[1]
+    assert not re.search(r"\b2 (?:of 21 rows (?:has|is|lacks)|rows? (?:has|is|holds))", said[2]), said[2]
+
+
+def test_every_reason_is_named_for_the_page_and_the_page_names_no_other():
+    named = {name.removeprefix("problems.") for name in table("doctor") if name.startswith("problems.")}
+    assert named == {*OWN, *PROBLEMS, *MENDS, *account.DONE}
+    assert not {*OWN, *MENDS} & set(PROBLEMS) and not set(OWN) & set(MENDS)
+    assert all(reason_in_words(name) for name in named)
+
+
+BAD = ["{broken", {"messages": []}, {"messages": [{"role": "user", "content": "hi"}]}, "", {"text": 5}, "[1]",
+       {"messages": [{"role": "poet", "content": "a"}, {"role": "assistant", "content": "b"}]},
+       chat("a", tools="f"), chat("", ""), {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}]
+
+
+@pytest.mark.parametrize("rows", [
+    [*(chat(f"question {i}") for i in range(20)), *BAD],
+    [*({"text": f"words {i}"} for i in range(20)), {"text": ""}, {"text": " "}, {"other": 1}],
+    [*({"prompt": f"a {i}", "completion": "b"} for i in range(20)), {"prompt": ""},
+     {"prompt": "x", "completion": None}],
+    [*({"prompt": f"a {i}", "chosen": "b", "rejected": "c"} for i in range(20)),
+     {"prompt": "x", "chosen": "b", "rejected": "b"}, {"prompt": "x", "chosen": "b"}],
+])
+def test_report_and_account_call_what_costs_a_row_by_the_same_names(tmp_path, rows):
+    path = write(tmp_path / "rows.jsonl", rows)
+    report = of(path, tmp_path, bad_rows="drop")
+    prepared = look(Preset(data={"dataset_name": path, "bad_rows": "drop"}), Settings(data_dir=tmp_path / "data"))
+    counted = {}
+    for entry in prepared.left_out:
+        counted[entry.reason] = counted.get(entry.reason, 0) + 1
+    assert counted == {
+        one.name: one.count for one in report.findings if one.level == "error" or one.name == "empty_text"}
+    assert len(counted) > 1
+
+
+def test_what_is_masked_is_said_to_be_masked(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [*(chat(f"question {i}") for i in range(60)), chat(f"my key is {KEY}"),
+                                           chat("mail bob@firm.com")])
+    open_, secrets, both = (of(path, tmp_path, mask=mask) for mask in ("none", "secrets", "all"))
+    assert [finding(open_, name).outcome for name in ("secrets", "personal_data")] == ["", ""]
+    assert finding(secrets, "secrets").outcome == "It will be masked, as data.mask says."
+    assert finding(secrets, "personal_data").outcome == ""
+    assert finding(both, "personal_data").outcome == "It will be masked, as data.mask says."
+    assert [report.may_start for report in (open_, secrets, both)] == [True] * 3
+
+
+@pytest.mark.parametrize(("data", "outcome", "verdict", "starts"), [
+    ({}, "", "20 rows may teach a style or a format; 50 good ones are a sensible start, but 2 more cannot be used as "
+             "they are.", False),
+    ({"bad_rows": "drop"}, "Left out, as data.bad_rows says.",
+     "20 rows may teach a style or a format; 50 good ones are a sensible start; 2 more will be left out.", True),
+    ({"bad_rows": "fix"}, "Mended where that is safe and left out otherwise, as data.bad_rows says.",
+     "21 rows may teach a style or a format; 50 good ones are a sensible start; 1 more will be left out.", True),
+])
+def test_the_verdict_follows_what_is_done_with_bad_rows(tmp_path, data, outcome, verdict, starts):
+    mendable = {"messages": [{"role": "customer", "content": "hi"}, {"role": "agent", "content": "ho"}]}
+    path = write(tmp_path / "rows.jsonl", [*(chat(f"question {i}") for i in range(20)), mendable, "{broken"])
+    report = of(path, tmp_path, **data)
+    assert (finding(report, "not_json").outcome, report.verdict, report.may_start) == (outcome, verdict, starts)
+    assert report.as_json()["may_start"] is starts and not report.may_train
+    if starts:
+        assert len(look(Preset(data={"dataset_name": path} | data), Settings(data_dir=tmp_path)).source.rows) \
+            == report.usable_rows
+    else:
+        with pytest.raises(DataError):
+            raise look(Preset(data={"dataset_name": path}), Settings(data_dir=tmp_path)).errors[0]
+
+
+def test_no_secret_and_no_long_text_stands_in_the_report(tmp_path):
+    labels = ["jan@seznam.cz", KEY, "x" * 75]
+    path = write(tmp_path / "rows.jsonl", [{"prompt": f"who is {i}", "completion": labels[i % 3 if i % 5 else 1]}
+                                           for i in range(60)])
+    report = of(path, tmp_path)
+    assert set(report.labels) == {"[EMAIL]", "[SECRET]", "x" * 60 + "…"} and sum(report.labels.values()) == 60
+    said = json.dumps(report.as_json())
+    assert KEY not in said and "jan@seznam.cz" not in said and "x" * 75 not in said
+    found = Findings()
+    found.add("not_json", Place("a.jsonl", 0, 1, f"unexpected {KEY}"))
+    assert found.list(1, DataSection())[0].places[0].detail == "unexpected [SECRET]"
