@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ from studio.settings import Settings
 Answer = TypeVar("Answer")
 
 LEVELS = ("error", "warning", "info")
+NO_KEYS: Mapping[str, str] = {}
 DATA_REPORT_FILE = "data_report.json"
 
 
@@ -83,10 +84,10 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
 
 
 def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
-          parent: str = "", token: str | None = None) -> str:
+          parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> str:
     """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found.
 
-    What the data doctor found in just this data goes with the run.
+    What the data doctor found in just this data goes with the run. `keys` are those of other services, by variable.
     """
     errors = [finding for finding in outlook.findings if finding.level == "error"]
     if errors:
@@ -94,7 +95,8 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
         raise CheckError(f"{errors[0].message}{more}", errors[0].hint, errors[0].field)
     report = doctor_client.kept_report(preset, store.settings, token)
     run_id = launcher.start(
-        store, preset, name=name, origin=origin, parent=parent, environment=child_environment(token))
+        store, preset, name=name, origin=origin, parent=parent,
+        environment=child_environment(token, keys))
     if report is not None:
         (store.run_dir(run_id) / DATA_REPORT_FILE).write_text(json.dumps(report))
     return run_id
@@ -153,10 +155,11 @@ def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | 
                         prepare=lambda run_dir: write_request(run_dir, complete))
 
 
-def child_environment(token: str | None = None) -> dict[str, str]:
-    """The Hub token for a run's processes, where there is one; it travels in no other way."""
+def child_environment(token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> dict[str, str]:
+    """Hub token and keys of other services for a run's processes, where there are any; they travel in no other way."""
     token = token or resolve_token()
-    return {"HF_TOKEN": token} if token else {}
+    given = {name: key.strip() for name, key in keys.items() if key.strip()}
+    return given | ({"HF_TOKEN": token} if token else {})
 
 
 def _try(findings: list[Finding], check: Callable[[], Answer]) -> Answer | None:

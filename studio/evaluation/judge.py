@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from studio import words
 from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.endpoint import Chat
 
@@ -73,6 +74,19 @@ def judge_report(verdicts: list[tuple[str | None, str | None]], model: str, agai
         "swayed": sum(both in ((FIRST, FIRST), (SECOND, SECOND)) for both in verdicts),
         "unclear": outcomes.count(UNCLEAR),
     }
+
+
+def judge_words(judge: dict[str, Any], against: str) -> str:
+    """What the judge found in a sentence or two; `against` names the other way within a sentence."""
+    if judge["win_rate"] is None:
+        return f"The judge {judge['model']} did not answer in form on any pair."
+    low, high = (words.percent(bound) for bound in judge["win_rate"]["interval"])
+    said = (f"The judge {judge['model']} prefers the tuned model to the way \"{against}\" in "
+            f"{words.percent(judge['win_rate']['value'])} ({low} to {high}) of {words.count(judge['n'])} pairs, ties "
+            f"counted half: {judge['wins']} wins, {judge['ties']} ties, {judge['losses']} losses.")
+    swayed = f" In {judge['swayed']} ties it took the same place both times." if judge["swayed"] else ""
+    unclear = f" {judge['unclear']} pairs are left out: its reply had no verdict." if judge["unclear"] else ""
+    return said + swayed + unclear
 
 
 def _chat(pair: Pair, first: str, second: str, good_answer: str) -> Chat:

@@ -9,8 +9,9 @@ from typing import Any
 from studio import words
 from studio.evaluation.costs import OTHER_SERVICE
 from studio.evaluation.guard import guard_words
+from studio.evaluation.judge import judge_words
 from studio.evaluation.verdict import GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import TUNED
+from studio.evaluation.ways import ENDPOINT, TUNED
 from studio.preset.answer_checks import MEASURE
 from studio.ui.texts import table, text
 
@@ -46,14 +47,16 @@ class WayRow:
 class Summary:
     """The verdict (`tone` is ok, warning or info), its grounds as sentences, and the table; `metric` in words.
 
-    `notes` say what a reader must know of the figures; `better` and `worse` hold what changed against the base model
-    and the rival; `plan` and `costs` are pairs of name and value.
+    `notes` say what a reader must know of the figures, `further` what the judge and the general questions found;
+    `better` and `worse` hold what changed against the base model and the rival; `plan` and `costs` are pairs of name
+    and value.
     """
 
     headline: str
     tone: str
     grounds: list[str]
     notes: list[str]
+    further: list[str]
     metric: str
     rows: list[WayRow]
     better: list[str]
@@ -68,9 +71,9 @@ def summarise(report: dict[str, Any]) -> Summary | None:
         return None
     outcome = Outcome(report["verdict"]["outcome"])
     better, worse = _changes(report)
-    return Summary(_say(f"headline.{outcome.value}"), TONES[outcome], _grounds(report, outcome), _notes(report),
-                   metric_name(report["metric"]), [_row(report, way) for way in report["ways"]], better, worse,
-                   plan_lines(report), _costs(report))
+    return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), _notes(report),
+                   _further(report), metric_name(report["metric"]), [_row(report, way) for way in report["ways"]],
+                   better, worse, plan_lines(report), _costs(report))
 
 
 def metric_name(name: str) -> str:
@@ -110,6 +113,19 @@ def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
     if not higher_is_better:
         low, high = -high, -low
     return "better" if low > 0 else "worse" if high < 0 else ""
+
+
+def _headline(report: dict[str, Any], outcome: Outcome) -> str:
+    """The outcome in a sentence; what beats the tuned model may be another model instead of a prompt."""
+    is_service = outcome is Outcome.BETTER_PROMPT and report["verdict"]["rival"] == ENDPOINT
+    return _say("headline.better_service" if is_service else f"headline.{outcome.value}")
+
+
+def _further(report: dict[str, Any]) -> list[str]:
+    """What was found beside the ways: by the judge, and whether the model forgot something."""
+    judge, guard = report["judge"], report["guard"]
+    return [*([judge_words(judge, way_name(judge["against"]))] if judge else []),
+            *([guard_words(guard)] if guard and not guard["forgotten"] else [])]
 
 
 def _row(report: dict[str, Any], way: str) -> WayRow:
@@ -154,7 +170,8 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
     if outcome is Outcome.MORE_ROWS:
         return _say("ground.poor_tuned" if tone == "better" else "ground.poor_rival", good=words.percent(GOOD))
     if outcome is Outcome.BETTER_PROMPT:
-        return _say("ground.rival_ahead") if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
+        ahead = "ground.service_ahead" if verdict["rival"] == ENDPOINT else "ground.rival_ahead"
+        return _say(ahead) if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
     if report["n"] < MIN_ROWS:
         return _say("ground.few_rows", rows=MIN_ROWS)
     needed = verdict["rows_needed"]
@@ -165,7 +182,7 @@ def _break_even(report: dict[str, Any]) -> str:
     """What a request costs against the rival, and when the training has paid for itself; "" where nothing was asked."""
     ways, verdict = report["ways"], report["verdict"]
     rival, tuned = ways[verdict["rival"]], ways[TUNED]
-    if "prompt_tokens" not in tuned:
+    if "prompt_tokens" not in tuned or verdict["rival"] == ENDPOINT:  # its time is no time of this machine
         return ""
     requests = verdict["break_even_requests"]
     conclusion = _say("ground.never_pays" if requests is None else "ground.pays_after",

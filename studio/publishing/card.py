@@ -194,7 +194,8 @@ def _ways(report: dict[str, Any]) -> str:
             for row in summary.rows]
     return texts.WAYS.format(
         plan=_listed([f"{name}: {value}" for name, value in plan_lines(report, PLAN_SHOWN)]), headline=summary.headline,
-        grounds=_listed([*summary.grounds, *summary.notes]), metric=_cell(summary.metric), rows="\n".join(rows),
+        grounds=_listed([*summary.grounds, *summary.further, *summary.notes]), metric=_cell(summary.metric),
+        rows="\n".join(rows),
         better=_listed(summary.better), worse=_listed(summary.worse))
 
 

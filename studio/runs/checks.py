@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from studio.errors import CheckError, StudioError, UnknownShapeError
 from studio.preset.schema import Preset
@@ -13,6 +14,7 @@ from studio.runs.model_shape import ModelShape
 CUDA_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_8bit"})
 # bfloat16 came to NVIDIA cards with this compute capability (Ampere)
 BFLOAT16_CAPABILITY = 8.0
+OWN_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 DISK_RESERVE_BYTES = 1 * GIB
 
 
@@ -101,6 +103,30 @@ def check_settings(preset: Preset) -> list[Finding]:
         found.append(Finding(
             "warning", f"A learning rate of {training.learning_rate:g} is high for training all weights.",
             "2e-5 is usual.", "training.learning_rate", {"training.learning_rate": 2e-5}))
+    return found + _check_services(preset)
+
+
+def _check_services(preset: Preset) -> list[Finding]:
+    """What leaves this machine for another model or a judge, and what they need to be asked."""
+    found, evaluation = [], preset.evaluation
+    for part, url, model in (("endpoint", evaluation.endpoint_url, evaluation.endpoint_model),
+                             ("judge", evaluation.judge_url, evaluation.judge_model)):
+        if not url:
+            continue
+        address, parts = f"evaluation.{part}_url", urlsplit(url)
+        if not model:
+            field = f"evaluation.{part}_model"
+            found.append(Finding("error", f"The service at {parts.netloc} needs the name of a model.",
+                                 f"Set {field} to what it calls the model.", field))
+        if parts.scheme == "http" and parts.hostname not in OWN_HOSTS:
+            found.append(Finding("warning", f"Rows and key travel to {parts.netloc} unprotected.",
+                                 "Take its https address if it has one.", address))
+        what = "Held-out rows" if part == "endpoint" else "Held-out rows and the answers to them"
+        found.append(Finding("info", f"{what} are sent to {parts.netloc}.", "", address))
+    if evaluation.judge_url and evaluation.judge_against == "endpoint" and not evaluation.endpoint_url:
+        found.append(Finding("error", "The judge shall compare with another model, and none is named.",
+                             "Set evaluation.endpoint_url, or judge against the base model.",
+                             "evaluation.judge_against", {"evaluation.judge_against": "base"}))
     return found
 
 

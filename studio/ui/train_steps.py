@@ -89,6 +89,8 @@ class StartStep:
     step: gr.Step
     fields: dict[str, gr.components.Component]
     token: gr.Textbox
+    endpoint_key: gr.Textbox
+    judge_key: gr.Textbox
     back_button: gr.Button
     start_button: gr.Button
 
@@ -170,11 +172,18 @@ def build_start_step() -> StartStep:
                 if group:
                     gr.HTML(f"<h3>{group_title(group)}</h3>", elem_classes="flush")
                 fields |= build_fields([group])
-            token = gr.Textbox(
-                label=text("train.start.token"), info=text("train.start.token_help"), type="password",
-                html_attributes=gr.InputHTMLAttributes(autocomplete="off"))
+            token = _secret("token")
+            with gr.Accordion(text("train.start.keys"), open=False, elem_id="keys"):
+                endpoint_key, judge_key = _secret("endpoint_key"), _secret("judge_key")
         back_button, start_button = _actions(text("train.start.button"))
-    return StartStep(step, fields, token, back_button, start_button)
+    return StartStep(step, fields, token, endpoint_key, judge_key, back_button, start_button)
+
+
+def _secret(name: str) -> gr.Textbox:
+    """A box for what nobody else may read: shown as dots, kept by no browser."""
+    return gr.Textbox(
+        label=text(f"train.start.{name}"), info=text(f"train.start.{name}_help"), type="password",
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off"))
 
 
 def _heading(step: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import PresetError, StudioError
+from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY
 from studio.preset import files
 from studio.preset.files import override
 from studio.preset.flatten import leaves
@@ -128,19 +129,21 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     _wire_check(settings, check, stored, fields, sheet)
 
     @shown
-    def begin(draft: dict[str, Any], pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
-              **values: Any) -> str:
+    def begin(draft: dict[str, Any], pasted: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
+              token: gr.OAuthToken | None, **values: Any) -> str:
         require_owner(settings, profile)
         preset = preset_from(values)
         origin, parent = _came_from(settings, store, draft["origin"])
         hub = hub_token(settings, token, pasted)
         outlook = look_ahead(preset, settings, hub)
-        return start_run(store, preset, outlook, origin=origin, parent=parent, token=hub)
+        keys = {ENDPOINT_KEY: endpoint_key, JUDGE_KEY: judge_key}
+        return start_run(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
 
+    secrets = [start.token, start.endpoint_key, start.judge_key]
     start.start_button.click(
-        begin, [stored, start.token], started, inputs_kwargs=fields,
-        validator=lambda draft, pasted, **values: [
-            gr.validate(True, ""), gr.validate(True, ""), *field_checks(values, fields)], **CLICK)
+        begin, [stored, *secrets], started, inputs_kwargs=fields,
+        validator=lambda draft, token, endpoint_key, judge_key, **values: [
+            *[gr.validate(True, "")] * 4, *field_checks(values, fields)], **CLICK)
     return TrainTab(started, taken, clone)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from studio.preset import files
 from studio.preset.flatten import leaves
 from studio.preset.schema import Preset
+from studio.runs.liveness import read_marks
 from studio.ui.draft import Draft, widget_values
 from tests.conftest import end_runs, serve, write_preset
 
 SESSION = "testsession"
+NO_SECRETS = ("", "", "")
 
 
 class Caller:
@@ -55,8 +58,8 @@ def draft(preset):
     return Draft(files.dumps(preset, comments=False)).to_json()
 
 
-def start(caller, preset):
-    return caller.queued("begin", [draft(preset), "", *widget_values(preset)])
+def start(caller, preset, secrets=NO_SECRETS):
+    return caller.queued("begin", [draft(preset), *secrets, *widget_values(preset)])
 
 
 def test_a_run_is_started(studio, preset):
@@ -64,6 +67,19 @@ def test_a_run_is_started(studio, preset):
     assert answer["success"], answer
     run_id, = answer["output"]["data"]
     assert studio.store.get(run_id).preset == preset
+
+
+def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
+    keys = ("hf_pasted_token", "sk-pasted-endpoint", "sk-pasted-judge")
+    long = files.override(preset, {"description": "step_s=0.5", "training.max_steps": 500})
+    run_id, = start(Caller(studio.url), long, keys)["output"]["data"]
+    process = Path(f"/proc/{read_marks(studio.store.run_dir(run_id))['supervisor'].pid}")
+    given = dict(line.partition("=")[::2] for line in (process / "environ").read_text().split("\0"))
+    assert (given["HF_TOKEN"], given["ENDPOINT_API_KEY"], given["JUDGE_API_KEY"]) == keys
+    assert not any(key in (process / "cmdline").read_text() for key in keys)
+    end_runs(studio.store)
+    for path in studio.settings.data_dir.rglob("*"):
+        assert path.is_dir() or not any(key.encode() in path.read_bytes() for key in keys), path
 
 
 def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
@@ -92,7 +108,7 @@ def test_a_preset_that_stops_is_not_started(studio, preset):
 
 def test_a_wrong_value_is_refused_before_anything_runs(studio, preset):
     values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True)) | {"lora.r": -1}
-    answer = Caller(studio.url).queued("begin", [draft(preset), "", *values.values()])
+    answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *values.values()])
     assert "greater than or equal to 1" in json.dumps(answer["refused"])
     assert studio.store.list() == []
 
@@ -119,7 +135,7 @@ def test_the_draft_of_a_deleted_run_still_starts(studio, preset):
     end_runs(studio.store)
     (studio.settings.runs_dir / run_id).rename(studio.settings.data_dir / "gone")
     answer = Caller(studio.url).queued(
-        "begin", [Draft(copy, f"run:{run_id}").to_json(), "", *widget_values(preset)])
+        "begin", [Draft(copy, f"run:{run_id}").to_json(), *NO_SECRETS, *widget_values(preset)])
     assert answer["success"] and studio.store.get(answer["output"]["data"][0]).info["parent"] == ""
 
 

@@ -20,7 +20,7 @@ HOSTILE = "<script>alert(1)</script>\"'{{1+1}}"
 
 def report(rows=80, prompt="q", **right):
     """A report on ways that are right on so many of the first rows; examples make prompts longer and slower."""
-    costs = {"base": (40, 0.4), "few_shot": (180, 0.9), "tuned": (40, 0.3)}
+    costs = {"base": (40, 0.4), "few_shot": (180, 0.9), "endpoint": (40, 0.9), "tuned": (40, 0.3)}
     ways = {way: WayAnswers([Answer("a" if i < count else "x", costs[way][0], 10, costs[way][1], False)
                              for i in range(rows)], [0] * rows) for way, count in right.items()}
     return compare_answers([prompt] * rows, ["a"] * rows, ways, "exact_match", 3, training_seconds=391)[0]
@@ -37,6 +37,29 @@ def test_each_outcome_is_explained(figures, outcome, said):
     summary = summarise(report(**figures))
     assert summary.headline == text(f"evaluation.headline.{outcome.value}")
     assert said in " ".join(summary.grounds)
+
+
+def test_another_model_that_is_better_is_no_better_prompt():
+    summary = summarise(report(base=0, endpoint=76, tuned=50))
+    said = " ".join([summary.headline, *summary.grounds])
+    assert summary.headline == "The other service is as good or better." and "The other service is surely better" in said
+    assert "untouched model" not in said and "paid for" not in said, "its time costs nothing on this machine"
+
+
+def test_judge_and_general_questions_are_told():
+    win_rate = {"value": 0.75, "interval": [0.6, 0.9]}
+    judge = {"model": "big", "against": "few_shot", "n": 40, "wins": 28, "ties": 4, "losses": 8, "win_rate": win_rate,
+             "swayed": 3, "unclear": 1}
+    guard = {"questions": 30, "base": 0.5, "tuned": 0.4, "forgotten": False,
+             "perplexity": {"base": 40.0, "tuned": 41.0, "ratio": {"value": 1.025}}}
+    judged, known = summarise(report(base=0, tuned=70) | {"judge": judge, "guard": guard}).further
+    assert "75 % (60 % to 90 %) of 40 pairs" in judged and "28 wins, 4 ties, 8 losses" in judged
+    assert "In 3 ties it took the same place" in judged and "1 pairs are left out" in judged
+    assert "15 of 30 before, 12 after" in known and "No sign of forgetting" in known
+    summary = summarise(report(base=0, tuned=70) | {"guard": guard | {"forgotten": True}})
+    assert summary.further == [] and "forgot general knowledge" in summary.worse[-1]
+    silent = summarise(report(base=0, tuned=70) | {"judge": judge | {"win_rate": None}})
+    assert "did not answer in form" in silent.further[0]
 
 
 def test_the_grounds_name_rows_figures_and_the_rival():

@@ -22,6 +22,19 @@ def preset(**fields):
     return files.override(Preset(), {name.replace("__", "."): value for name, value in fields.items()})
 
 
+def test_what_leaves_the_machine_is_said_and_a_service_needs_a_model():
+    findings = checks.check_settings(preset(evaluation__endpoint_url="https://api.example.com/v1"))
+    assert [(finding.level, finding.field) for finding in findings] == [
+        ("error", "evaluation.endpoint_model"), ("info", "evaluation.endpoint_url")]
+    assert findings[1].message == "Held-out rows are sent to api.example.com."
+    unsafe = checks.check_settings(preset(evaluation__judge_url="http://judge:80/v1", evaluation__judge_model="big"))
+    assert [finding.level for finding in unsafe] == ["warning", "info"] and "unprotected" in unsafe[0].message
+    here = checks.check_settings(preset(evaluation__judge_url="http://[::1]:80/v1", evaluation__judge_model="big",
+                                        evaluation__judge_against="endpoint"))
+    assert [finding.level for finding in here] == ["info", "error"]
+    assert checks.check_settings(preset()) == []
+
+
 @pytest.mark.parametrize("fields", [
     {"model__load_in_4bit": True}, {"training__packing": True}, {"training__optim": "adamw_8bit"},
     {"training__optim": "paged_adamw_8bit"}, {"model__dtype": "float16"},
