@@ -42,7 +42,8 @@ def test_each_outcome_is_explained(figures, outcome, said):
 def test_another_model_that_is_better_is_no_better_prompt():
     summary = summarise(report(base=0, endpoint=76, tuned=50))
     said = " ".join([summary.headline, *summary.grounds])
-    assert summary.headline == "The other service is as good or better." and "The other service is surely better" in said
+    assert summary.headline == "The other service is as good or better."
+    assert "The other service is surely better" in said
     assert "untouched model" not in said and "paid for" not in said, "its time costs nothing on this machine"
 
 
