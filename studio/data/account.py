@@ -76,7 +76,7 @@ def _sentence(entries: list[Entry], total: int) -> tuple[str, str]:
     if name in PROBLEMS:
         message = words.in_number(PROBLEMS[name], len(entries)).format(
             n=f"{len(entries):,}", total=f"{total:,}", row=f"{first.row:,}")
-        return message, HINTS.get(name, FIX_ROWS)
+        return message, words.in_number(HINTS.get(name, FIX_ROWS), len(entries))
     findings = Findings()
     findings.add(name, Place(first.file, first.row, first.line), len(entries))
     (finding,) = findings.list(total, DataSection())

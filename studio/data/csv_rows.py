@@ -42,7 +42,9 @@ def read_csv(part: Part, lines: TextLines) -> Found:
             header = _header(part.name, cells)
         elif len(cells) != len(header):
             yield None, source.first, Fault("ragged_csv", source.first,
-                                            f"{len(cells):,} cells, and the header has {len(header):,}")
+                                            words.in_number(
+                                                f"{len(cells):,} [cell|cells], and the header has {len(header):,}",
+                                                len(cells)))
         elif any("\0" in cell for cell in cells):
             yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
         else:

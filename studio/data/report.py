@@ -19,13 +19,14 @@ OWN = {
     "truncated_last_line": ("error", "The last line breaks off in the middle.", "Save or upload the file again."),
     "truncated_file": ("error", "The file breaks off before its end.", "Save or upload the file again."),
     "nul_bytes": ("error", "{n} [row holds|rows hold] zero bytes.",
-                  "Write the file again as UTF-8 text, or drop those rows."),
+                  "Write the file again as UTF-8 text, or drop [that row|those rows]."),
     "nul_characters": ("warning", "{n} [row holds|rows hold] zero characters.", "Remove them."),
     "too_deep": ("error", "{n} [row nests|rows nest] too deeply.", "Flatten the lists and objects within them."),
     "broken_text": ("error", "{n} [row holds|rows hold] half a character, which no tokenizer reads.",
-                    "Write those texts again."),
+                    "Write [that text|those texts] again."),
     "long_line": ("warning", "{n} [line is|lines are] longer than 1 MB.", "Check that each holds one row only."),
-    "line_too_long": ("error", "{n} [line is|lines are] longer than 32 MB.", "Split those rows, or drop them."),
+    "line_too_long": ("error", "{n} [line is|lines are] longer than 32 MB.",
+                      "Split [that row, or drop it|those rows, or drop them]."),
     "ragged_csv": ("error", "{n} [line of the table does|lines of the table do] not fit its header.",
                    "Put quotes around cells that hold the separator, and close every quote."),
     "unreadable_value": ("error", "{n} [row holds|rows hold] a value that cannot be read.", "Write it as text."),
@@ -37,10 +38,11 @@ OWN = {
     "wrong_extension": (
         "warning", "{n} [file holds something other than its name says|files hold something other than their names "
                    "say].",
-        "Rename them."),
+        "Rename [it|them]."),
     "archive_member": ("warning", "{n} [file of the archive is|files of the archive are] left out.",
                        "Pack only files with rows."),
-    "unreadable_file": ("error", "{n} [file|files] cannot be read.", "Mend or leave out those files."),
+    "unreadable_file": ("error", "{n} [file|files] cannot be read.",
+                        "Mend [that file or leave it|those files or leave them] out."),
     "page_without_text": (
         "warning", "{n} [page holds no text, as scans do; it is|pages hold no text, as scans do; they are] left out.",
         "Run text recognition (OCR) over the document."),
@@ -74,7 +76,7 @@ OWN = {
     "empty_text": ("info", "{n} [row of empty text is|rows of empty text are] left out.", "Nothing to do."),
     "late_column": ("warning", "{n} [row has|rows have] a column that the first 100 rows lack, so it is not used.",
                     "Move a row that has it to the beginning, so that the shape is told with it."),
-    "duplicates": ("warning", "{n} [row is|rows are] there already, word for word.",
+    "duplicates": ("warning", "{n} [row repeats an earlier one|rows repeat earlier ones] word for word.",
                    "Keep one of each (data.drop_duplicates)."),
     "near_duplicates": ("warning", "{n} [row is|rows are] nearly the same as an earlier one.",
                         "Keep the best of each."),
@@ -305,6 +307,7 @@ class Findings:
             level, sentence, fix = OWN[name]
         else:
             level, sentence, fix = "error", shapes.PROBLEMS[name], shapes.HINTS.get(name, shapes.FIX_ROWS)
+        fix = words.in_number(fix, n)
         message = words.in_number(sentence, n).format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
         places = [replace(place, detail=mask_text(place.detail, personal=True)[0]) for place in places]
         return Finding(name, level, n, message, fix, places, outcome(name, level, data, format))
@@ -358,7 +361,8 @@ def verdict(usable: int, rows: int, findings: list[Finding], bad_rows: str) -> s
         enough = "are plenty for most tasks"
     if usable == 1:
         enough = enough.replace("are too few", "is too little", 1)
-    rest = rows - usable
+    # rows of empty text are no loss
+    rest = rows - usable - sum(finding.count for finding in findings if finding.name == "empty_text")
     if rest and bad_rows == "stop":
         enough += f", but {rest:,} more cannot be used as {'it is' if rest == 1 else 'they are'}"
     elif rest:

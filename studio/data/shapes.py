@@ -31,15 +31,18 @@ PROBLEMS = {
         "{n} of {total} rows [has|have] an empty column that the template needs (first: row {row}).",
 }
 HINTS = {
-    "message_unrecognized_key": "The studio trains on text; leave those rows out.",
-    "example_missing_assistant_message": "Drop those rows or give them an answer, then check again.",
-    "unreadable_tools": "Write tools as a list of objects, or as JSON of one, or drop those rows.",
-    "unreadable_tool_calls": 'Write each call as {"function": {"name": "...", "arguments": "{}"}}, or drop those rows.',
-    "chosen_equals_rejected": "Drop those rows: nothing can be preferred.",
+    "message_unrecognized_key": "The studio trains on text; leave [that row|those rows] out.",
+    "example_missing_assistant_message": "Drop [that row or give it|those rows or give them] an answer,"
+                                         " then check again.",
+    "unreadable_tools": "Write tools as a list of objects, or as JSON of one, or drop [that row|those rows].",
+    "unreadable_tool_calls": 'Write each call as {"function": {"name": "...", "arguments": "{}"}},'
+                             " or drop [that row|those rows].",
+    "chosen_equals_rejected": "Drop [that row|those rows]: nothing can be preferred."
+                             " Masks and mends may have made answers equal.",
     "label_not_boolean": "Label good answers true and bad ones false.",
-    "template_empty_column": "Put [[ ]] around the part that may be left out, or drop those rows.",
+    "template_empty_column": "Put [[ ]] around the part that may be left out, or drop [that row|those rows].",
 }
-FIX_ROWS = "Fix those rows or drop them, then check again."
+FIX_ROWS = "Fix [that row or drop it|those rows or drop them], then check again."
 
 # what holds, why it is not trained, and what a person can do
 NOT_TRAINED = {

@@ -197,7 +197,7 @@ def test_lines_in_utf8_stay_so_beside_lines_that_are_not(look):
     assert (report.usable_rows, counts(report)["encoding"]) == (3, 1)
 
 
-@pytest.mark.parametrize(("line", "cells"), [("a,b,c", "3 cells"), ("a", "1 cells"), ('"a,b', "expected after"),
+@pytest.mark.parametrize(("line", "cells"), [("a,b,c", "3 cells"), ("a", "1 cell,"), ('"a,b', "expected after"),
                                              ('"a"x,b', "expected after")])
 def test_a_bad_line_of_a_table_costs_only_itself(look, line, cells):
     lines = CSV.splitlines()

@@ -82,7 +82,7 @@ def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenize
         ("error", "data.dataset_name"), ("warning", "training.max_length"), ("warning", "data.dataset_name"),
         ("warning", "data.dataset_name")]
     unanswered, cut, unlearned, few = (problem.message for problem in seen.problems)
-    assert unanswered == "1 of 4 rows have no assistant answer (first: row 2)."
+    assert unanswered == "1 of 4 rows has no assistant answer (first: row 2)."
     assert cut == "67 % of the rows are longer than 60 tokens and are cut."
     assert unlearned == "33 % of the rows have nothing left to learn."
     assert few == "There are only 3 rows."
@@ -117,7 +117,7 @@ def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_star
 
 
 def test_errors_of_the_process_are_raised_as_they_are(tmp_path, settings, tokenizer_dir):
-    with pytest.raises(DataError, match="1 of 1 rows have no assistant answer") as caught:
+    with pytest.raises(DataError, match="1 of 1 rows has no assistant answer") as caught:
         preview(preset_for(tmp_path, [{"messages": CHAT[:1]}], tokenizer_dir), settings)
     assert caught.value.field == "data.dataset_name"
     with pytest.raises(ModelError) as caught:
