@@ -152,6 +152,15 @@ def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
     _print(arguments, {"answer": answer}, lambda: print(answer))
 
 
+def _votes(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import terminal_votes
+
+    view = store.find(arguments.run)
+    exported = terminal_votes.export(view, Path(arguments.export)) if arguments.export else None
+    facts = terminal_votes.facts(view, exported)
+    _print(arguments, facts, lambda: terminal_votes.print_votes(store, view, exported))
+
+
 def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     found = {path: files.load(path) for path in files.list_presets(store.settings)}
     facts = [{"name": path.stem, "path": str(path), "description": preset.description}
@@ -313,6 +322,8 @@ def _parser() -> argparse.ArgumentParser:
     chat = on_run("chat", _chat, "ask a run's model one question")
     chat.add_argument("--prompt", required=True, help="the question")
     chat.add_argument("--base", action="store_true", help="ask the untouched base model instead")
+    votes = on_run("votes", _votes, "say how a run's model did in the playground's blind votes")
+    votes.add_argument("--export", metavar="FILE", default="", help="write the votes as preference rows for DPO, too")
     command("presets", _presets, "list presets")
     examined = command("doctor", _doctor, "examine a data set: what is wrong with which rows, and is it enough")
     examined.add_argument("data", metavar="DATA", nargs="+", help="files (also .gz, .zip), or owner/name on the Hub")

@@ -1,11 +1,11 @@
 """A run's votes as preference rows, and the preset that would train on them."""
 
+import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from studio.data.jsonl import write_jsonl
 from studio.data.sources import store_upload
 from studio.errors import DataError
 from studio.evaluation.votes import Vote, read_votes
@@ -18,6 +18,8 @@ from studio.settings import Settings
 # what a run says of its own data and repository does not hold for its votes
 RESET = ("data.", "publish.")
 NAME_CHARACTERS = 60
+# the name under which the page hands the rows out; the run folder holds the votes only
+PREFERENCES_FILE = "preferences.jsonl"
 
 
 def preference_rows(votes: Iterable[Vote]) -> list[dict[str, Any]]:
@@ -36,21 +38,26 @@ def preference_rows(votes: Iterable[Vote]) -> list[dict[str, Any]]:
     return rows
 
 
+def preference_lines(run_dir: Path) -> str:
+    """The run's votes as preference rows, one a line as JSON; "" where no vote makes one."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in preference_rows(read_votes(run_dir).votes))
+
+
 def export_votes(view: RunView, path: Path) -> int:
     """Write the run's votes as preference rows, replacing `path`; returns how many.
 
     Raises `DataError` where no vote makes one or the file cannot be written.
     """
-    rows = preference_rows(read_votes(view.run_dir).votes)
-    if not rows:
+    lines = preference_lines(view.run_dir)
+    if not lines:
         raise DataError(f"No vote on {view.name} prefers one of two answers yet.",
                         "Compare answers in the playground and vote, then try again.")
     try:
-        write_jsonl(path, rows)
+        path.write_text(lines, encoding="utf-8", newline="\n")
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.",
                         "Name a file in a folder that exists.") from None
-    return len(rows)
+    return lines.count("\n")
 
 
 def votes_data_set(view: RunView, settings: Settings) -> str:

@@ -22,6 +22,11 @@ def differences(a: str, b: str) -> tuple[Parts, Parts] | None:
     sides: tuple[Parts, Parts] = [], []
     for tag, a_from, a_to, b_from, b_to in LCSseq.opcodes(*bare):
         for parts, side, start, end in ((sides[0], words[0], a_from, a_to), (sides[1], words[1], b_from, b_to)):
-            if start < end:
-                parts.append(("".join(side[start:end]), tag != "equal"))
-    return sides
+            piece = "".join(side[start:end])
+            if tag == "equal":
+                parts.append((piece, False))
+                continue
+            # the space after the last word stays without a mark
+            bare_piece = piece.rstrip()
+            parts += [(bare_piece, True), (piece[len(bare_piece):], False)]
+    return tuple([part for part in parts if part[0]] for parts in sides)

@@ -4,9 +4,11 @@ Gradio's login does not cover routes of our own, so each request is checked here
 """
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from studio.errors import RunError
+from studio.evaluation.preferences import PREFERENCES_FILE, preference_lines
+from studio.evaluation.votes import VOTES_FILE
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import DATA_REPORT_FILE
@@ -17,6 +19,7 @@ FILES = {
     "preset.yaml": "text/yaml; charset=utf-8", "worker.log": "text/plain; charset=utf-8",
     "events.jsonl": "application/x-ndjson", "environment.json": "application/json", "report.json": "application/json",
     "report.html": "text/html; charset=utf-8", "predictions.jsonl": "application/x-ndjson",
+    VOTES_FILE: "application/x-ndjson", PREFERENCES_FILE: "application/x-ndjson",
     DATA_REPORT_FILE: "application/json", "card.md": "text/markdown; charset=utf-8",
 }
 
@@ -26,7 +29,7 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
     downloads = FastAPI(openapi_url=None)
 
     @downloads.get("/{run_id}/{name}")
-    def download(run_id: str, name: str, request: Request) -> FileResponse:
+    def download(run_id: str, name: str, request: Request) -> Response:
         if not request_may_look(settings, gradio_app, request):
             raise HTTPException(401, "Sign in first.")
         if name not in FILES:
@@ -35,6 +38,9 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
             path = store.run_dir(run_id) / name
         except RunError as error:
             raise HTTPException(404, str(error)) from None
+        if name == PREFERENCES_FILE and (lines := preference_lines(path.parent)):
+            return Response(lines, media_type=FILES[name], headers={
+                "Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{run_id}-{name}"'})
         if not path.is_file():
             raise HTTPException(404, "The run has not written this file.")
         return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}",

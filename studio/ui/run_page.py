@@ -14,6 +14,7 @@ from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
 from studio.ui.run_slope import slope_html, slope_mark
 from studio.ui.texts import text
+from studio.ui.votes_view import VotesPart, build_votes, draw_votes, votes_mark
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "slope", "merge", "clone", "delete")
 LIVE_S, PLOT_S, LOG_S = 1.5, 4, 1
@@ -47,11 +48,13 @@ class RunPage:
     live_timer: gr.Timer
     plot_timer: gr.Timer
     log_timer: gr.Timer
+    votes: VotesPart
 
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
-        return [self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.slope,
+        return [self.votes.html, self.votes.button,
+                self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.slope,
                 self.log_fold, self.log_open, self.log, self.data, self.files, self.preset, self.environment, self.live_timer,
                 self.plot_timer, self.log_timer]
 
@@ -74,6 +77,7 @@ def build_run_page() -> RunPage:
             _title("results")
             results = gr.HTML("", elem_id="run-results")
             slope = gr.HTML("", elem_id="run-slope")
+            votes = build_votes()
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
             with gr.Accordion(text("runs.section.data"), open=False):
@@ -87,7 +91,7 @@ def build_run_page() -> RunPage:
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
         results, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
-        *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)))
+        *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes)
 
 
 def close_page(page: RunPage) -> Updates:
@@ -115,6 +119,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= {page.results: run_html.results(view), page.data: data_html(view),
                     page.files: run_html.file_list(view), page.preset: run_html.preset(view),
                     page.environment: run_html.environment(view)}
+    if changed(marks, "votes", votes_mark(view)):
+        updates |= draw_votes(page.votes, store, view)
     if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):
         updates[page.slope] = slope_html(store, view, LOOK_AGE_S)
     return updates

@@ -60,6 +60,7 @@ class RunsTab:
     talk_button: gr.Button
     publish_button: gr.Button
     clone_button: gr.Button
+    votes_button: gr.Button
 
 
 def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
@@ -100,7 +101,8 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)
     wire_actions(page, settings, store, run_id, shown_now)
-    return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"])
+    return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
+                   page.votes.button)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import PresetError, StudioError
+from studio.evaluation.preferences import votes_preset
 from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY
 from studio.preset import files
 from studio.preset.files import override
@@ -46,11 +47,13 @@ TO_TOP = "() => window.scrollTo({top: 0})"
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` fills `taken`."""
+    """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` and `take_votes(run_id)`
+    fill `taken`."""
 
     started: gr.Textbox
     taken: list[gr.components.Component]
     clone: Any
+    take_votes: Any
 
 
 def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> TrainTab:
@@ -102,6 +105,12 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         view = store.get(run_id)
         return take(view.preset, f"{CLONED}{run_id}", view.name)
 
+    @shown
+    def take_votes(run_id: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_owner(settings, profile)
+        preset = votes_preset(store.get(run_id), settings)
+        return take(preset, "", preset.name)
+
     def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any]:
         found = problems(values)
         if found:
@@ -144,7 +153,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         begin, [stored, *secrets], started, inputs_kwargs=fields,
         validator=lambda draft, token, endpoint_key, judge_key, **values: [
             *[gr.validate(True, "")] * 4, *field_checks(values, fields)], **CLICK)
-    return TrainTab(started, taken, clone)
+    return TrainTab(started, taken, clone, take_votes)
 
 
 def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict[str, Any], built: list[Any]) -> None:

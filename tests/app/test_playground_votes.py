@@ -8,7 +8,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from studio import cli
+from studio.data.prepare import prepare
+from studio.data.shapes import refusal
+from studio.errors import DataError
 from studio.evaluation.votes import read_votes
+from studio.preset import files
 from studio.runs.playground import release
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -26,7 +31,7 @@ class Visitor:
     def __init__(self, url: str):
         self._http = httpx.Client(base_url=url, timeout=30)
         config = self._http.get("/config").raise_for_status().json()
-        self._functions = config["dependencies"]
+        self.functions = config["dependencies"]
         self._ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self._session = f"visitor{random.getrandbits(60)}"
         self._duel = ""
@@ -50,17 +55,17 @@ class Visitor:
         return answer
 
     def ask(self, run_id: str, blind: bool = True, prompt: str = PROMPT) -> tuple[str, dict]:
-        function = next(entry for entry in self._functions if entry["api_name"] == "answer")
+        function = next(entry for entry in self.functions if entry["api_name"] == "answer")
         sides = [{"messages": []}, {"messages": []}]
         return self._noted(self.send(function, [run_id, None, prompt, *sides, blind, *DRAWN]))
 
     def ask_next(self, run_id: str) -> tuple[str, dict]:
-        function = next(entry for entry in self._functions if entry["api_name"] == "answer_next")
+        function = next(entry for entry in self.functions if entry["api_name"] == "answer_next")
         return self._noted(self.send(function, [run_id, None, self._duel, *DRAWN]))
 
     def vote(self, choice: str) -> tuple[str, dict]:
         target = [self._ids[f"playground-vote-{choice}"], "click"]
-        return self.send(next(entry for entry in self._functions if target in entry["targets"]), [self._duel])
+        return self.send(next(entry for entry in self.functions if target in entry["targets"]), [self._duel])
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +145,52 @@ def test_only_the_owner_votes(url, settings, run_id):
         for _, last in (visitor.ask(run_id), visitor.ask_next(run_id), visitor.vote("a")):
             assert not last["success"] and "Only the owner" in last["output"]["error"]
     assert votes(settings, run_id) == []
+
+
+def voted(settings, visitor, run_id, choices=("a", "tie")):
+    for number, choice in enumerate(choices):
+        visitor.ask(run_id, prompt=f"{number + 3} blindly")
+        visitor.vote(choice)
+    return votes(settings, run_id)[0]
+
+
+def test_the_run_hands_out_its_votes_and_preference_rows(url, settings, run_id):
+    for name in ("votes.jsonl", "preferences.jsonl"):
+        assert httpx.get(f"{url}/download/{run_id}/{name}").status_code == 404
+    vote = voted(settings, Visitor(url), run_id)
+    kept = httpx.get(f"{url}/download/{run_id}/votes.jsonl").text.splitlines()
+    assert [json.loads(line)["choice"] for line in kept] == ["a", "tie"]
+    answer = httpx.get(f"{url}/download/{run_id}/preferences.jsonl")
+    assert [json.loads(line)["chosen"][0]["content"] for line in answer.text.splitlines()] == [vote.a.text]
+    assert f"{run_id}-preferences.jsonl" in answer.headers["content-disposition"]
+
+
+def test_a_preset_is_made_from_the_votes_and_its_start_says_what_is_not_trained_yet(url, settings, run_id):
+    visitor = Visitor(url)
+    press = next(entry for entry in visitor.functions if entry["api_name"] == "take_votes")
+    _, last = visitor.send(press, [run_id])
+    assert not last["success"] and "No vote on recipes prefers one of two answers yet" in last["output"]["error"]
+    voted(settings, visitor, run_id, ("a", "b", "a"))
+    _, last = visitor.send(press, [run_id])
+    preset = files.loads(last["output"]["data"][3])
+    assert preset.name == "recipes-votes" and preset.data.format == "preference"
+    with pytest.raises(DataError, match="a chosen and a rejected answer, which this version examines but cannot train"):
+        raise refusal(prepare(preset, settings).source.shape.format)
+
+
+def test_the_command_line_tells_the_votes_and_exports_them(url, settings, run_id, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STUDIO_DATA_DIR", str(settings.data_dir))
+    target = tmp_path / "dpo.jsonl"
+    assert cli.main(["votes", run_id, "--export", str(target)]) == 2
+    assert "No vote on recipes prefers one" in capsys.readouterr().err and not target.exists()
+    assert cli.main(["votes", run_id]) == 0 and "Nobody has voted on recipes yet" in capsys.readouterr().out
+    vote = voted(settings, Visitor(url), run_id)
+    assert cli.main(["votes", run_id, "--export", str(target), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["votes"], facts["blind"], facts["exported"]["rows"]) == (2, 2, 1)
+    rate, = facts["win_rates"]
+    won = vote.a.model == run_id
+    assert (rate["wins"], rate["losses"], rate["ties"], rate["value"]) == (int(won), int(not won), 1, float(won))
+    assert json.loads(target.read_text())["rejected"][0]["content"] == vote.b.text
+    assert cli.main(["votes", run_id]) == 0
+    assert f"preferred to base model in {100 * won} % of 1 blind vote" in capsys.readouterr().out

@@ -1,0 +1,65 @@
+"""The votes on a run's page: how often its model was preferred, the files, and the way to a preset that learns from
+them."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio import words
+from studio.evaluation.preferences import PREFERENCES_FILE, preference_rows
+from studio.evaluation.votes import VOTES_FILE, read_votes
+from studio.runs.store import RunStore, RunView
+from studio.ui.texts import text
+from studio.ui.vote_words import rate_sentences
+
+
+@dataclass(frozen=True)
+class VotesPart:
+    """The components of the part; the button leads to the Train tab."""
+
+    html: gr.HTML
+    button: gr.Button
+
+
+def build_votes() -> VotesPart:
+    """Build the part, empty."""
+    gr.HTML(f"<h3>{text('playground.votes.title')}</h3>", elem_classes="runs-section")
+    said = gr.HTML("", elem_id="run-votes", elem_classes="flush")
+    with gr.Row():
+        button = gr.Button(text("playground.votes.make_preset"), visible=False, scale=0, min_width=300,
+                           elem_id="run-votes-preset")
+    return VotesPart(said, button)
+
+
+def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any]:
+    """Updates of the part for a run as it stands."""
+    found = read_votes(view.run_dir)
+    rows = len(preference_rows(found.votes))
+    sentences = rate_sentences(store, found.votes, view.run_id)
+    sentences += _counted("open", sum(not vote.blind for vote in found.votes)) + _counted("damaged", found.damaged)
+    if not sentences:
+        sentences = [text("playground.votes.none")]
+    links = [_link(view, VOTES_FILE, text("playground.votes.all"))] if found.votes else []
+    if rows:
+        links.append(_link(view, PREFERENCES_FILE, text("playground.votes.preferences", rows=words.count(rows))))
+    said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+    said += f'<p class="runs-note">{" · ".join(links)}</p>' if links else ""
+    return {part.html: said, part.button: gr.Button(visible=rows > 0)}
+
+
+def votes_mark(view: RunView) -> str:
+    """Changes when a vote is added."""
+    path = view.run_dir / VOTES_FILE
+    return f"{view.run_id} {path.stat().st_size if path.is_file() else 0}"
+
+
+def _counted(what: str, n: int) -> list[str]:
+    if not n:
+        return []
+    return [text(f"playground.votes.{what}_one") if n == 1 else text(f"playground.votes.{what}", n=words.count(n))]
+
+
+def _link(view: RunView, name: str, label: str) -> str:
+    return f'<a href="download/{view.run_id}/{name}" download>{html.escape(label)}</a>'
