@@ -49,7 +49,7 @@ def test_problems_come_with_their_line_and_exit_code_1(doctor, rows):
     assert "✗ 1 of 32 rows has no answer" in out
     assert "! 30 held-out rows are training rows too" in out
     findings = json.loads(doctor(rows, "--json", code=1).out)["findings"]
-    assert findings[0]["places"][0] == {"file": "rows.jsonl", "row": 0, "line": 31,
+    assert findings[0]["places"][0] == {"file": "rows.jsonl", "row": 0, "line": 31, "in_file": 0,
                                         "detail": "Expecting value at column 1"}
 
 

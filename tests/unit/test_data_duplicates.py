@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from studio.data import duplicates
-from studio.data.doctor import examine
+from studio.data.doctor import examine, heldout_of
 from studio.data.plain_chats import Message
 from studio.data.prepare import look
 from studio.preset.schema import DataSection, Preset
@@ -53,3 +53,22 @@ def test_as_many_rows_repeat_as_are_dropped(tmp_path, data):
             for place in finding.places] == repeated
     assert report.usable_rows - len(repeated) == len(prepared.train) + len(prepared.heldout)
     assert sum(finding.count for finding in report.findings if finding.name == "secrets") == 2
+
+
+def test_what_held_out_rows_share_with_training_rows_is_reported(tmp_path):
+    said = "the quick brown fox jumps over the lazy dog while seven wise owls watch from an old oak tree at dusk"
+    train = [*(chat(f"question {i}") for i in range(20)), chat(f"tell me: {said}", said)]
+    heldout = [chat("question 3"), chat("QUESTION  4", "another answer"), chat(f"tell me: {said}", f"{said} again"),
+               chat("nobody asked this", "ever")]
+    paths = {}
+    for name, rows in (("train", train), ("heldout", heldout)):
+        paths[name] = tmp_path / f"{name}.jsonl"
+        paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    section = DataSection(dataset_name=str(paths["train"]), dataset_test_split=str(paths["heldout"]))
+    settings = Settings(data_dir=tmp_path / "data")
+    report = examine(section, settings, heldout=heldout_of(section, settings))
+    assert {finding.name: [place.line for place in finding.places] for finding in report.findings} == {
+        "heldout_overlap": [1], "heldout_near_overlap": [3], "heldout_same_question": [2]}
+    assert (report.overlap.exact, report.overlap.near, report.overlap.same_question) == (1, 1, 1)
+    leaks = look(Preset(data=section), settings).leakage
+    assert (len(leaks.exact), len(leaks.near), len(leaks.same_question)) == (1, 1, 1)
