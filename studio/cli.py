@@ -69,6 +69,14 @@ def _run(store: RunStore, arguments: argparse.Namespace) -> int:
     return _followed(store, run_id, arguments)
 
 
+def _baselines(store: RunStore, arguments: argparse.Namespace) -> int:
+    preset, origin = _preset(store.settings, arguments)
+    preset = files.override(preset, {"publish.push_to_hub": False})
+    outlook = start.look_ahead(preset, store.settings)
+    run_id = start.start_baselines(store, preset, outlook, name=arguments.name, origin=origin)
+    return _followed_or_detached(store, store.get(run_id), arguments)
+
+
 def _check(store: RunStore, arguments: argparse.Namespace) -> int:
     preset, _ = _preset(store.settings, arguments)
     outlook = start.look_ahead(preset, store.settings)
@@ -303,6 +311,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--open", metavar="RUN", default="", help="print and open the page at this run")
     on_preset(working(command("run", _run, "start a run from a preset"))).add_argument(
         "--name", default="", help="a name for the run")
+    on_preset(working(command("baselines", _baselines, "try what the untouched model reaches, without tuning")
+                      )).add_argument("--name", default="", help="a name for the run")
     on_preset(command("check", _check, "say what would go wrong, without starting"))
     command("runs", _runs, "list runs")
     on_run("show", _show, "show one run")

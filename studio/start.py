@@ -29,12 +29,14 @@ from studio.runs.estimates import (
     estimate_time,
     price_per_hour,
 )
-from studio.runs.store import RunStore
+from studio.runs.store import BASELINES, RunStore
 from studio.settings import Settings
 
 Answer = TypeVar("Answer")
 
 LEVELS = ("error", "warning", "info")
+# fields that matter only once something is trained, exported or published
+OF_TRAINING = ("training.", "lora.", "method.", "export.", "publish.", "evaluation.early_stopping_patience")
 NO_KEYS: Mapping[str, str] = {}
 DATA_REPORT_FILE = "data_report.json"
 
@@ -89,10 +91,7 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
 
     What the data doctor found in just this data goes with the run. `keys` are those of other services, by variable.
     """
-    errors = [finding for finding in outlook.findings if finding.level == "error"]
-    if errors:
-        more = f" There are {len(errors) - 1} more problems." if len(errors) > 1 else ""
-        raise CheckError(f"{errors[0].message}{more}", errors[0].hint, errors[0].field)
+    _require_startable(outlook.findings)
     report = doctor_client.kept_report(preset, store.settings, token)
     run_id = launcher.start(
         store, preset, name=name, origin=origin, parent=parent,
@@ -100,6 +99,21 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
     if report is not None:
         (store.run_dir(run_id) / DATA_REPORT_FILE).write_text(json.dumps(report))
     return run_id
+
+
+def start_baselines(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
+                    parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> str:
+    """Try what the untouched model reaches on the held-out rows, with nothing trained; returns the run's id.
+
+    What would only keep the training from starting is no hindrance. Raises `CheckError` as `start` does.
+    """
+    hindrances = [finding for finding in outlook.findings if not finding.field.startswith(OF_TRAINING)]
+    if not preset.evaluation.compare_rows:
+        hindrances.append(Finding("error", "No held-out row shall be compared, so nothing can be tried.",
+                                  "Set evaluation.compare_rows to 80.", "evaluation.compare_rows"))
+    _require_startable(hindrances)
+    return launcher.start(store, preset, name=name or f"{preset.name}, without tuning", origin=origin, parent=parent,
+                          environment=child_environment(token, keys), kind=BASELINES)
 
 
 def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
@@ -153,6 +167,14 @@ def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | 
     complete = PublishRequest(checked.repo_id, request.private, request.what)
     launcher.run_phases(store, run_id, ["publish"], child_environment(token),
                         prepare=lambda run_dir: write_request(run_dir, complete))
+
+
+def _require_startable(findings: list[Finding]) -> None:
+    """Raise `CheckError` with the first error among the findings."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        more = f" There are {len(errors) - 1} more problems." if len(errors) > 1 else ""
+        raise CheckError(f"{errors[0].message}{more}", errors[0].hint, errors[0].field)
 
 
 def child_environment(token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> dict[str, str]:

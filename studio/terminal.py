@@ -6,6 +6,7 @@ from typing import Any
 
 from studio import words
 from studio.errors import RunError
+from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
 from studio.evaluation.summary import metric_name, summarise
 from studio.runs.events import RunStage
@@ -68,6 +69,8 @@ def print_run(view: RunView) -> None:
             print(f"  loss       {words.figure(first['loss'])} → {words.figure(loss)} over {last_step(view)} steps")
     if (loss := _last(state.evals, "eval_loss")) is not None:
         print(f"  held out   loss {words.figure(loss)}")
+    if found := read_baselines(view.run_dir):
+        print_baselines(found)
     try:
         report = read_report(view.run_dir)
         if report:
@@ -95,6 +98,13 @@ def print_report(report: dict[str, Any]) -> None:
         print()
         print_table([[row.name, row.figure, row.prompt_tokens and f"{row.prompt_tokens} tokens in",
                       row.answer_tokens and f"{row.answer_tokens} out", row.seconds] for row in summary.rows])
+
+
+def print_baselines(found: dict[str, Any]) -> None:
+    """What the untouched model reached with each prompt."""
+    print(f"\n  {baselines_words(found)}\n")
+    print_table([[f"  {row.name}", row.figure, f"{row.prompt_tokens} tokens in", f"{row.answer_tokens} out",
+                  row.seconds] for row in baseline_rows(found)])
 
 
 def print_runs(views: list[RunView]) -> None:

@@ -89,7 +89,7 @@ def compare_answers(
         "n": len(expected), "metric": decides, "refused_metric": metric if metric not in ("auto", decides) else "",
         "metrics": {name: _compared(by_way[BASE], by_way[TUNED], name) for name, by_way in figures.items()},
         **_duels(gains[BASE]), "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "best": best, "worst": worst,
-        "ways": {way: {"metrics": {name: by_way[way].shown() for name, by_way in figures.items()}, **_costs(said)}
+        "ways": {way: {"metrics": {name: by_way[way].shown() for name, by_way in figures.items()}, **way_costs(said)}
                  for way, said in ways.items()},
         "against": {way: _against(figures[decides], way, gain) for way, gain in gains.items()},
         "labels": None if labels is None else {
@@ -178,7 +178,7 @@ def _speed(said: WayAnswers) -> dict[str, Any]:
             "seconds": round(seconds, 1), "cut_answers": sum(answer.cut for answer in said.answers)}
 
 
-def _costs(said: WayAnswers) -> dict[str, Any]:
+def way_costs(said: WayAnswers) -> dict[str, Any]:
     """What a request costs in this way, on average: tokens, seconds of a batch's time, examples in its prompt."""
     requests = len(said.answers)
     speed = _speed(said)

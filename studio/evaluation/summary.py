@@ -72,7 +72,7 @@ def summarise(report: dict[str, Any]) -> Summary | None:
     outcome = Outcome(report["verdict"]["outcome"])
     better, worse = _changes(report)
     return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), _notes(report),
-                   _further(report), metric_name(report["metric"]), [_row(report, way) for way in report["ways"]],
+                   _further(report), metric_name(report["metric"]), [way_row(report, way) for way in report["ways"]],
                    better, worse, plan_lines(report), _costs(report))
 
 
@@ -128,7 +128,8 @@ def _further(report: dict[str, Any]) -> list[str]:
             *([guard_words(guard)] if guard and not guard["forgotten"] else [])]
 
 
-def _row(report: dict[str, Any], way: str) -> WayRow:
+def way_row(report: dict[str, Any], way: str) -> WayRow:
+    """One way as a line of the table."""
     found, metric = report["ways"][way], report["metric"]
     gain = tone = duels = ""
     if way in report["against"]:

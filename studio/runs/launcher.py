@@ -12,22 +12,24 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
-from studio.runs.store import RunStore, RunView
+from studio.runs.store import BASELINES, TRAINING, RunStore, RunView
 from studio.settings import PROJECT_DIR
 
 KILL_GRACE_S = 2
+# these need no trained model
+STARTING_PHASES = frozenset({"train", "baselines"})
 
 _starting = threading.Lock()
 
 
 def start(store: RunStore, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "",
-          environment: dict[str, str] | None = None) -> str:
-    """Create a run and start its supervisor; returns the run's id at once.
+          environment: dict[str, str] | None = None, kind: str = TRAINING) -> str:
+    """Create a run of a kind (see store.py) and start its supervisor; returns the run's id at once.
 
     `environment` reaches the child only (a Hub token belongs there). Raises `RunError` if nothing can be written.
     """
-    run_id = store.create(preset, name=name, origin=origin, parent=parent)
-    _spawn(store, run_id, planned_phases(preset), environment)
+    run_id = store.create(preset, name=name, origin=origin, parent=parent, kind=kind)
+    _spawn(store, run_id, planned_phases(preset, kind), environment)
     return run_id
 
 
@@ -78,15 +80,17 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
         if view.is_live:
             raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).",
                            "Wait for it, or stop it first.")
-        if "train" not in phases and not (view.has_adapter or view.has_merged):
+        if not STARTING_PHASES & set(phases) and not (view.has_adapter or view.has_merged):
             raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
         (view.run_dir / "stop_request").unlink(missing_ok=True)
         prepare(view.run_dir)
         _spawn(store, run_id, phases, environment)
 
 
-def planned_phases(preset: Preset) -> list[str]:
-    """The phases a preset asks for, in order."""
+def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:
+    """The phases that a preset asks of a run of that kind, in order."""
+    if kind == BASELINES:
+        return ["baselines"]
     wanted = {
         "train": True,
         "evaluate": preset.evaluation.compare_rows > 0,
@@ -99,7 +103,7 @@ def planned_phases(preset: Preset) -> list[str]:
 def remaining_phases(view: RunView) -> list[str]:
     """The planned phases that have not ended well yet. A training that was stopped early counts as unfinished."""
     phases = view.state.phases
-    planned = planned_phases(view.preset)
+    planned = planned_phases(view.preset, view.kind)
     for position, phase in enumerate(planned):
         done = phases[phase].result if phase in phases else None
         if done is None or (phase == "train" and done.get("stopped")):

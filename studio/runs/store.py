@@ -25,6 +25,7 @@ from studio.settings import PROJECT_DIR, Settings
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 NEWCOMER_GRACE_S = 15
+TRAINING, BASELINES = "training", "baselines"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class RunView:
     @property
     def has_merged(self) -> bool:
         return (self.run_dir / "merged" / "config.json").is_file()
+
+    @property
+    def kind(self) -> str:
+        """`TRAINING`, or `BASELINES` for a run that only tries what the untouched model reaches."""
+        return self.info.get("kind", TRAINING)  # runs of an earlier studio do not say
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -107,7 +113,8 @@ class RunStore:
         self._looked: dict[str, tuple[float, RunView]] = {}
         self._fixed: dict[str, tuple[dict[str, Any], Preset]] = {}
 
-    def create(self, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "") -> str:
+    def create(self, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "",
+               kind: str = TRAINING) -> str:
         """Write a new run folder (preset, facts) and return its id; nothing is started.
 
         `origin` is the preset it came from, `parent` the run it was cloned from. Raises `RunError` without disk space.
@@ -120,7 +127,7 @@ class RunStore:
         # built under a hidden name first: a reader never meets half a run
         building = self.settings.runs_dir / f".{run_id}"
         info = {
-            "run_id": run_id, "name": title, "created_at": now.isoformat(timespec="milliseconds"),
+            "run_id": run_id, "name": title, "kind": kind, "created_at": now.isoformat(timespec="milliseconds"),
             "origin": origin.name if origin else "", "parent": parent,
             "studio_version": __version__, "git_revision": _git_revision(),
         }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from studio import words
 from studio.runs.events import RunStage
 from studio.runs.launcher import planned_phases, remaining_phases
-from studio.runs.store import RunView
+from studio.runs.store import BASELINES, RunView
 from studio.ui.texts import text
 
 # outlines on a 16 by 16 grid; colour is never the only sign of a stage
@@ -24,6 +24,9 @@ TONES = {
     RunStage.STOPPING: "waiting", RunStage.COMPLETED: "good", RunStage.STOPPED: "waiting",
     RunStage.FAILED: "bad", RunStage.LOST: "bad",
 }
+
+
+UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def progress_words(view: RunView) -> str:
         done, total, unit = words.size(phase.done), words.size(phase.total), ""
     else:
         done, total = words.count(round(phase.done)), words.count(round(phase.total))
-        unit = text(f"runs.unit.{phase.unit}") if phase.unit in ("steps", "rows", "files") else phase.unit
+        unit = text(f"runs.unit.{phase.unit}") if phase.unit in UNITS else phase.unit
     amount = text("runs.progress.amount", done=done, total=total, unit=unit).strip()
     return ", ".join(part for part in (amount, eta_words(view)) if part)
 
@@ -95,7 +98,7 @@ def eta_words(view: RunView) -> str:
 def phase_marks(view: RunView) -> list[PhaseMark]:
     """The phases of this run in order, those of its preset and any that were run besides."""
     state = view.state
-    names = planned_phases(view.preset)
+    names = planned_phases(view.preset, view.kind)
     names += [name for name in ("evaluate", "merge", "publish") if name in state.phases and name not in names]
     return [PhaseMark(name, text(f"runs.phase.{name}"), _status(view, name)) for name in names]
 
@@ -110,13 +113,16 @@ def next_step(view: RunView) -> NextStep:
         return NextStep(text(f"runs.next.{key}"), "", ("stop", "clone"))
     later = (*_model_actions(view), "clone", "delete")
     left = remaining_phases(view)
+    if view.kind == BASELINES and not left:
+        return NextStep(text("runs.next.baselines"), "clone", later)
     if stage is RunStage.COMPLETED and not left:
         talkative = "talk" in later
         return NextStep(text("runs.next.completed" if talkative else "runs.next.completed_empty"),
                         "talk" if talkative else "clone", later)
     if not left:
         return NextStep(text("runs.next.nothing_left"), "talk" if "talk" in later else "", later)
-    sentence = text(f"runs.next.{stage.value.lower()}_{'train' if left[0] == 'train' else 'later'}")
+    what = left[0] if left[0] in ("train", "baselines") else "later"
+    sentence = text(f"runs.next.{stage.value.lower()}_{what}")
     return NextStep(sentence, "resume", ("resume", *later), _resume_label(view, left[0]))
 
 

@@ -91,6 +91,7 @@ class StartStep:
     token: gr.Textbox
     endpoint_key: gr.Textbox
     judge_key: gr.Textbox
+    try_button: gr.Button
     back_button: gr.Button
     start_button: gr.Button
 
@@ -175,8 +176,10 @@ def build_start_step() -> StartStep:
             token = _secret("token")
             with gr.Accordion(text("train.start.keys"), open=False, elem_id="keys"):
                 endpoint_key, judge_key = _secret("endpoint_key"), _secret("judge_key")
+            gr.HTML(f'<p class="lead">{text("train.start.try_help")}</p>', elem_classes="flush")
+            try_button = gr.Button(text("train.start.try"), size="md", elem_classes="narrow")
         back_button, start_button = _actions(text("train.start.button"))
-    return StartStep(step, fields, token, endpoint_key, judge_key, back_button, start_button)
+    return StartStep(step, fields, token, endpoint_key, judge_key, try_button, back_button, start_button)
 
 
 def _secret(name: str) -> gr.Textbox:

@@ -19,7 +19,7 @@ from studio.preset.schema import Preset
 from studio.runs.checks import Finding
 from studio.runs.store import RunStore
 from studio.settings import Settings
-from studio.start import look_ahead
+from studio.start import look_ahead, start_baselines
 from studio.start import start as start_run
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
@@ -141,18 +141,30 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     def begin(draft: dict[str, Any], pasted: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
               token: gr.OAuthToken | None, **values: Any) -> str:
         require_owner(settings, profile)
-        preset = preset_from(values)
-        origin, parent = _came_from(settings, store, draft["origin"])
-        hub = hub_token(settings, token, pasted)
-        outlook = look_ahead(preset, settings, hub)
-        keys = {ENDPOINT_KEY: endpoint_key, JUDGE_KEY: judge_key}
-        return start_run(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
+        return begin_with(start_run, preset_from(values), draft, hub_token(settings, token, pasted),
+                          {ENDPOINT_KEY: endpoint_key, JUDGE_KEY: judge_key})
 
-    secrets = [start.token, start.endpoint_key, start.judge_key]
+    @shown
+    def try_untuned(draft: dict[str, Any], endpoint_key: str, profile: gr.OAuthProfile | None,
+                    token: gr.OAuthToken | None, **values: Any) -> str:
+        require_owner(settings, profile)
+        # nothing is made that could be published
+        return begin_with(start_baselines, override(preset_from(values), {PUSH: False}), draft,
+                          hub_token(settings, token), {ENDPOINT_KEY: endpoint_key})
+
+    def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub: str | None, keys: dict[str, str]) -> str:
+        origin, parent = _came_from(settings, store, draft["origin"])
+        outlook = look_ahead(preset, settings, hub)
+        return act(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
+
     start.start_button.click(
-        begin, [stored, *secrets], started, inputs_kwargs=fields,
+        begin, [stored, start.token, start.endpoint_key, start.judge_key], started, inputs_kwargs=fields,
         validator=lambda draft, token, endpoint_key, judge_key, **values: [
             *[gr.validate(True, "")] * 4, *field_checks(values, fields)], **CLICK)
+    start.try_button.click(
+        try_untuned, [stored, start.endpoint_key], started, inputs_kwargs=fields,
+        validator=lambda draft, endpoint_key, **values: [
+            *[gr.validate(True, "")] * 2, *field_checks(values, fields)], **CLICK)
     return TrainTab(started, taken, clone, take_votes)
 
 

@@ -65,5 +65,8 @@ def _work(phase: Phase) -> dict:
     if phase.name == "evaluate":
         from studio.worker import evaluate
         return evaluate.evaluate(phase)
+    if phase.name == "baselines":
+        from studio.worker import baselines
+        return baselines.try_baselines(phase)
     from studio.worker import merge
     return merge.merge(phase)

@@ -81,6 +81,7 @@ class _Asked:
         """
         mark = f"{self._service.url} {self._service.model}"
         keys = [answer_key(mark, chat, max_tokens) for chat in chats]
+        self._answers.take_over(self._phase.settings.runs_dir.glob("*/answers.jsonl"), dict.fromkeys(keys, self._way))
         given = {i: answer for i, key in enumerate(keys) if (answer := self._answers.find(key)) is not None}
         missing = [i for i in range(len(chats)) if i not in given]
         self._say(len(given), len(chats))

@@ -66,6 +66,15 @@ def test_a_run_from_start_to_deletion(studio, rows):
     assert "No runs yet" in studio("runs")
 
 
+def test_the_untouched_model_is_tried_before_any_training(studio, rows):
+    out = studio("baselines", "quickstart", "--set", f"data.dataset_name={rows}")
+    assert "without tuning  COMPLETED" in out and "Training has room to gain" in out
+    assert "180 tokens in" in out and "base against tuned" not in out
+    (facts,) = json.loads(studio("runs", "--json"))
+    assert facts["phases"] == {"baselines": {"rows": 80, "best": "few_shot"}}
+    assert "has no trained model yet" in studio("evaluate", "last", code=2)
+
+
 def test_detach_follow_stop_and_resume(studio, rows):
     out = studio("run", "quickstart", "--detach", "--json", "--set", "description=step_s=0.2",
                  "--set", "training.max_steps=400", "--set", f"data.dataset_name={rows}")

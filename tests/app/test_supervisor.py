@@ -17,6 +17,8 @@ from studio.preset.schema import Preset
 from studio.runs import launcher
 from studio.runs.events import TERMINAL_STAGES, RunStage
 from studio.runs.liveness import read_marks
+from studio.runs.store import BASELINES
+from studio.ui import run_html, run_words
 
 WAIT_S = 30
 
@@ -46,6 +48,23 @@ def test_a_run_goes_through_its_phases(store):
     assert view.info["name"] == "Straight through" and launcher.remaining_phases(view) == []
     with pytest.raises(RunError, match="is complete"):
         launcher.resume(store, run_id)
+
+
+def test_a_run_without_training_only_tries_the_untouched_model(store):
+    view = wait(store, launcher.start(store, preset("step_s=0.02"), kind=BASELINES))
+    assert view.state.stage is RunStage.COMPLETED and list(view.state.phases) == ["baselines"]
+    assert view.kind == BASELINES and launcher.remaining_phases(view) == [] and not view.has_adapter
+    assert run_words.next_step(view).primary == "clone" and "evaluate" not in run_words.next_step(view).actions
+    page = run_html.results(view)
+    assert "25 % (10 % to 40 %)" in page and "&lt;b&gt;{}&lt;/b&gt;" in page
+    assert "Trying without tuning" in run_html.results(view) or "without training" in page
+    with pytest.raises(RunError, match="no trained model yet"):
+        launcher.run_phases(store, view.run_id, ["evaluate"])
+    failed = wait(store, launcher.start(store, preset("fail=baselines"), kind=BASELINES))
+    step = run_words.next_step(failed)
+    assert (step.primary, step.resume_label) == ("resume", "Continue") and "Answers that were given" in step.sentence
+    assert launcher.resume(store, failed.run_id) == ["baselines"]
+    wait(store, failed.run_id)
 
 
 def test_a_failed_evaluation_does_not_keep_the_model_from_being_merged(store):

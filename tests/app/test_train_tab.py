@@ -82,11 +82,25 @@ def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
         assert path.is_dir() or not any(key.encode() in path.read_bytes() for key in keys), path
 
 
+def test_the_untouched_model_is_tried_with_a_preset_that_could_not_train(studio, preset):
+    asked = files.override(preset, {"training.packing": True})
+    answer = Caller(studio.url).queued("try_untuned", [draft(asked), "sk-x", *widget_values(asked)])
+    assert answer["success"], answer
+    view = studio.store.get(answer["output"]["data"][0])
+    assert (view.kind, view.name) == ("baselines", "first, without tuning")
+    nothing = files.override(preset, {"evaluation.compare_rows": 0})
+    answer = Caller(studio.url).queued("try_untuned", [draft(nothing), "", *widget_values(nothing)])
+    assert "Set evaluation.compare_rows" in answer["output"]["error"]
+    end_runs(studio.store)
+
+
 def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
     run_id = store.create(preset, name="secret run")
     with serve(replace(settings, owners=("someone",))) as studio:
         caller = Caller(studio.url)
         answer = start(caller, preset)
+        assert not answer["success"] and "Only the owner" in answer["output"]["error"]
+        answer = caller.queued("try_untuned", [draft(preset), "", *widget_values(preset)])
         assert not answer["success"] and "Only the owner" in answer["output"]["error"]
         answer = caller.queued("clone_1", [run_id])
         assert not answer["success"] and "private" in answer["output"]["error"]

@@ -173,3 +173,26 @@ def test_another_model_and_a_judge_are_asked_and_cost_nothing_when_they_fail(run
 
 def heldout(run_dir):
     return [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()][:5]
+
+
+def test_what_was_answered_before_the_training_is_not_answered_again_after_it(runs):
+    before = runs.create(chats(24), "before", evaluation__compare_rows=5)
+    assert runs.work("baselines", before) == 0, (before / "worker.log").read_text()
+    found = json.loads((before / "baselines.json").read_text())
+    assert list(found["ways"]) == ["base", "few_shot", "retrieval"] and found["n"] == 5
+    assert not (before / "adapter").exists() and results(before)[-1]["best"] in found["ways"]
+    source = (before / "preset.yaml").read_text()
+    run_dir = runs.create(chats(24), "after")
+    (run_dir / "preset.yaml").write_text(source.replace("max_steps: 6", "max_steps: 1"))
+    runs.train(run_dir)
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    done = [event.values["done"] for event in events(run_dir, "progress") if event.values["unit"] == "rows"]
+    assert done[0] == 15, "only the tuned model's answers are missing"
+    report = json.loads((run_dir / "report.json").read_text())
+    assert report["ways"]["few_shot"]["metrics"] == found["ways"]["few_shot"]["metrics"]
+
+
+def test_plain_text_asks_nothing_that_could_be_tried(runs):
+    run_dir = runs.create([{"text": f"the city {i}"} for i in range(24)])
+    assert runs.work("baselines", run_dir) == 3
+    assert "plain text asks nothing" in events(run_dir, "error")[0].values["message"]

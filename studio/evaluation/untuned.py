@@ -1,0 +1,31 @@
+"""Judges what was answered before any training: each way by itself, and how sure its figures are (see baselines.py)."""
+
+from typing import Any
+
+import numpy as np
+
+from studio.evaluation.bootstrap import Resamples, interval
+from studio.evaluation.report import WayAnswers, way_costs
+from studio.evaluation.scores import Rules, choose_metric, score_ways
+
+SAMPLES = 10
+
+
+def compare_baselines(prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int,
+                      rules: Rules) -> dict[str, Any]:
+    """Judge the answers of all ways; "auto" and a metric that cannot judge these rows are replaced by one that can."""
+    decides = choose_metric(metric, expected, rules)
+    texts = {way: [answer.text for answer in said.answers] for way, said in ways.items()}
+    scores, resamples = score_ways(texts, expected, decides, rules), Resamples(len(expected), seed)
+    figures: dict[str, dict[str, Any]] = {way: {} for way in ways}
+    for name, by_way in scores.items():
+        rows = np.array([by_way[way] for way in ways]).T
+        resampled = resamples.means(rows)
+        for i, way in enumerate(ways):
+            figures[way][name] = {"value": float(rows[:, i].mean()), "interval": interval(resampled[:, i])}
+    return {
+        "n": len(expected), "metric": decides,
+        "ways": {way: {"metrics": figures[way], **way_costs(said)} for way, said in ways.items()},
+        "best": max(ways, key=lambda way: figures[way][decides]["value"]),
+        "samples": [{"prompt": prompts[i], "expected": expected[i]} | {way: texts[way][i] for way in ways}
+                    for i in range(min(SAMPLES, len(expected)))]}

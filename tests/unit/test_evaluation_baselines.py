@@ -1,0 +1,50 @@
+"""What the untouched model reaches before any training: figures by way, and what follows from them."""
+
+import json
+
+import pytest
+
+from studio.evaluation.answers import Answer
+from studio.evaluation.baselines import FILE, baseline_rows, baselines_words, read_baselines
+from studio.evaluation.report import WayAnswers
+from studio.evaluation.scores import Rules
+from studio.evaluation.untuned import compare_baselines
+
+
+def found(rows=40, metric="exact_match", **right):
+    """Baselines in which each way is right on so many of the first rows."""
+    ways = {way: WayAnswers([Answer("yes" if i < count else "no", 30, 2, 0.5, False) for i in range(rows)], [3] * rows)
+            for way, count in right.items()}
+    return compare_baselines([f"q{i}" for i in range(rows)], ["yes"] * rows, ways, metric, 1, Rules())
+
+
+def test_each_way_has_its_figures_and_costs_and_the_best_is_named():
+    baselines = found(base=4, few_shot=20, endpoint=12)
+    assert (baselines["n"], baselines["metric"], baselines["best"]) == (40, "exact_match", "few_shot")
+    few_shot = baselines["ways"]["few_shot"]
+    low, high = few_shot["metrics"]["exact_match"]["interval"]
+    assert few_shot["metrics"]["exact_match"]["value"] == 0.5 and 0.3 < low < 0.5 < high < 0.7
+    assert (few_shot["prompt_tokens"], few_shot["answer_tokens"], few_shot["examples"]) == (30, 2, 3)
+    assert baselines["samples"][0] == {"prompt": "q0", "expected": "yes", "base": "yes", "few_shot": "yes",
+                                       "endpoint": "yes"}
+    assert [(row.figure.split()[0], row.prompt_tokens, row.gain) for row in baseline_rows(baselines)] == [
+        ("10", "30", ""), ("50", "30", ""), ("30", "30", "")]
+
+
+def test_a_metric_that_cannot_judge_is_replaced():
+    assert found(base=1, metric="json_match")["metric"] != "json_match"
+
+
+@pytest.mark.parametrize(("figures", "said"), [
+    ({"base": 39}, "Try whether that is enough before you train"), ({"base": 32}, "Training has room to gain"),
+    ({"base": 0}, "Training has room to gain"), ({"base": 12, "rows": 12}, "Too few rows to judge by")])
+def test_what_follows_is_said(figures, said):
+    assert said in baselines_words(found(**figures))
+
+
+def test_a_torn_or_missing_file_is_nothing(tmp_path):
+    assert read_baselines(tmp_path) is None
+    (tmp_path / FILE).write_text('{"n": ')
+    assert read_baselines(tmp_path) is None
+    (tmp_path / FILE).write_text(json.dumps(found(base=1)))
+    assert read_baselines(tmp_path) == found(base=1)
