@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from studio.evaluation.answers import Answer
+from studio.evaluation.page import render_page
 from studio.evaluation.report import WayAnswers, compare_answers
 from studio.preset.files import validate
 from studio.preset.schema import Preset
@@ -24,6 +25,28 @@ def report_with_ways(prompt: str = "2 cups flour") -> dict:
     ways = {way: WayAnswers([Answer("{}" if i < right else "no", tokens, 10, seconds, False) for i in range(80)],
                             [0] * 80) for way, (right, tokens, seconds) in costs.items()}
     return compare_answers([prompt] * 80, ["{}"] * 80, ways, "json_match", 3, training_seconds=391)[0]
+
+
+FOODS = ("flour", "sugar", "rye flour, sifted", "butter", "milk", "oats", "honey", "walnuts, chopped")
+
+
+def compared_run(store: RunStore, rows: int = 80, said: str = "", **options) -> str:
+    """A finished run with report, page and predictions of four ways; `said` is put into each answer of the base."""
+    prompts = [f"{i + 1} cups {FOODS[i % len(FOODS)]}" for i in range(rows)]
+    wanted = [json.dumps({"quantity": i + 1, "unit": "cup", "name": FOODS[i % len(FOODS)]}) for i in range(rows)]
+    near = [text.replace('"cup"', '"cups"') for text in wanted]
+    wrong = {"few_shot": 2, "retrieval": 3, "tuned": 12}  # every so many answers
+    texts = {"base": [f"Sure. {said} I turn {ask} into a list." if i % 9 else "" for i, ask in enumerate(prompts)]}
+    texts |= {way: [wanted[i] if i % every else near[i] for i in range(rows)] for way, every in wrong.items()}
+    costs = {"base": (40, 0.4), "few_shot": (180, 0.9), "retrieval": (190, 1.0), "tuned": (40, 0.3)}
+    ways = {way: WayAnswers([Answer(text, costs[way][0], 10, costs[way][1], False) for text in texts[way]], [0] * rows)
+            for way in costs}
+    report, predictions = compare_answers(prompts, wanted, ways, "auto", 3, training_seconds=391)
+    run_id = finished_run(store, report=report, **options)
+    run_dir = store.run_dir(run_id)
+    (run_dir / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in predictions))
+    (run_dir / "report.html").write_text(render_page(report, "recipes", "Turn an ingredient line into JSON.", "smol"))
+    return run_id
 
 
 def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name: str = "recipes",

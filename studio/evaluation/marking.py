@@ -17,8 +17,8 @@ Piece = tuple[Literal["same", "extra", "missing"], str]
 def mark(answer: str, wanted: str) -> list[Piece]:
     """The answer in pieces: what both texts have, what the wanted one lacks ("extra"), what it has besides ("missing").
 
-    Without the missing pieces the answer is whole again. An answer with little in common is one extra piece; long texts
-    come back unmarked.
+    Without the missing pieces the answer is whole again. Answers with little in common, and long ones, come
+    back unmarked.
     """
     if len(answer) > MAX_MARKED or len(wanted) > MAX_MARKED:
         return [("same", answer)]
@@ -26,7 +26,7 @@ def mark(answer: str, wanted: str) -> list[Piece]:
     # with their spaces, the last word of a text would differ from the same word before another
     words = [[word.rstrip() for word in side] for side in (given, aim)]
     if LCSseq.normalized_similarity(*words) < SHARED_AT_LEAST:
-        return [("extra", answer)] if answer else []
+        return [("same", answer)]
     pieces: list[Piece] = []
     for tag, given_from, given_to, aim_from, aim_to in LCSseq.opcodes(*words):
         said, left_out = "".join(given[given_from:given_to]), "".join(aim[aim_from:aim_to])

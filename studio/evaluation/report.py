@@ -200,6 +200,9 @@ def _extremes(predictions: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
     """The rows on which the tuned model gains most against the base model, and those on which it loses most or, where
     it loses on fewer, does worst. `row` is their place in predictions.jsonl; no row is in both."""
     rows = [{"row": i} | row for i, row in enumerate(predictions)]
-    rows.sort(key=lambda row: (row["tuned_score"] - row["base_score"], row["tuned_score"]))
-    worst = rows[:EXAMPLES]
-    return rows[len(worst):][:-EXAMPLES - 1:-1], worst
+
+    def quality(row: dict[str, Any]) -> tuple[float, float]:
+        return row["tuned_score"] - row["base_score"], row["tuned_score"]
+
+    worst = sorted(rows, key=quality)[:EXAMPLES]
+    return sorted((row for row in rows if row not in worst), key=quality, reverse=True)[:EXAMPLES], worst

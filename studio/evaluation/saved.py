@@ -46,4 +46,6 @@ def _check(report: dict[str, Any]) -> None:
             low, high = figures[side]["interval"]
             float(figures[side]["value"] + low + high)
     for row in report["best"] + report["worst"]:
-        row["prompt"], row["expected"]
+        words = [row["prompt"], row["expected"], *(row[way] for way in report["ways"])]
+        "".join(words)
+        sum(row[f"{way}_score"] for way in report["ways"]) + row["row"]

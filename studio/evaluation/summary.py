@@ -107,6 +107,12 @@ def plan_lines(report: dict[str, Any], names: tuple[str, ...] = PLAN) -> list[tu
             for name in names if plan[name]]
 
 
+def score_words(score: float) -> tuple[str, str]:
+    """A row's score as ("right" or "wrong", its word); one in between is ("", "43 %")."""
+    sign = {0: "wrong", 1: "right"}.get(score, "")
+    return sign, _say(f"page.{sign}") if sign else words.percent(score)
+
+
 def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
     """"better" or "worse" only where the whole interval of the difference says so, else ""."""
     low, high = difference["interval"]

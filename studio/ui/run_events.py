@@ -13,6 +13,7 @@ from studio.runs.events import RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui.access import hub_token, may_look, require_owner
+from studio.ui.answer_rows import wire_answer_rows
 from studio.ui.log_view import log_delta, log_tail
 from studio.ui.messages import shown
 from studio.ui.plots import Drawing, draw_charts, watermark
@@ -50,6 +51,7 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
 
     gr.on([page.plot_timer.tick, run_id.change], draw_plots, [run_id, page.plots_mark],
           [page.plots_mark, page.plot_timer, *page.plots], **QUIET)
+    wire_answer_rows(page.answers, settings, store, run_id)
     log_parts = [page.log, page.log_open, page.log_timer]
     page.log_timer.tick(next_lines, [run_id, page.log], [page.log, page.log_timer], **QUIET)
     page.log_fold.expand(open_log, run_id, log_parts, **QUIET)

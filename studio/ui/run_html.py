@@ -10,12 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
 from studio.errors import RunError, StudioError
-from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
+from studio.evaluation.marking import mark
+from studio.evaluation.predictions import SCORE, Prediction, PredictionPage
 from studio.evaluation.saved import read_report
-from studio.evaluation.summary import metric_name, summarise, way_name
+from studio.evaluation.summary import score_words, summarise, way_name
 from studio.preset import files
 from studio.runs.events import RunStage
-from studio.runs.store import BASELINES, RunStore, RunView
+from studio.runs.store import RunStore, RunView
 from studio.ui import comparison, run_words
 from studio.ui.downloads import FILES
 from studio.ui.texts import text
@@ -23,6 +24,7 @@ from studio.ui.texts import text
 LIST_LIMIT = 100
 LOG_END_BYTES, LOG_END_LINES = 6000, 12
 SAMPLES_SHOWN = 10
+TEXT_SHOWN = 4000
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -63,12 +65,7 @@ def private() -> str:
 
 
 def results(view: RunView) -> str:
-    """Verdict, ways, what got better and worse, costs, and measures before and after; a sentence where none can be.
-
-    A run that only tried the untouched model shows what that reached.
-    """
-    if view.kind == BASELINES:
-        return _baselines(view)
+    """Verdict, ways, what got better and worse, costs, and measures before and after; a sentence where none can be."""
     try:
         report = read_report(view.run_dir)
     except RunError as error:
@@ -79,17 +76,15 @@ def results(view: RunView) -> str:
         sentence = result["skipped"] if result and "skipped" in result else text(f"runs.results.{key}")
         return _render("run_no_results.html", sentence=sentence, samples=view.state.samples[:SAMPLES_SHOWN])
     page_link = f"download/{view.run_id}/report.html" if (view.run_dir / "report.html").is_file() else ""
-    return _render("run_results.html", report=report, summary=summarise(report), page_link=page_link,
+    extremes = {name: [_card(_extreme(report, row)) for row in report[name]] for name in ("best", "worst")}
+    return _render("run_results.html", report=report, summary=summarise(report), page_link=page_link, extremes=extremes,
                    measures=comparison.measures(report), sentence=comparison.sentence(report),
                    names=[way_name(way) for way in report["ways"]] if "ways" in report else [])
 
 
-def _baselines(view: RunView) -> str:
-    found = read_baselines(view.run_dir)
-    if found is None:
-        return _render("run_baselines.html", found=None)
-    return _render("run_baselines.html", found=found, sentence=baselines_words(found), rows=baseline_rows(found),
-                   metric=metric_name(found["metric"]))
+def answer_rows(page: PredictionPage) -> str:
+    """Some of the rows with the answers of all ways side by side; what differs from the wanted answer is marked."""
+    return _render("answer_rows.html", page=page, rows=[_card(row) for row in page.rows])
 
 
 def file_list(view: RunView) -> str:
@@ -123,6 +118,33 @@ def log_end(store: RunStore, run_id: str) -> str:
 
 def _render(template: str, **values: Any) -> str:
     return _templates.get_template(template).render(**values)
+
+
+def _card(row: Prediction) -> dict[str, Any]:
+    """A row with its answers, ready to be shown."""
+    return {"row": row, "answers": [_answer(way, said, score, row.expected) for way, said, score in row.answers],
+            "asked": _long(row.prompt), "wanted": _long(row.expected)}
+
+
+def _extreme(report: dict[str, Any], row: dict[str, Any]) -> Prediction:
+    """One of the best or worst rows of a report."""
+    return Prediction(row["row"] + 1, row["prompt"], row["expected"],
+                      [(way, row[way], row[way + SCORE]) for way in report["ways"]])
+
+
+def _answer(way: str, said: str, score: float, expected: str) -> dict[str, Any]:
+    """One way's answer in marked pieces; a score between right and wrong is a percentage."""
+    shown, note = _long(said)
+    sign, word = score_words(score)
+    return {"name": way_name(way), "pieces": [("same", shown)] if note else mark(said, expected), "note": note,
+            "sign": sign, "score": word, "empty": not said.strip()}
+
+
+def _long(said: str) -> tuple[str, str]:
+    """A text as far as it is shown, and a note where it is cut."""
+    if len(said) <= TEXT_SHOWN:
+        return said, ""
+    return said[:TEXT_SHOWN], text("evaluation.rows.long", shown=words.count(TEXT_SHOWN), length=words.count(len(said)))
 
 
 def _message(view: RunView) -> str:

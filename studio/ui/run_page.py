@@ -9,6 +9,7 @@ from studio.errors import RunError
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.ui import run_html, run_words
+from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
@@ -37,6 +38,7 @@ class RunPage:
     plots: list[gr.LinePlot]
     plots_mark: gr.Textbox
     results: gr.HTML
+    answers: AnswerRows
     slope: gr.HTML
     log_fold: gr.Accordion
     log_open: gr.Checkbox
@@ -54,9 +56,9 @@ class RunPage:
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
         return [self.votes.html, self.votes.button,
-                self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results, self.slope,
-                self.log_fold, self.log_open, self.log, self.data, self.files, self.preset, self.environment, self.live_timer,
-                self.plot_timer, self.log_timer]
+                self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results,
+                *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,
+                self.preset, self.environment, self.live_timer, self.plot_timer, self.log_timer]
 
 
 def build_run_page() -> RunPage:
@@ -76,6 +78,7 @@ def build_run_page() -> RunPage:
             plots = build_plots()
             _title("results")
             results = gr.HTML("", elem_id="run-results")
+            answers = build_answer_rows()
             slope = gr.HTML("", elem_id="run-slope")
             votes = build_votes()
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
@@ -90,7 +93,7 @@ def build_run_page() -> RunPage:
                 environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
-        results, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
+        results, answers, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
         *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes)
 
 
@@ -119,6 +122,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= {page.results: run_html.results(view), page.data: data_html(view),
                     page.files: run_html.file_list(view), page.preset: run_html.preset(view),
                     page.environment: run_html.environment(view)}
+    if changed(marks, "answers", answers_mark(view)):
+        updates |= draw_answer_rows(page.answers, view)
     if changed(marks, "votes", votes_mark(view)):
         updates |= draw_votes(page.votes, store, view)
     if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):

@@ -168,4 +168,4 @@ def test_the_page_marks_what_differs_and_shows_labels_as_a_table():
     found, _ = compare_answers(["q"] * 30, texts, ways, "auto", 3, 60)
     page = render_page(found, "n", "", "m")
     assert "What was taken for what" in page and '<td class="number hit">15</td>' in page
-    assert "<ins>" in page and "<i>" not in page and "Where the tuned model does worst" in page
+    assert '<b class="worse">wrong</b>' in page and "<i>neg" not in page and "Where the tuned model does worst" in page

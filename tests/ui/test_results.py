@@ -1,0 +1,82 @@
+"""The results on a run's page in a browser: the verdict, and the answers row by row."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.finished_run import compared_run
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def open_answers(page, studio, run_id, theme="light"):
+    page.goto(f"{studio.url}/?__theme={theme}&run={run_id}")
+    expect(page.locator("#run-answers-rows article")).to_have_count(10)
+
+
+def test_answers_are_searched_filtered_and_paged(page, studio):
+    page.on("dialog", lambda dialog: pytest.fail("a script in an answer was executed"))
+    open_answers(page, studio, compared_run(studio.store, said=HOSTILE))
+    rows, status = page.locator("#run-answers-rows article"), page.locator("#run-answers-rows [role=status]")
+    expect(status).to_have_text("80 of 80 rows, page 1 of 8")
+    expect(rows.nth(1)).to_contain_text(HOSTILE)
+    expect(rows.nth(2).locator("ins").first).to_have_text("cups")
+    expect(rows.nth(2).locator("del").first).to_have_text("cup")
+    page.get_by_role("button", name="Next").click()
+    expect(status).to_have_text("80 of 80 rows, page 2 of 8")
+    expect(rows.first).to_contain_text("Row 11")
+    page.get_by_label("Search").fill("Honey")
+    expect(status).to_have_text("10 of 80 rows, page 1 of 1")
+    expect(page.get_by_role("button", name="Next")).to_be_hidden()
+    page.get_by_label("Tuned model worse").check()
+    expect(page.locator("#run-answers-rows")).to_contain_text("No row is like that")
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Any way wrong").check()
+    expect(status).to_have_text("80 of 80 rows, page 1 of 8")
+
+
+def test_another_run_begins_with_all_its_rows(page, studio):
+    first, second = compared_run(studio.store), compared_run(studio.store, rows=12, name="second")
+    open_answers(page, studio, first)
+    page.get_by_label("Search").fill("honey")
+    expect(page.locator("#run-answers-rows [role=status]")).to_have_text("10 of 80 rows, page 1 of 1")
+    page.get_by_role("link", name="All runs").click()
+    page.locator(f'#runs-board a[data-run="{second}"]').click()
+    expect(page.locator("#run-answers-rows [role=status]")).to_have_text("12 of 12 rows, page 1 of 2")
+    expect(page.get_by_label("Search")).to_have_value("")
+
+
+def test_damaged_results_are_named_and_the_page_goes_on(page, studio):
+    run_id = compared_run(studio.store)
+    run_dir = studio.store.run_dir(run_id)
+    (run_dir / "report.json").write_text('{"n": 80, "metr')
+    lines = (run_dir / "predictions.jsonl").read_text().splitlines(keepends=True)
+    (run_dir / "predictions.jsonl").write_text("".join(lines[:11]) + lines[11][:40])
+    open_answers(page, studio, run_id)
+    expect(page.locator("#run-results")).to_contain_text("The report of this run cannot be read. Compare again")
+    expect(page.locator("#run-answers-rows")).to_contain_text("1 lines of predictions.jsonl cannot be read")
+    expect(page.locator("#run-answers-rows [role=status]")).to_have_text("11 of 11 rows, page 1 of 2")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_results_can_be_read_by_everyone(page, studio, theme):
+    open_answers(page, studio, compared_run(studio.store, said="word " * 200), theme)
+    for fold in page.locator("#run-results details summary").all():
+        fold.click()
+    found = Axe().run(page, {"include": [["#run-results"], ["#run-answers"]]}).response["violations"]
+    assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found
+            if entry["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_answer_is_wider_than_the_page(browser, studio, width):
+    run_id = compared_run(studio.store, said="no_place_to_break_" * 30)
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    open_answers(page, studio, run_id)
+    page.locator("#run-results details summary").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    boxes = [way.bounding_box() for way in page.locator("#run-answers-rows article").first.locator(
+        ".answer-ways > div").all()]
+    lines = len({round(box["y"]) for box in boxes})
+    assert lines == (1 if width == 1280 else 4), "side by side, or one below the other"
+    page.close()
