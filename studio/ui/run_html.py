@@ -10,13 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
 from studio.errors import RunError, StudioError
+from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.marking import mark
 from studio.evaluation.predictions import SCORE, Prediction, PredictionPage
 from studio.evaluation.saved import read_report
-from studio.evaluation.summary import score_words, summarise, way_name
+from studio.evaluation.summary import metric_name, score_words, summarise, way_name
 from studio.preset import files
 from studio.runs.events import RunStage
-from studio.runs.store import RunStore, RunView
+from studio.runs.store import BASELINES, RunStore, RunView
 from studio.ui import comparison, run_words
 from studio.ui.downloads import FILES
 from studio.ui.texts import text
@@ -65,7 +66,12 @@ def private() -> str:
 
 
 def results(view: RunView) -> str:
-    """Verdict, ways, what got better and worse, costs, and measures before and after; a sentence where none can be."""
+    """Verdict, ways, what got better and worse, costs, and measures before and after; a sentence where none can be.
+
+    A run that only tried the untouched model shows what that reached.
+    """
+    if view.kind == BASELINES:
+        return _baselines(view)
     try:
         report = read_report(view.run_dir)
     except RunError as error:
@@ -80,6 +86,14 @@ def results(view: RunView) -> str:
     return _render("run_results.html", report=report, summary=summarise(report), page_link=page_link, extremes=extremes,
                    measures=comparison.measures(report), sentence=comparison.sentence(report),
                    names=[way_name(way) for way in report["ways"]] if "ways" in report else [])
+
+
+def _baselines(view: RunView) -> str:
+    found = read_baselines(view.run_dir)
+    if found is None:
+        return _render("run_baselines.html", found=None)
+    return _render("run_baselines.html", found=found, sentence=baselines_words(found), rows=baseline_rows(found),
+                   metric=metric_name(found["metric"]))
 
 
 def answer_rows(page: PredictionPage) -> str:
