@@ -66,7 +66,7 @@ class PlanSection(Section):
     """Plan"""
 
     use_case: str = parameter(
-        "", "Use case", "Who asks what, and what the answers are used for. The report is judged against it.",
+        "", "Use case", "Who asks what, and what the answers are used for. Stands at the head of the report.",
         BASIC, max_length=1000)
     good_answer: str = parameter(
         "", "A good answer", "What tells a good answer from a bad one, in your own words.", BASIC, max_length=1000)

@@ -74,13 +74,15 @@ def build_run_page() -> RunPage:
                                         elem_id="run-delete-sure")
                 delete_keep = gr.Button(text("runs.button.keep"), scale=0, min_width=140)
         with gr.Column(elem_id="run-body") as body:
-            _title("curves", HIDE_MARKS_JS)
-            plots = build_plots()
+            with gr.Column(elem_id="run-curves"):
+                _title("curves", HIDE_MARKS_JS)
+                plots = build_plots()
             _title("results")
             results = gr.HTML("", elem_id="run-results")
             answers = build_answer_rows()
             slope = gr.HTML("", elem_id="run-slope")
-            votes = build_votes()
+            with gr.Column(elem_id="run-votes-part"):
+                votes = build_votes()
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
             with gr.Accordion(text("runs.section.data"), open=False):

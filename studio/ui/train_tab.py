@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import PresetError, StudioError
-from studio.evaluation.preferences import votes_preset
 from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY
+from studio.evaluation.preferences import votes_preset
 from studio.preset import files
 from studio.preset.files import override
 from studio.preset.flatten import leaves

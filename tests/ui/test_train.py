@@ -87,6 +87,23 @@ def test_a_run_is_started_by_keyboard_alone(page, studio):
     assert wait_for_the_run(page, studio).name == "second"
 
 
+def test_the_untouched_model_is_tried_first_and_the_plan_goes_with_it(page, studio):
+    open_studio(page, studio)
+    page.get_by_text("What it is for, and what it costs otherwise").click()
+    field(page, "plan.use_case").fill("Cooks paste ingredient lines")
+    field(page, "plan.requests_per_month").fill("-5")
+    page.get_by_role("button", name="Next:").click()
+    expect(page.locator(f"#{widget_id('plan.requests_per_month')}")).to_contain_text("Must be greater than or equal to")
+    field(page, "plan.requests_per_month").fill("3000")
+    to_step(page, 5)
+    page.get_by_role("button", name="Try without tuning first").click()
+    view = wait_for_the_run(page, studio)
+    assert (view.kind, view.preset.plan.use_case, view.preset.plan.requests_per_month) == (
+        "baselines", "Cooks paste ingredient lines", 3000)
+    expect(page.locator("#run-results")).to_contain_text("Training has room to gain")
+    expect(page.locator("#run-curves")).to_be_hidden()
+
+
 def tab_to(page: Page, text: str) -> None:
     expect(page.get_by_role("button", name=text)).to_be_enabled()
     for _ in range(120):

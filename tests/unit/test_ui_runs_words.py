@@ -7,11 +7,12 @@ import pytest
 
 from studio.preset import files
 from studio.preset.schema import Preset
-from studio.runs.events import EventWriter, RunStage
+from studio.runs.events import PHASES, EventWriter, RunStage
 from studio.runs.liveness import write_marks
 from studio.runs.processes import ProcessMark
 from studio.runs.store import RunStore, RunView
 from studio.ui import run_words
+from studio.ui.texts import text
 from tests.finished_run import finished_run
 
 
@@ -123,3 +124,9 @@ def test_a_run_whose_process_died_is_marked_where_it_stood(run, store):
     assert view.state.stage is RunStage.FAILED
     assert run_words.phase_marks(view)[0].status == "failed"
     assert run_words.next_step(view).primary == "resume"
+
+
+def test_every_phase_has_its_words_wherever_it_is_named():
+    for phase in PHASES:
+        for key in ("runs.phase", "runs.phase_now", "runs.failure", "app.phases"):
+            assert text(f"{key}.{phase}")
