@@ -1,6 +1,7 @@
 """What the training and each way of asking cost in money, on the machine that answers and at the service paid now.
 
-`report["costs"]` holds: `training_wh` (energy, None where it was not readable), `price_per_hour` of the machine,
+`report["costs"]` holds: `training_wh` (energy, None where it was not readable) and `training_wh_of` ("gpu", "cpu" or
+"gpu+cpu"), `price_per_hour` of the machine,
 `training_money`, `ways` with `per_1000` requests and `per_month` for each way, `now` with the same for the service that
 is paid now, and `break_even` with `requests` and `months` until the training has paid for itself against it. All money
 is in US dollars; what is not known is None.
@@ -16,7 +17,7 @@ OTHER_SERVICE = "endpoint"  # the way that is answered by another service, at it
 
 
 def price_report(report: dict[str, Any], plan: PlanSection, machine_price: float | None,
-                 training_wh: float | None) -> dict[str, Any]:
+                 training_wh: float | None, training_wh_of: str = "") -> dict[str, Any]:
     """The report's `costs` and `plan`; `machine_price` in US dollars an hour is that of this machine."""
     price = plan.machine_price_per_hour or machine_price
     training = None if price is None else price * report["training_seconds"] / 3600
@@ -25,7 +26,8 @@ def price_report(report: dict[str, Any], plan: PlanSection, machine_price: float
     now = _service_money(answered.get(OTHER_SERVICE, answered.get(BASE)), plan)
     return {
         "costs": {
-            "training_wh": training_wh, "price_per_hour": price, "training_money": training,
+            "training_wh": training_wh, "training_wh_of": training_wh_of, "price_per_hour": price,
+            "training_money": training,
             "ways": {way: _for_many(money, plan) for way, money in requests.items()},
             "now": None if now is None else _for_many(now, plan),
             "break_even": _break_even(training, now, requests.get(TUNED), plan)},

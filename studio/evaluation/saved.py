@@ -10,8 +10,8 @@ from studio.ui.texts import text
 
 LATER = {"refused_metric": "", "best": [], "worst": [], "labels": None, "wanted_words": 0.0, "guard": None,
          "judge": None}
-NO_COSTS = {"training_wh": None, "price_per_hour": None, "training_money": None, "ways": {}, "now": None,
-            "break_even": None}
+NO_COSTS = {"training_wh": None, "training_wh_of": "", "price_per_hour": None, "training_money": None, "ways": {},
+            "now": None, "break_even": None}
 NO_PLAN = {"use_case": "", "good_answer": "", "requests_per_month": 0}
 
 

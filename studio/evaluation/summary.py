@@ -263,7 +263,8 @@ def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:
     costs, requests = report["costs"], words.count(report["plan"]["requests_per_month"])
     shown = [(_say("cost.training"), words.duration(report["training_seconds"]))]
     if costs["training_wh"] is not None:
-        shown.append((_say("cost.energy"), words.energy(costs["training_wh"])))
+        shown.append((_say("cost.energy", parts=_say(f"cost.parts.{costs['training_wh_of']}")),
+                      words.energy(costs["training_wh"])))
     if costs["price_per_hour"] is None:
         shown.append((_say("cost.training_money"), _say("cost.unknown_money")))
     else:

@@ -61,7 +61,7 @@ def evaluate(phase: Phase) -> dict:
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")
-    report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), _training_wh(phase))
+    report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), *_training_wh(phase))
     report["guard"] = guard.compare() if guard else None
     if guard and report["guard"]["forgotten"]:
         phase.journal.warning(guard_words(report["guard"]))
@@ -93,9 +93,10 @@ def _training_seconds(phase: Phase) -> float:
     return _trained(phase)["train_seconds"]
 
 
-def _training_wh(phase: Phase) -> float | None:
-    """The energy of the last training, None where it was not measured."""
-    return _trained(phase).get("train_wh")
+def _training_wh(phase: Phase) -> tuple[float | None, str]:
+    """The energy of the last training and the parts it was measured of; None where it was not measured."""
+    trained = _trained(phase)
+    return trained.get("train_wh"), trained.get("train_wh_of", "")
 
 
 def _trained(phase: Phase) -> dict:

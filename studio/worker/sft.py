@@ -25,6 +25,7 @@ from studio.runs.device import probe_device
 from studio.worker import arguments, base_model, checkpoints, environment
 from studio.worker import model as models
 from studio.worker.callbacks import JournalCallback
+from studio.worker.energy import EnergyMeter, find_counters
 from studio.worker.phase import Phase
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
@@ -106,7 +107,8 @@ def train(phase: Phase) -> dict:
     })
 
     phase.say("Training")
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with EnergyMeter(find_counters(_gpus())) as energy:
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     state = trainer.state
     phase.journal.progress("train", state.global_step, state.max_steps, "steps", "Saving the model")
@@ -118,6 +120,7 @@ def train(phase: Phase) -> dict:
     return {
         "stopped": journal_callback.stopped, "steps": state.global_step,
         "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 3),
+        **energy.facts(),
         "best_eval_loss": state.best_metric, "resumed_from": checkpoint.name if checkpoint else "",
         "output": "merged" if preset.method.full_finetuning else "adapter",
     }
@@ -149,6 +152,11 @@ def _render(tokenizer, rows: list[dict], preset: Preset, prepared: Prepared | No
     if prepared is not None:
         prepared.note_tokens(side, [(row.trained_tokens, row.length, row.truncated) for row in rendered])
     return rendered
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process trains on, as their driver names them."""
+    return [f"GPU-{torch.cuda.get_device_properties(i).uuid}" for i in range(torch.cuda.device_count())]
 
 
 def _keep_rows(phase: Phase, prepared: Prepared) -> None:

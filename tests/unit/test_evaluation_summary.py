@@ -140,10 +140,11 @@ def test_plan_and_prices_are_shown_as_far_as_they_are_known():
     found = report(base=0, tuned=70)
     plan = PlanSection(use_case="Turn recipes into lists", requests_per_month=20_000, machine_price_per_hour=1,
                        price_per_million_input_tokens=100)
-    summary = summarise(found | price_report(found, plan, None, 1234.0))
+    summary = summarise(found | price_report(found, plan, None, 1234.0, "gpu+cpu"))
     assert summary.plan == [("Use case", "Turn recipes into lists"), ("Requests a month", "20,000")]
     costs = dict(summary.costs)
-    assert costs["Energy of the training"] == "1.23 kWh" and costs["Money for the training"] == "$0.11"
+    assert costs["Energy of the training (GPU and processor)"] == "1.23 kWh"
+    assert costs["Money for the training"] == "$0.11"
     assert costs["A month of 20,000 requests, tuned model"] == "$1.67"
     assert costs["A month of 20,000 requests at the service you pay now"] == "$80.00"
     assert costs["Paid for against that service"] == "after 28 requests"
