@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from studio.errors import RunError
 from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
@@ -44,7 +45,7 @@ class RunFacts:
         record = _json(run_dir / "environment.json")
         return cls(
             preset=files.load(run_dir / "preset.yaml"),
-            report=read_report(run_dir),
+            report=_report(run_dir),
             losses=_series(state.logs, "loss"),
             eval_losses=_series(state.evals, "eval_loss"),
             steps=state.step,
@@ -54,6 +55,14 @@ class RunFacts:
             device=record["device"]["name"] if record else "",
             packages=_packages(record["packages"]) if record else {},
             base_note=record["base_model"]["note"] if record else "")
+
+
+def _report(run_dir: Path) -> dict[str, Any] | None:
+    """The report; one that cannot be read says nothing, which the run's page tells and no publishing waits for."""
+    try:
+        return read_report(run_dir)
+    except RunError:
+        return None
 
 
 def _packages(recorded: dict[str, str]) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_damaged_results_are_named_and_the_page_goes_on(page, studio):
     (run_dir / "predictions.jsonl").write_text("".join(lines[:11]) + lines[11][:40])
     open_answers(page, studio, run_id)
     expect(page.locator("#run-results")).to_contain_text("The report of this run cannot be read. Compare again")
-    expect(page.locator("#run-answers-rows")).to_contain_text("1 lines of predictions.jsonl cannot be read")
+    expect(page.locator("#run-answers-rows")).to_contain_text("cannot be read: 1 of the lines of predictions.jsonl")
     expect(page.locator("#run-answers-rows [role=status]")).to_have_text("11 of 11 rows, page 1 of 2")
 
 

@@ -7,6 +7,7 @@ import yaml
 from PIL import Image
 
 from studio.errors import RunError
+from studio.evaluation.costs import price_report
 from studio.preset.files import validate
 from studio.publishing import card
 from studio.publishing.loss_curve import draw_loss_curve
@@ -47,6 +48,29 @@ def test_the_card_sets_the_ways_side_by_side_and_gives_the_verdict(store):
     assert "**Worth it: the tuned model" in text
     assert "| Base model, examples in the prompt | 6 % (1 % to 12 %) | +81 points | 180 | 10 | 0.9 s |" in text
     assert "| Tuned model | 88 % (80 % to 94 %) |  | 40 | 10 | 0.3 s |" in text
+
+
+def test_the_card_tells_the_use_case_and_no_prices(store):
+    preset = validate({"plan": {"use_case": "Shopping lists\nfrom recipes", "requests_per_month": 12345,
+                                "machine_price_per_hour": 6.78, "price_per_million_input_tokens": 9.87}})
+    report = report_with_ways()
+    report |= price_report(report, preset.plan, None, None)
+    text = card.current(store.run_dir(finished_run(store, report=report, preset=preset)), REQUEST)
+    assert "- Use case: Shopping lists from recipes" in text and "What got worse" in text
+    for number in ("12345", "12,345", "6.78", "9.87"):
+        assert number not in text
+
+
+def test_a_persons_own_check_cannot_end_its_cell(store):
+    report = report_with_ways()
+    report["metrics"]["check.a|b"] = report["metrics"]["json_match"]
+    assert "| Check: a\\|b |" in card.current(store.run_dir(finished_run(store, report=report)), REQUEST)
+
+
+def test_a_damaged_report_does_not_keep_a_model_from_being_published(store):
+    run_dir = store.run_dir(finished_run(store))
+    (run_dir / "report.json").write_text('{"n": 80')
+    assert "This model was not compared" in card.current(run_dir, REQUEST)
 
 
 def test_an_adapter_alone_is_said_to_be_one(run_dir):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from studio.evaluation.predictions import Prediction, PredictionPage
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
@@ -110,6 +111,25 @@ def test_the_results_lead_with_the_verdict_then_the_ways_and_their_answers(store
     assert "report.html" not in page, "there is no such file to link to"
     (view.run_dir / "report.html").write_text("")
     assert f'href="download/{view.run_id}/report.html"' in run_html.results(view)
+
+
+def test_a_comparison_without_rows_says_why(store):
+    run_id = finished_run(store, report=None)
+    assert "appears here when the run is done" in run_html.results(store.get(run_id))
+    journal = EventWriter(store.run_dir(run_id))
+    journal.done("evaluate", {"skipped": "There are no held-out rows to compare on."})
+    journal.close()
+    assert "no held-out rows to compare on" in run_html.results(store.get(run_id))
+
+
+def test_answers_keep_their_words_and_long_ones_are_cut(store):
+    rows = [Prediction(1, HOSTILE, f"wanted {HOSTILE}", [
+        ("base", HOSTILE, 0.0), ("few_shot", "x" * 9000, 0.5), ("retrieval", "  ", 0.0), ("tuned", HOSTILE, 1.0)])]
+    page = run_html.answer_rows(PredictionPage(rows, 1, 3, 1, 1, damaged=2))
+    assert not re.search(r"<(img|script|b)\b(?! class)", page) and page.count("onerror=") >= 4
+    for part in ("1 of 3 rows", "cannot be read: 2 of the lines of predictions.jsonl", "Tuned model better", "50 %", "no answer", "right",
+                 "Cut after 4,000 of 9,000 characters"):
+        assert part in page
 
 
 def test_a_report_of_another_version_is_no_failure_of_the_page(store):
