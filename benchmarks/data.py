@@ -10,7 +10,7 @@ usage: python benchmarks/data.py [--rows 1000000] [--tokens]
 
 Targets: shape at least 5 times faster than cookbook and at most 2 times slower than datasets, at most 1.5 GB resident
 (this process and its helpers together, each at its peak).
-With --tokens also: the batched tokenizer against a loop of single rows, over the first 20,000 rows (at least 3 times).
+With --tokens also: counting tokens as the doctor does, against a loop of single rows (at least 3 times as many a second).
 Exit code 0 only when all targets are met.
 """
 
@@ -32,7 +32,7 @@ sys.path.insert(0, str(PROJECT_DIR))
 
 WAYS = ("shape", "doctor", "cookbook", "datasets")
 FASTER_THAN_COOKBOOK, SLOWER_THAN_DATASETS, MOST_RESIDENT_GB = 5, 2, 1.5
-FASTER_IN_BATCHES, TOKENISED_ROWS = 3, 20_000
+FASTER_IN_BATCHES, TOKENISED_ROWS, SINGLE_ROWS = 3, 100_000, 10_000
 WORDS = 20_000
 
 
@@ -64,7 +64,7 @@ def main() -> int:
         met = judge(best)
         if arguments.tokens:
             ratio = measure("tokens", path)["found"]
-            print(f"tokens: batched {ratio:.1f} times faster than single rows (target {FASTER_IN_BATCHES})")
+            print(f"tokens: all at once {ratio:.1f} times faster than row by row (target {FASTER_IN_BATCHES})")
             met = met and ratio >= FASTER_IN_BATCHES
     return 0 if met else 1
 
@@ -170,25 +170,26 @@ def by_datasets(path: Path) -> int:
 
 
 def by_tokens(path: Path) -> float:
-    """How many times faster rows are tokenised together than one by one."""
+    """How many times more rows a second are counted together than one by one, reading included."""
     sys.modules["torch"] = None
     from studio.data.json_rows import parse
-    from studio.data.render import render, render_each
+    from studio.data.render import render
     from studio.preset.schema import Preset
     from studio.settings import Settings
     from studio.worker.preview import tokenizer_of
+    from studio.worker.tokens import count_rows
 
+    settings = Settings.from_environment()
+    preset = Preset(data={"dataset_name": str(path), "max_rows": TOKENISED_ROWS})
+    tokenizer = tokenizer_of(preset, settings)
+    began = time.perf_counter()
+    rows = count_rows(preset, settings, [str(path)], 1).sampled_rows
+    together = rows / (time.perf_counter() - began)
+    began = time.perf_counter()
     with open(path, "rb") as file:
-        rows = [parse(line)[0] for line, _ in zip(file, range(TOKENISED_ROWS), strict=False)]
-    preset = Preset()
-    tokenizer = tokenizer_of(preset, Settings.from_environment())
-    began = time.perf_counter()
-    render_each(tokenizer, rows, preset)
-    together = time.perf_counter() - began
-    began = time.perf_counter()
-    for row in rows:
-        render(tokenizer, row, preset)
-    return (time.perf_counter() - began) / together
+        for line, _ in zip(file, range(SINGLE_ROWS), strict=False):
+            render(tokenizer, parse(line)[0], preset)
+    return together / (SINGLE_ROWS / (time.perf_counter() - began))
 
 
 if __name__ == "__main__":

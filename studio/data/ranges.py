@@ -7,13 +7,13 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from studio.data import duplicates
 from studio.data.archives import Part
@@ -43,11 +43,16 @@ def is_large(part: Part) -> bool:
 
 
 @contextmanager
-def processes() -> Iterator[ProcessPoolExecutor]:
-    """Processes to scan with, started at once; they end with the block, whatever they are at."""
-    kind = "spawn" if duplicates.threads_started or threading.active_count() > 1 else "fork"
+def processes(
+    kind: str = "", begin: Callable[..., None] | None = None, *values: Any
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes to work with, one a core, started at once; they end with the block, whatever they are at.
+
+    They are forked where that is safe, unless a `kind` is named; each calls `begin(*values)` first.
+    """
+    kind = kind or ("spawn" if duplicates.threads_started or threading.active_count() > 1 else "fork")
     pool = ProcessPoolExecutor(min(MOST_PROCESSES, len(os.sched_getaffinity(0))), multiprocessing.get_context(kind),
-                               _prepare)
+                               _prepare, (begin, values))
     try:
         pool.submit(os.getpid)
         yield pool
@@ -100,13 +105,15 @@ def _in_order(
                         "Set data.max_rows to read fewer rows.", "data.max_rows") from None
 
 
-def _prepare() -> None:
+def _prepare(begin: Callable[..., None] | None, values: tuple[Any, ...]) -> None:
     """In each process: Ctrl-C is for the one that asks, and when that is gone there is nothing left to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     gc.disable()
+    if begin:
+        begin(*values)
 
 
 def _scan_range(path: Path, begin: int, end: int, is_first: bool, scan: Scan) -> tuple[Scan, int]:

@@ -291,16 +291,21 @@ def _as_messages(value: str | Messages, role: str) -> Messages:
 
 def _label(layout: _Layout, encoding: Any, max_length: int) -> Rendered:
     """Give every token that overlaps a trained span its own id as label, and cut the row."""
-    ids, offsets = encoding.ids, encoding.offsets
+    ids = encoding.ids
     labels = [IGNORED] * len(ids)
     for start, end in layout.spans:
         first, behind = (_token_at(encoding, position, len(layout.text)) for position in (start, end))
-        if behind < len(ids) and offsets[behind][0] < end:
+        if behind < len(ids) and _characters(encoding, behind)[0] < end:
             behind += 1
         labels[first:behind] = ids[first:behind]
     kept = min(len(ids), max_length)
-    cut_at = offsets[kept - 1][1] if kept < len(ids) else len(layout.text)
+    cut_at = _characters(encoding, kept - 1)[1] if kept < len(ids) else len(layout.text)
     return Rendered(layout.text, layout.spans, ids[:kept], labels[:kept], len(ids), cut_at)
+
+
+def _characters(encoding: Any, token: int) -> Span:
+    """Where a token stands in the text; asked one by one, since a list of all takes longer than the tokens did."""
+    return encoding.token_to_chars(token) or (0, 0)
 
 
 def _token_at(encoding: Any, position: int, text_length: int) -> int:

@@ -5,12 +5,20 @@
 Every `step`-th usable row is tokenised; rows are read, counted and forgotten in chunks.
 """
 
+import os
+import pickle
 import re
+import sys
 from array import array
 from bisect import bisect_left, insort
-from dataclasses import asdict, replace
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from studio.data import ranges
 from studio.data.doctor import Progress, each_row
 from studio.data.formats import texts
 from studio.data.report import Findings, Place, Tokens
@@ -21,6 +29,8 @@ from studio.settings import Settings
 from studio.worker.preview import answer_request, tokenizer_of
 
 CHUNK_ROWS = 2000
+# so many are counted before other processes would have started
+CHUNKS_HERE = 4
 HISTOGRAM_BINS = 20
 # a longest row is a multiple of this, as kernels like it
 LENGTH_MULTIPLE = 64
@@ -43,25 +53,68 @@ def count_rows(
     preset: Preset, settings: Settings, names: list[str], step: int, progress: Progress = lambda share, rows: None
 ) -> Tokens:
     """Read, render and measure every `step`-th row. Raises `StudioError`."""
-    counter = _Counter(tokenizer_of(preset, settings), preset, step)
-    each_row(names, preset.data, settings, None, counter.take, progress)
-    return counter.finish()
+    with ExitStack() as stack:
+        counter = _Counter(_Work(tokenizer_of(preset, settings), preset), preset, step, stack)
+        each_row(names, preset.data, settings, None, counter.take, progress)
+        return counter.finish()
 
 
-class _Counter:
-    """Lengths of rows before the cut and learned tokens after it, and what is wrong with rows once they are tokens."""
+@dataclass(frozen=True)
+class _Counted:
+    """What some rows are as tokens: lengths before the cut, learned tokens after it; `remarks` are (row's index among
+    them, name of the finding, detail). `more_pieces` are those of long texts, beside the first of each."""
 
-    def __init__(self, tokenizer: Any, preset: Preset, step: int):
-        self._tokenizer, self._preset, self._step = tokenizer, preset, step
+    lengths: array = field(default_factory=lambda: array("L"))
+    trained: array = field(default_factory=lambda: array("L"))
+    remarks: list[tuple[int, str, str]] = field(default_factory=list)
+    more_pieces: int = 0
+
+
+class _Work:
+    """Counts chunks of rows; it travels to other processes."""
+
+    def __init__(self, tokenizer: Any, preset: Preset):
+        self._tokenizer, self._preset = tokenizer, preset
         special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         own = [token for token in special if len(token) > 2 and not TEMPLATE_TOKENS.search(token)]
         self._own_tokens = re.compile("|".join(map(re.escape, own)) or r"(?!)")
+
+    def count(self, rows: list[dict[str, Any]]) -> _Counted:
+        from studio.data.chunks import cut_rows
+        from studio.data.render import render_each
+
+        pieces, indices = cut_rows(self._tokenizer, rows, self._preset)
+        counted = _Counted(more_pieces=len(pieces) - len(rows))
+        outcomes = render_each(self._tokenizer, pieces, self._preset)
+        for row, index, outcome in zip(pieces, indices, outcomes, strict=True):
+            if isinstance(outcome, DataError):
+                counted.remarks.append((index, "template_refuses", outcome.message))
+                continue
+            counted.lengths.append(outcome.length)
+            counted.trained.append(outcome.trained_tokens)
+            if outcome.truncated:
+                counted.remarks.append((index, "truncated", f"{outcome.length:,} tokens"))
+            if outcome.trained_tokens == 0:
+                counted.remarks.append((index, "all_labels_masked", ""))
+            if any(self._own_tokens.search(text) for text in texts(row)):
+                counted.remarks.append((index, "own_special_token", ""))
+        return counted
+
+
+class _Counter:
+    """Gathers rows into chunks, has them counted in order, and sums up.
+
+    The first chunks are counted here; with more, all cores take part, a process each, since templates are Python.
+    """
+
+    def __init__(self, work: _Work, preset: Preset, step: int, stack: ExitStack):
+        self._work, self._preset, self._step, self._stack = work, preset, step, stack
+        self._pool: ProcessPoolExecutor | None = None
+        self._waiting: deque[tuple[Future, list[Place]]] = deque()
         self._chunk: list[tuple[dict[str, Any], Place]] = []
         self._lengths, self._trained = array("L"), array("L")
         self._findings = Findings()
-        self._rows = 0
-        # of long texts, beside the first of each
-        self._more_pieces = 0
+        self._rows = self._chunks = self._more_pieces = 0
 
     def take(self, row: dict[str, Any], place: Place) -> None:
         """Note a row; every so many are tokenised together."""
@@ -70,34 +123,42 @@ class _Counter:
             return
         self._chunk.append((row, place))
         if len(self._chunk) == CHUNK_ROWS:
-            self._tokenise()
+            self._count_chunk()
 
-    def _tokenise(self) -> None:
-        from studio.data.chunks import cut_rows
-        from studio.data.render import render_each
-
-        rows, indices = cut_rows(self._tokenizer, [row for row, _ in self._chunk], self._preset)
-        self._more_pieces += len(rows) - len(self._chunk)
-        places = [self._chunk[index][1] for index in indices]
-        for row, place, outcome in zip(rows, places, render_each(self._tokenizer, rows, self._preset), strict=True):
-            if isinstance(outcome, DataError):
-                self._findings.add("template_refuses", replace(place, detail=outcome.message))
-                continue
-            self._lengths.append(outcome.length)
-            self._trained.append(outcome.trained_tokens)
-            if outcome.truncated:
-                self._findings.add("truncated", replace(place, detail=f"{outcome.length:,} tokens"))
-            if outcome.trained_tokens == 0:
-                self._findings.add("all_labels_masked", place)
-            if any(self._own_tokens.search(text) for text in texts(row)):
-                self._findings.add("own_special_token", place)
+    def _count_chunk(self) -> None:
+        rows, places = [row for row, _ in self._chunk], [place for _, place in self._chunk]
         self._chunk = []
+        self._chunks += 1
+        if self._chunks <= CHUNKS_HERE:
+            self._add(self._work.count(rows), places)
+            return
+        if self._pool is None:
+            self._pool = self._stack.enter_context(ranges.processes("spawn", _begin, pickle.dumps(self._work)))
+        self._waiting.append((self._pool.submit(_count, rows), places))
+        if len(self._waiting) > ranges.AHEAD:
+            self._take_in(*self._waiting.popleft())
+
+    def _take_in(self, future: Future, places: list[Place]) -> None:
+        try:
+            self._add(future.result(), places)
+        except BrokenProcessPool:
+            raise DataError("The counting of tokens was ended by the system, as when memory runs out.",
+                            "Set data.max_rows to read fewer rows.", "data.max_rows") from None
+
+    def _add(self, counted: _Counted, places: list[Place]) -> None:
+        self._lengths += counted.lengths
+        self._trained += counted.trained
+        self._more_pieces += counted.more_pieces
+        for index, name, detail in counted.remarks:
+            self._findings.add(name, replace(places[index], detail=detail) if detail else places[index])
 
     def finish(self) -> Tokens:
         """The figures. Raises `DataError` where the template refuses every row."""
         import numpy
 
-        self._tokenise()
+        self._count_chunk()
+        while self._waiting:
+            self._take_in(*self._waiting.popleft())
         if not self._lengths:
             raise DataError("The model's chat template refuses every row.",
                             "Change the roles or their order, or choose another model.", "model.model_name_or_path")
@@ -121,6 +182,22 @@ class _Counter:
             trained_tokens_per_epoch=round(sum(self._trained) * scale), batch_size=batch_size,
             padding_waste=1 - kept / padded, packed_waste=1 - kept / packed, packing_gain=padded / packed,
             findings=self._findings.list(n, self._preset.data))
+
+
+_work: _Work | None = None
+
+
+def _begin(pickled: bytes) -> None:
+    """In each process: take the work, without torch, which a tokenizer does not need and takes seconds to load."""
+    global _work
+    sys.modules["torch"] = None
+    # threads of the tokenisers in each process would be in each other's way
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _work = pickle.loads(pickled)
+
+
+def _count(rows: list[dict[str, Any]]) -> _Counted:
+    return _work.count(rows)
 
 
 def suggested_length(lengths: Any) -> int:

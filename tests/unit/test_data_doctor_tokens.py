@@ -11,7 +11,7 @@ from studio.errors import ModelError
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.settings import Settings
-from studio.worker.tokens import histogram, packed_bins, padded_tokens, suggested_length
+from studio.worker.tokens import count_rows, histogram, packed_bins, padded_tokens, suggested_length
 from tests.tiny_model import make_tiny_tokenizer
 
 
@@ -110,6 +110,15 @@ def test_packing_is_as_good_as_row_by_row():
         else:
             left.append(room - length)
     assert packed_bins(numpy.array(lengths), room) == len(left)
+
+
+def test_many_rows_are_counted_on_all_cores_with_the_same_result(tmp_path, settings, tokenizer_dir, monkeypatch):
+    path, preset = preset_for(tmp_path, tokenizer_dir)
+    here = count_rows(preset, settings, [str(path)], 1)
+    monkeypatch.setattr("studio.worker.tokens.CHUNK_ROWS", 8)
+    monkeypatch.setattr("studio.worker.tokens.CHUNKS_HERE", 1)
+    assert count_rows(preset, settings, [str(path)], 1) == here
+    assert {finding.name for finding in here.findings} == {"truncated", "all_labels_masked"}
 
 
 def test_padding_counts_the_widest_of_each_batch():
