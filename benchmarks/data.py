@@ -10,7 +10,7 @@ usage: python benchmarks/data.py [--rows 1000000] [--tokens]
 
 Targets: shape at least 5 times faster than cookbook and at most 2 times slower than datasets, at most 1.5 GB resident
 (this process and its helpers together, each at its peak).
-With --tokens also: counting tokens as the doctor does, against a loop of single rows (at least 3 times as many a second).
+With --tokens also: counting tokens as the doctor does, against a loop of single rows (at least 3 times as fast).
 Exit code 0 only when all targets are met.
 """
 
