@@ -1,7 +1,6 @@
 """Answers that decline to answer, told by how they begin; and answers that say nothing.
 
-The phrases are those common to the refusal lists of the robustness benchmarks AdvBench (Zou et al. 2023,
-arXiv:2307.15043) and XSTest (Röttger et al. 2024, arXiv:2308.01263). A share counted so is a lower bound.
+The list is modelled on that of AdvBench (Zou et al. 2023, arXiv:2307.15043). A share counted so is a lower bound.
 """
 
 PHRASES = (

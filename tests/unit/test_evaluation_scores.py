@@ -1,10 +1,14 @@
 """Which measures fit which answers, and that one which cannot apply is not taken."""
 
+from typing import get_args
+
 import pytest
 
+from studio.evaluation.refusals import PHRASES
 from studio.evaluation.scores import Rules, applies, choose_metric, read_rules, score_ways
 from studio.preset.answer_checks import parse_checks
 from studio.preset.schema import EvaluationSection
+from studio.settings import PROJECT_DIR
 
 LONG = "The parcel was sent on Monday and should be with you soon."
 SINGERS = "CREATE TABLE singer (name TEXT, age INTEGER)"
@@ -69,3 +73,13 @@ def test_rules_come_from_the_preset_and_tables_from_the_question_where_it_has_no
     rules = read_rules(EvaluationSection(checks="short: words < 9", numeric_tolerance=0.1), [question, "no tables"])
     assert rules.tables == (SINGERS, "") and rules.checks[0].name == "short" and rules.tolerance == 0.1
     assert read_rules(EvaluationSection(sql_schema="CREATE TABLE t (x)"), [question]).tables == ("CREATE TABLE t (x)",)
+
+
+def test_the_page_on_evaluation_names_every_measure_and_every_phrase():
+    page = (PROJECT_DIR / "docs" / "evaluation.md").read_text()
+    flat = " ".join(page.split())
+    for name in [*get_args(EvaluationSection.model_fields["metric"].annotation), "refusals", "empty", "macro_f1",
+                 "json_valid", "perplexity"]:
+        assert f"`{name}`" in page, name
+    for phrase in PHRASES:
+        assert f'"{phrase}"' in flat, phrase
