@@ -28,6 +28,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("status_file", type=Path)
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--checkpoint", default="")
+    parser.add_argument("--rival-dir", type=Path)
     parser.add_argument("--model", default="")
     parser.add_argument("--idle-minutes", type=float)
     parser.add_argument("--parent", type=int)
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
     if arguments.model == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(2 if arguments.model == "slow" else 0)
-    names = ["base", "tuned"] if arguments.run_dir else ["base"]
+    names = (["base", "tuned"] if arguments.run_dir else ["base"]) + ["rival"] * bool(arguments.rival_dir)
     key = os.environ["STUDIO_INFER_KEY"]
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(key, names))
     threading.Thread(target=die_with, args=(arguments.parent,), daemon=True).start()

@@ -33,11 +33,15 @@ STATUS_AGE_S = 0.5
 
 @dataclass(frozen=True)
 class Target:
-    """What to talk to: a run (its final weights, or one checkpoint such as "checkpoint-50"), or a base model alone."""
+    """What to talk to: a run (its final weights, or one checkpoint such as "checkpoint-50"), or a base model alone.
+
+    `rival` is a second run to compare the first with, "" for none; see `rivals`.
+    """
 
     run_id: str = ""
     checkpoint: str = ""
     model: str = ""
+    rival: str = ""
 
 
 class PlaygroundStage(StrEnum):
@@ -194,7 +198,7 @@ class Playground:
                            "Load the model when it has ended, or stop the run first.")
 
     def _weights(self, target: Target) -> int:
-        """A stamp that changes when the target is trained again; 0 for a base model. Raises `RunError`."""
+        """A stamp that changes when what the target names is trained again; 0 for a base model. Raises `RunError`."""
         if not target.run_id:
             if not target.model.strip():
                 raise RunError("No model is chosen.", "Pick a run, or name a base model.")
@@ -204,7 +208,14 @@ class Playground:
         if folder is None:
             what = target.checkpoint or "trained weights"
             raise RunError(f"{view.name} has no {what}.", "Pick another checkpoint, or resume the run.")
-        return max(entry.stat().st_mtime_ns for entry in os.scandir(folder))
+        folders = [folder]
+        if target.rival:
+            rival = self._store.get(target.rival)
+            if rival not in rivals(view, [rival]):
+                raise RunError(f"{rival.name} cannot be loaded beside {view.name}: both need an adapter on the same"
+                               " base model.", "Compare with the base model, or with another run.")
+            folders.append(rival.run_dir / "adapter")
+        return max(entry.stat().st_mtime_ns for each in folders for entry in os.scandir(each))
 
     def _spawn(self, target: Target, weights: int, environment: dict[str, str]) -> None:
         folder = self._settings.playground_dir
@@ -215,6 +226,8 @@ class Playground:
                    "--idle-minutes", str(self._idle_minutes), "--parent", str(os.getpid())]
         if target.run_id:
             command += ["--run-dir", str(self._store.run_dir(target.run_id)), "--checkpoint", target.checkpoint]
+            if target.rival:
+                command += ["--rival-dir", str(self._store.run_dir(target.rival))]
         else:
             command += ["--model", target.model]
         child_environment = os.environ | environment | {
@@ -299,6 +312,17 @@ def weights_folder(view: RunView, checkpoint: str = "") -> Path | None:
     if view.has_adapter:
         return view.run_dir / "adapter"
     return view.run_dir / "merged" if view.has_merged else None
+
+
+def rivals(view: RunView, others: list[RunView]) -> list[RunView]:
+    """Which of the other runs can be loaded beside this one: adapters on the same base model, with its template."""
+
+    def stands_on(run: RunView) -> tuple[str, str, str]:
+        model = run.preset.model
+        return model.model_name_or_path, model.model_revision, model.chat_template
+
+    return [other for other in others if view.has_adapter and other.has_adapter and other.run_id != view.run_id
+            and stands_on(other) == stands_on(view)]
 
 
 def checkpoints(view: RunView) -> list[str]:

@@ -17,7 +17,7 @@ from studio.runs.playground import Target
 from studio.runs.store import RunStore
 from studio.ui.conversation import Column, Conversation, Messages, Sampling, with_system
 
-BASE, TUNED = "base", "tuned"
+BASE, TUNED, RIVAL = "base", "tuned", "rival"
 # a vote comes within minutes of its answers; older duels make room
 KEPT = 500
 
@@ -47,9 +47,14 @@ class Duel:
         return bool(self.choice) or not self.blind
 
 
-def blind_histories(history: Messages) -> dict[str, Messages]:
+def opponent(target: Target) -> str:
+    """Which model answers beside the tuned one."""
+    return RIVAL if target.rival else BASE
+
+
+def blind_histories(target: Target, history: Messages) -> dict[str, Messages]:
     """The same turns for both models, in an order that nobody can foretell: they stand and answer in it."""
-    names = [BASE, TUNED]
+    names = [opponent(target), TUNED]
     secrets.SystemRandom().shuffle(names)
     return {name: list(history) for name in names}
 
@@ -111,7 +116,9 @@ class Duels:
 
 
 def voted_model(target: Target, name: str) -> str:
-    """How votes name the model that answers as `name` ("base" or "tuned")."""
+    """How votes name the model that answers as `name` ("base", "tuned" or "rival")."""
     if name == BASE:
         return votes.BASE
+    if name == RIVAL:
+        return target.rival
     return f"{target.run_id}/{target.checkpoint}" if target.checkpoint else target.run_id

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import DataError, StudioError
-from studio.runs.playground import Playground
+from studio.runs.playground import Playground, Target
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import duel as duels
@@ -40,11 +40,14 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     """Build the tab into the present tab of `page`."""
     playground, kept = Playground(settings, store), duels.Duels(store)
     run_id = gr.Textbox(visible=False)
+    base_choice = (text("playground.base.label"), "")
     with gr.Row(equal_height=True):
         model = gr.Dropdown(label=text("playground.model.label"), info=text("playground.model.info"),
                             allow_custom_value=True, scale=4, min_width=240)
         weights = gr.Dropdown(label=text("playground.weights.label"), info=text("playground.weights.info"),
                               scale=2, min_width=180)
+        rival = gr.Dropdown([base_choice], value="", label=text("playground.votes.against.label"),
+                            info=text("playground.votes.against.info"), scale=2, min_width=180)
     state = gr.HTML(elem_id="playground-state", elem_classes="flush")
     prompt = gr.Textbox(label=text("playground.prompt.label"), placeholder=text("playground.prompt.placeholder"),
                         lines=2, max_lines=12)
@@ -82,7 +85,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         exact = gr.Textbox(label=text("playground.exact.label"), placeholder=text("playground.exact.empty"),
                            interactive=False, lines=4, max_lines=20)
     timer = gr.Timer(TICK_S)
-    chats, picked = [side_a, side_b], [weights, system, max_tokens, samples, wanted]
+    chats, picked = [side_a, side_b], [weights, rival, system, max_tokens, samples, wanted]
     fresh = [*chats, *votes.outputs]
 
     def state_html() -> str:
@@ -93,17 +96,21 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         new = state_html() if may_look(settings, profile) else ""
         return gr.skip() if new == shown_now else new
 
-    def fill(choice: str | None, chosen_weights: str = "") -> list[Any]:
+    def fill(choice: str | None, chosen: Target | None = None) -> list[Any]:
         """The widgets that follow from a choice of model."""
         if not choice or not view.is_run(choice):
             only = (text("playground.choice.published"), "")
-            return [gr.Dropdown([only], value="", interactive=False), "", MAX_TOKENS,
+            return [gr.Dropdown([only], value="", interactive=False),
+                    gr.Dropdown([base_choice], value="", interactive=False), "", MAX_TOKENS,
                     gr.Dataset(samples=[], visible=False), gr.Textbox(visible=False)]
         run = store.get(choice)
         options, found = view.weights_choices(run), examples(run)
         values = [name for _, name in options]
-        value = chosen_weights if chosen_weights in values else next(iter(values), None)
-        return [gr.Dropdown(options, value=value, interactive=True), run.preset.data.system_prompt,
+        value = chosen.checkpoint if chosen and chosen.checkpoint in values else next(iter(values), None)
+        others = view.rival_choices(run, store.list())
+        against = chosen.rival if chosen and chosen.rival in dict(others).values() else ""
+        return [gr.Dropdown(options, value=value, interactive=True),
+                gr.Dropdown(others, value=against, interactive=len(others) > 1), run.preset.data.system_prompt,
                 run.preset.evaluation.max_new_tokens,
                 gr.Dataset(samples=[[example.prompt] for example in found], visible=bool(found)),
                 gr.Textbox(visible=False)]
@@ -115,12 +122,13 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         choices = view.model_choices(settings, store.list())
         target = playground.status().target
         choice = (target.run_id or target.model) if target else choices[0][1] if choices else None
-        return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target.checkpoint if target else "")]
+        return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target)]
 
-    def begin_anew(choice: str | None, is_blind: bool) -> list[Any]:
+    def begin_anew(choice: str | None, is_blind: bool, against: str | None = "") -> list[Any]:
         """Updates of `fresh`: no turns, nothing to vote on."""
         base_only = bool(choice) and not view.is_run(choice)
-        return [*voting.empty_sides(is_blind, base_only), *voting.empty_panel(is_blind)]
+        names = voting.side_names(store, is_blind, against or "")
+        return [*voting.empty_sides(names, is_blind, base_only), *voting.empty_panel(names)]
 
     @shown
     def pick(choice: str, is_blind: bool, profile: gr.OAuthProfile | None) -> list[Any]:
@@ -133,8 +141,10 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         choices = view.model_choices(settings, store.list())
         return [gr.Dropdown(choices, value=choice), *fill(choice), *begin_anew(choice, is_blind)]
 
-    def switch(choice: str | None, is_blind: bool) -> list[Any]:
-        return [gr.Button(visible=is_blind), *begin_anew(choice, is_blind)]
+    @shown
+    def switch(choice: str | None, is_blind: bool, against: str | None, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
+        return [gr.Button(visible=is_blind), *begin_anew(choice, is_blind, against)]
 
     def pick_example(number: int, choice: str, profile: gr.OAuthProfile | None) -> list[Any]:
         require_viewer(settings, profile)
@@ -144,9 +154,10 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         return [example.prompt, gr.Textbox(example.wanted, visible=True), system_prompt]
 
     @shown
-    def load_model(choice: str, chosen: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> str:
+    def load_model(choice: str | None, chosen: str | None, against: str | None, profile: gr.OAuthProfile | None,
+                   token: gr.OAuthToken | None) -> str:
         require_owner(settings, profile)
-        playground.start(view.target_of(choice or "", chosen or ""), _environment(settings, token))
+        playground.start(view.target_of(choice, chosen, against), _environment(settings, token))
         return state_html()
 
     @shown
@@ -155,47 +166,49 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         playground.stop()
         return state_html()
 
-    def answers(choice: str, chosen: str, question: str, histories: dict[str, Messages], is_blind: bool,
-                system_prompt: str, sampling: Sampling, environment: dict[str, str], row: int = -1,
-                ) -> Iterator[list[Any]]:
+    def answers(target: Target, question: str, histories: dict[str, Messages], is_blind: bool, system_prompt: str,
+                sampling: Sampling, environment: dict[str, str], row: int = -1) -> Iterator[list[Any]]:
         """Updates of `answered` while both models answer, in the order of `histories`."""
-        target, order = view.target_of(choice or "", chosen or ""), (*histories,)
-        if is_blind and not target.run_id:
-            raise DataError(text("playground.votes.base_only"))
-        panel, unchanged = voting.empty_panel(is_blind), [gr.skip()] * len(votes.outputs)
+        order, names = (*histories,), voting.side_names(store, is_blind, target.rival)
+        panel, unchanged = voting.empty_panel(names), [gr.skip()] * len(votes.outputs)
         for now in converse(playground, target, question, system_prompt, sampling, histories, environment):
             # the prompt box is emptied once the prompt stands in the chats, not before: loading may fail
             yield [state_html(), "" if now.prompt_text else gr.skip(), now.prompt_text,
-                   *voting.live_sides(now, order, is_blind), *panel]
+                   *voting.live_sides(now, order, names, is_blind), *panel]
             panel = unchanged
         duel = duels.finished(target, now, order, is_blind, system_prompt, sampling, row)
         if duel:
             kept.add(duel)
             yield [*[gr.skip()] * 3, *voting.whole_sides(store, duel), *voting.panel(store, duel)]
         elif target.run_id:
-            yield [*[gr.skip()] * 5, *voting.empty_panel(is_blind, text("playground.votes.ask_other_ways"))]
+            yield [*[gr.skip()] * 5, *voting.empty_panel(names, text("playground.votes.ask_other_ways"))]
 
     def sampling_of(heat: float, share: float, longest: int, chosen_seed: int | None) -> Sampling:
         return Sampling(heat, share, int(longest), SEED if chosen_seed is None else int(chosen_seed))
 
     @shown
-    def answer(choice: str, chosen: str, question: str, a: dict, b: dict, is_blind: bool, system_prompt: str,
-               heat: float, share: float, longest: int, chosen_seed: int | None,
+    def answer(choice: str | None, chosen: str | None, against: str | None, question: str, a: dict, b: dict,
+               is_blind: bool, system_prompt: str, heat: float, share: float, longest: int, chosen_seed: int | None,
                profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
-        histories = duels.blind_histories([]) if is_blind else {"base": a["messages"], "tuned": b["messages"]}
-        yield from answers(choice, chosen, question, histories, is_blind, system_prompt,
+        target = view.target_of(choice, chosen, against)
+        if is_blind and not target.run_id:
+            raise DataError(text("playground.votes.base_only"))
+        histories = duels.blind_histories(target, []) if is_blind else {
+            duels.opponent(target): a["messages"], duels.TUNED: b["messages"]}
+        yield from answers(target, question, histories, is_blind, system_prompt,
                            sampling_of(heat, share, longest, chosen_seed), _environment(settings, token))
 
     @shown
-    def answer_next(choice: str, chosen: str, last: str, system_prompt: str, heat: float, share: float,
-                    longest: int, chosen_seed: int | None, profile: gr.OAuthProfile | None,
-                    token: gr.OAuthToken | None) -> Iterator[list[Any]]:
+    def answer_next(choice: str | None, chosen: str | None, against: str | None, last: str, system_prompt: str,
+                    heat: float, share: float, longest: int, chosen_seed: int | None,
+                    profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
-        if not view.is_run(choice or ""):
+        target = view.target_of(choice, chosen, against)
+        if not target.run_id:
             raise DataError(text("playground.votes.base_only"))
-        found = next_question(store.get(choice), kept.row(last, choice))
-        for updates in answers(choice, chosen, found.prompt, duels.blind_histories(found.history), True,
+        found = next_question(store.get(target.run_id), kept.row(last, target.run_id))
+        for updates in answers(target, found.prompt, duels.blind_histories(target, found.history), True,
                                found.system or system_prompt, sampling_of(heat, share, longest, chosen_seed),
                                _environment(settings, token), found.row):
             yield [gr.Textbox(found.wanted, visible=True), *updates]
@@ -223,18 +236,20 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     timer.tick(tick, state, state, **QUIET)
     model.input(pick, [model, blind], [*picked, *fresh], **CLICK)
     run_id.change(open_run, [run_id, blind], [model, *picked, *fresh], **CLICK)
-    blind.input(switch, [model, blind], [next_row, *fresh], **QUIET)
+    gr.on([blind.input, rival.input], switch, [model, blind, rival], [next_row, *fresh], show_progress="hidden",
+          **CLICK)
     samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
-    load.click(load_model, [model, weights], state, **CLICK)
+    load.click(load_model, [model, weights, rival], state, **CLICK)
     unload.click(unload_model, None, state, **CLICK)
-    new_chat.click(begin_anew, [model, blind], fresh, **CLICK)
+    new_chat.click(begin_anew, [model, blind, rival], fresh, **CLICK)
     exact_fold.expand(render_prompt, [prompt, side_b, system], exact, **QUIET)
     drawn = [system, temperature, top_p, max_tokens, seed]
     answered = [state, prompt, exact, *fresh]
     asks = {"concurrency_id": "gpu", "concurrency_limit": 1, "show_progress": "hidden", "api_visibility": "private"}
+    target = [model, weights, rival]
     asking = [
-        gr.on([send.click, prompt.submit], answer, [model, weights, prompt, *chats, blind, *drawn], answered, **asks),
-        next_row.click(answer_next, [model, weights, votes.duel, *drawn], [wanted, *answered], **asks)]
+        gr.on([send.click, prompt.submit], answer, [*target, prompt, *chats, blind, *drawn], answered, **asks),
+        next_row.click(answer_next, [*target, votes.duel, *drawn], [wanted, *answered], **asks)]
     stop.click(None, None, None, cancels=asking, api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
     for choice, button in buttons.items():
         button.click(vote(choice), votes.duel, fresh, show_progress="hidden", **CLICK)

@@ -8,7 +8,7 @@ from studio import words
 from studio.errors import PresetError, RunError
 from studio.preset import files
 from studio.preset.schema import Preset
-from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target, checkpoints, weights_folder
+from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target, checkpoints, rivals, weights_folder
 from studio.runs.store import RUN_ID, RunStore, RunView
 from studio.settings import Settings
 from studio.ui.texts import text
@@ -49,9 +49,18 @@ def is_run(choice: str) -> bool:
     return RUN_ID.fullmatch(choice) is not None
 
 
-def target_of(choice: str, weights: str) -> Target:
-    """The choice of the two drop-downs as what to load."""
-    return Target(run_id=choice, checkpoint=weights) if is_run(choice) else Target(model=choice.strip())
+def rival_choices(view: RunView, views: list[RunView]) -> Choices:
+    """(label, value) of what a run can be compared with: its base model (""), then other runs, newest first."""
+    return [(text("playground.base.label"), ""), *(
+        (text("playground.choice.run", name=other.name, age=words.age(other.info["created_at"])), other.run_id)
+        for other in rivals(view, views))]
+
+
+def target_of(choice: str | None, weights: str | None, rival: str | None) -> Target:
+    """The choice of the three drop-downs as what to load."""
+    if is_run(choice or ""):
+        return Target(run_id=choice, checkpoint=weights or "", rival=rival or "")
+    return Target(model=(choice or "").strip())
 
 
 def target_name(store: RunStore, target: Target) -> str:
@@ -64,7 +73,10 @@ def target_name(store: RunStore, target: Target) -> str:
         name = target.run_id
     step = target.checkpoint.rsplit("-", 1)[-1]
     which = text("playground.choice.checkpoint", step=step) if target.checkpoint else text("playground.choice.final")
-    return f"{name}, {which[0].lower()}{which[1:]}"
+    whole = f"{name}, {which[0].lower()}{which[1:]}"
+    if not target.rival:
+        return whole
+    return text("playground.choice.against", name=whole, rival=target_name(store, Target(target.rival)))
 
 
 def status_html(status: PlaygroundStatus, name: str) -> str:

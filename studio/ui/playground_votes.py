@@ -18,6 +18,8 @@ from studio.ui.texts import text
 from studio.ui.transcript import transcript
 from studio.ui.vote_words import model_words, rate_sentences
 
+Names = tuple[str, str]
+
 SIDES = ("a", "b")
 CHOICES = (*SIDES, "tie", "both_bad")
 MARK_JS = """(on) => {
@@ -53,7 +55,8 @@ def build_switches() -> tuple[gr.Checkbox, gr.Button]:
 
 def build_button(choice: str) -> gr.Button:
     """The button of one choice, not to be pressed yet."""
-    return gr.Button(_label(choice, False), interactive=False, min_width=120, elem_id=f"playground-vote-{choice}")
+    names = (text("playground.base.label"), text("playground.tuned.label"))
+    return gr.Button(_label(choice, names), interactive=False, min_width=120, elem_id=f"playground-vote-{choice}")
 
 
 def build_said() -> gr.HTML:
@@ -61,67 +64,72 @@ def build_said() -> gr.HTML:
     return gr.HTML("", elem_id="playground-voted", elem_classes="flush")
 
 
-def empty_sides(blind: bool, base_only: bool) -> list[dict[str, Any]]:
+def side_names(store: RunStore, blind: bool, rival: str) -> Names:
+    """What stands over the two sides before a vote; `rival` is the run compared with, "" for the base model."""
+    if blind:
+        return text("playground.votes.a"), text("playground.votes.b")
+    return model_words(store, rival, "") if rival else text("playground.base.label"), text("playground.tuned.label")
+
+
+def empty_sides(names: Names, blind: bool, base_only: bool) -> list[dict[str, Any]]:
     """Both sides without turns; with a base model picked the tuned side says why it stays empty."""
     if blind:
         note = text("playground.votes.base_only" if base_only else "playground.votes.empty")
-        return [transcript([], note=note, label=text(f"playground.votes.{side}")) for side in SIDES]
-    return [transcript([]), transcript([], note=text("playground.tuned.base_only") if base_only else "")]
+        return [transcript([], note=note, label=name) for name in names]
+    return [transcript([], label=names[0]),
+            transcript([], note=text("playground.tuned.base_only") if base_only else "", label=names[1])]
 
 
-def live_sides(now: Conversation, order: Order, blind: bool) -> list[dict[str, Any]]:
+def live_sides(now: Conversation, order: Order, names: Names, blind: bool) -> list[dict[str, Any]]:
     """Both sides while the models answer; in a blind comparison without what would tell them apart."""
-    columns = [now.columns[name] for name in order]
-    if not blind:
-        return [transcript(column.messages, column.facts) for column in columns]
-    return [transcript(column.messages, _hidden(column), label=text(f"playground.votes.{side}"))
-            for side, column in zip(SIDES, columns, strict=True)]
+    columns = [now.columns[model] for model in order]
+    return [transcript(column.messages, _hidden(column) if blind else column.facts, label=name)
+            for name, column in zip(names, columns, strict=True)]
 
 
 def whole_sides(store: RunStore, duel: Duel) -> list[dict[str, Any]]:
     """Both sides once both have answered, with what differs; named unless the duel is blind and without a vote."""
     marked = differences(*(column.messages[-1]["content"] for column in duel.columns)) or (None, None)
-    return [transcript(column.messages, column.facts if duel.is_open else _hidden(column), parts=parts,
-                       label=_side(store, duel, number) if duel.blind else "")
-            for number, (column, parts) in enumerate(zip(duel.columns, marked, strict=True))]
+    names = list(side_names(store, duel.blind, duel.target.rival))
+    if duel.blind and duel.choice:
+        names = [text("playground.votes.revealed", side=name, model=model)
+                 for name, model in zip(names, _models(store, duel), strict=True)]
+    return [transcript(column.messages, column.facts if duel.is_open else _hidden(column), parts=parts, label=name)
+            for name, column, parts in zip(names, duel.columns, marked, strict=True)]
 
 
-def empty_panel(blind: bool, said: str = "") -> list[Any]:
+def empty_panel(names: Names, said: str = "") -> list[Any]:
     """Updates of the panel's outputs while there is nothing to vote on."""
     return ["", _said([said] if said else []),
-            *(gr.Button(_label(choice, blind), interactive=False) for choice in CHOICES)]
+            *(gr.Button(_label(choice, names), interactive=False) for choice in CHOICES)]
 
 
 def panel(store: RunStore, duel: Duel) -> list[Any]:
     """Updates of the panel's outputs for two whole answers, before the vote or after it."""
-    run_id = duel.target.run_id
-    if duel.choice:
-        kept = text("playground.votes.kept" if duel.blind else "playground.votes.kept_open",
-                    choice=_label(duel.choice, duel.blind))
-        names = [model_words(store, voted_model(duel.target, name), run_id) for name in duel.order]
-        sides = [text("playground.votes.sides", a=names[0], b=names[1])] if duel.blind else []
-        votes = read_votes(store.run_dir(run_id)).votes
-        said = [" ".join([kept, *sides]), *(rate_sentences(store, votes, run_id) if duel.blind else [])]
-    else:
+    names = side_names(store, duel.blind, duel.target.rival)
+    if not duel.choice:
         said = [text("playground.votes.ask")]
-    buttons = [gr.Button(_label(name, duel.blind), interactive=not duel.choice) for name in CHOICES]
+    elif duel.blind:
+        votes = read_votes(store.run_dir(duel.target.run_id)).votes
+        a, b = _models(store, duel)
+        kept = text("playground.votes.kept", choice=_label(duel.choice, names), a=a, b=b)
+        said = [kept, *rate_sentences(store, votes, duel.target.run_id)]
+    else:
+        said = [text("playground.votes.kept_open", choice=_label(duel.choice, names))]
+    buttons = [gr.Button(_label(choice, names), interactive=not duel.choice) for choice in CHOICES]
     return [duel.id, _said(said), *buttons]
 
 
-def _label(choice: str, blind: bool) -> str:
+def _label(choice: str, names: Names) -> str:
     if choice not in SIDES:
         return text(f"playground.votes.{choice}")
-    open_side = "base" if choice == "a" else "tuned"
-    side = text(f"playground.votes.{choice}" if blind else f"playground.{open_side}.label")
-    return text("playground.votes.better", side=side)
+    return text("playground.votes.better", side=names[SIDES.index(choice)])
 
 
-def _side(store: RunStore, duel: Duel, number: int) -> str:
-    side = text(f"playground.votes.{SIDES[number]}")
-    if not duel.is_open:
-        return side
-    model = model_words(store, voted_model(duel.target, duel.order[number]), duel.target.run_id)
-    return text("playground.votes.revealed", side=side, model=model)
+def _models(store: RunStore, duel: Duel) -> tuple[str, str]:
+    """The two models in words, as they stand."""
+    a, b = (model_words(store, voted_model(duel.target, model), duel.target.run_id) for model in duel.order)
+    return a, b
 
 
 def _hidden(column: Column) -> str:

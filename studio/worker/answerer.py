@@ -41,16 +41,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answerer:
-    """The loaded models by name ("base", "tuned"); with an adapter both names mean one model, switched.
+    """The loaded models by name ("base", "tuned", "rival"); with adapters all names mean one model, switched.
 
-    `adapter` says that they do. A tokenizer without a chat template takes the prompt as the beginning of a document.
-    `context` is the most tokens that prompt and answer may have together.
+    `adapters` names the adapter of each model that is the base with one on it. A tokenizer without a chat template
+    takes the prompt as the beginning of a document. `context` is the most tokens that prompt and answer may have
+    together.
     """
 
     models: dict[str, Any]
     tokenizer: Any
     preset: Preset
-    adapter: bool
+    adapters: dict[str, str]
     context: int
 
     def prompt(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
@@ -94,11 +95,15 @@ class Answerer:
 
     @contextmanager
     def _as(self, name: str) -> Iterator[Any]:
-        if self.adapter and name == "base":
-            with self.models[name].disable_adapter():
-                yield self.models[name]
+        model = self.models[name]
+        if name in self.adapters:
+            model.set_adapter(self.adapters[name])
+            yield model
+        elif self.adapters:
+            with model.disable_adapter():
+                yield model
         else:
-            yield self.models[name]
+            yield model
 
     def _end_ids(self, model: Any) -> list[int]:
         """Tokens that end an answer: the model's own and, for a base model given a template, the tokenizer's."""

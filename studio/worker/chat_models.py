@@ -1,4 +1,4 @@
-"""Loads what the playground talks to: a base model alone, or base and tuned model of a run."""
+"""Loads what the playground talks to: a base model alone, or base and tuned model of a run, and of a second run."""
 
 import json
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from studio.worker.base_model import BaseModel
 
 # a chat that grows longer than this is slow to read on small devices; rows longer than this were trained on purpose
 CONTEXT_TOKENS = 8192
+RIVAL = "rival"
 
 Say = Callable[[str], None]
 
@@ -34,14 +35,15 @@ def load_model(name: str, settings: Settings, say: Say) -> Answerer:
     preset, context = _for_chat(preset, base.folder, device)
     say(f"Loading {base.name}")
     loaded, tokenizer = models.load_base(preset, base, device)
-    return _answerer({"base": loaded}, tokenizer, preset, False, context)
+    return _answerer({"base": loaded}, tokenizer, preset, {}, context)
 
 
-def load_run(run_dir: Path, checkpoint: str, settings: Settings, say: Say) -> Answerer:
+def load_run(run_dir: Path, checkpoint: str, settings: Settings, say: Say, rival_dir: Path | None = None) -> Answerer:
     """Load a run's tuned model (adapter, merged model, or a checkpoint of either) and its base model.
 
     An adapter is switched off to answer as the base; a whole tuned model needs the base beside it, twice the memory.
-    Raises `ModelError`, and `RunError` where the run has no weights.
+    `rival_dir` is a run whose adapter stands on the same base model: it answers as "rival". Raises `ModelError`, and
+    `RunError` where a run has no weights or the two do not stand on one base model.
     """
     preset = files.load(run_dir / "preset.yaml")
     device = probe_device()
@@ -53,21 +55,31 @@ def load_run(run_dir: Path, checkpoint: str, settings: Settings, say: Say) -> An
     if is_adapter:
         say(f"Loading {base.name} with the adapter")
         tuned, tokenizer = models.load_tuned(preset, base, weights, device, settings)
-        loaded = {"base": tuned, "tuned": tuned}
+        loaded, adapters = {"base": tuned, "tuned": tuned}, {"tuned": tuned.active_adapter}
+        if rival_dir:
+            say("Loading the other run's adapter")
+            _add_rival(tuned, rival_dir)
+            loaded["rival"], adapters["rival"] = tuned, RIVAL
     else:
         say("Loading the tuned model")
         tuned, tokenizer = models.load_base(preset, BaseModel(weights, f"The tuned model in {weights.name}"), device)
         say(f"Loading {base.name} beside it")
-        loaded = {"base": models.load_base(preset, base, device)[0], "tuned": tuned}
+        loaded, adapters = {"base": models.load_base(preset, base, device)[0], "tuned": tuned}, {}
     if _learned_plain_text(run_dir):
         tokenizer.chat_template = None
-    return _answerer(loaded, tokenizer, preset, is_adapter, context)
+    return _answerer(loaded, tokenizer, preset, adapters, context)
 
 
-def _answerer(loaded: dict[str, Any], tokenizer: Any, preset: Preset, is_adapter: bool, context: int) -> Answerer:
+def _add_rival(model: Any, rival_dir: Path) -> None:
+    """Put another run's adapter beside the one that is there; PEFT reads no base model from it."""
+    model.load_adapter(_weights(rival_dir, ""), adapter_name=RIVAL)
+
+
+def _answerer(loaded: dict[str, Any], tokenizer: Any, preset: Preset, adapters: dict[str, str],
+              context: int) -> Answerer:
     for model in loaded.values():
         FastLanguageModel.for_inference(model)
-    return Answerer(loaded, tokenizer, preset, is_adapter, context)
+    return Answerer(loaded, tokenizer, preset, adapters, context)
 
 
 def _for_chat(preset: Preset, folder: Path, device: Device) -> tuple[Preset, int]:

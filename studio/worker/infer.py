@@ -1,8 +1,8 @@
 """The playground's inference process: loads a base model with its adapter once and answers as either until it is ended.
 
-`python -m studio.worker infer STATUS_FILE --run-dir DIR [--checkpoint NAME]` or `... --model NAME`, with the key in
-STUDIO_INFER_KEY. It listens on 127.0.0.1 at a port it chooses and tells in STATUS_FILE how far it is. It ends by
-itself when nobody asks for a while or when the process that started it is gone; SIGTERM ends it at once.
+`python -m studio.worker infer STATUS_FILE --run-dir DIR [--checkpoint NAME] [--rival-dir DIR]` or `... --model NAME`,
+with the key in STUDIO_INFER_KEY. It listens on 127.0.0.1 at a port it chooses and tells in STATUS_FILE how far it is.
+It ends by itself when nobody asks for a while or when the process that started it is gone; SIGTERM ends it at once.
 """
 
 import argparse
@@ -78,6 +78,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("status_file", type=Path)
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--checkpoint", default="", help="checkpoint-N; empty takes the run's final weights")
+    parser.add_argument("--rival-dir", type=Path, help="a second run on the same base model, to answer as its rival")
     parser.add_argument("--model", default="", help="base model: Hub id, folder or .gguf file")
     parser.add_argument("--idle-minutes", type=float, default=30)
     parser.add_argument("--parent", type=int, default=os.getppid(),
@@ -129,7 +130,8 @@ def _answerer(arguments: argparse.Namespace, settings: Settings, status: Status)
     from studio.worker import chat_models
 
     if arguments.run_dir:
-        return chat_models.load_run(arguments.run_dir, arguments.checkpoint, settings, status.loading)
+        return chat_models.load_run(
+            arguments.run_dir, arguments.checkpoint, settings, status.loading, arguments.rival_dir)
     return chat_models.load_model(arguments.model, settings, status.loading)
 
 

@@ -261,6 +261,21 @@ def test_a_checkpoint_that_does_not_exist_is_refused(playground, run_id, checkpo
         playground.load(Target(run_id, checkpoint))
 
 
+def test_a_second_run_answers_as_the_rival_and_is_let_go_again(playground, store, run_id):
+    rival = finished_run(store, name="cookbook")
+    assert playground.load(Target(run_id, rival=rival))["models"] == ["base", "tuned", "rival"]
+    assert "".join(delta.text for delta in playground.chat("rival", HELLO)).startswith("rival heard")
+    assert playground.load(Target(run_id))["models"] == ["base", "tuned"]
+
+
+@pytest.mark.parametrize(("other", "sentence"), [
+    ({"adapter": False}, "cookbook cannot be loaded beside recipes: both need an adapter on the same base model"),
+    ({"preset": Preset(model={"model_name_or_path": "owner/other"})}, "cookbook cannot be loaded beside recipes")])
+def test_a_rival_on_another_base_is_refused(playground, store, run_id, other, sentence):
+    with pytest.raises(RunError, match=sentence):
+        playground.load(Target(run_id, rival=finished_run(store, name="cookbook", **other)))
+
+
 def test_chat_once_answers_and_leaves_no_process(settings, store, run_id):
     assert chat_once(store, run_id, "hello") == "tuned heard: hello 0 1 2 3 4"
     assert chat_once(store, run_id, "hello", base=True, max_tokens=2) == "base heard:"

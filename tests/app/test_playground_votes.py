@@ -54,14 +54,14 @@ class Visitor:
         self._duel = found[1] if found else ""
         return answer
 
-    def ask(self, run_id: str, blind: bool = True, prompt: str = PROMPT) -> tuple[str, dict]:
+    def ask(self, run_id: str, prompt: str = PROMPT) -> tuple[str, dict]:
         function = next(entry for entry in self.functions if entry["api_name"] == "answer")
         sides = [{"messages": []}, {"messages": []}]
-        return self._noted(self.send(function, [run_id, None, prompt, *sides, blind, *DRAWN]))
+        return self._noted(self.send(function, [run_id, None, None, prompt, *sides, True, *DRAWN]))
 
     def ask_next(self, run_id: str) -> tuple[str, dict]:
         function = next(entry for entry in self.functions if entry["api_name"] == "answer_next")
-        return self._noted(self.send(function, [run_id, None, self._duel, *DRAWN]))
+        return self._noted(self.send(function, [run_id, None, None, self._duel, *DRAWN]))
 
     def vote(self, choice: str) -> tuple[str, dict]:
         target = [self._ids[f"playground-vote-{choice}"], "click"]

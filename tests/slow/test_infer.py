@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import QUIET, Runs, chats
+from safetensors.torch import load_file, save_file
 
 from studio.errors import ModelError, RunError
 from studio.runs.events import EventWriter, RunStage
@@ -20,7 +21,7 @@ from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 
 QUESTION = [{"role": "user", "content": "question 3"}]
-ADAPTED, WHOLE, TEXTS = (f"20260101-000000-{name}-0000" for name in ("adapted", "whole", "texts"))
+ADAPTED, WHOLE, TEXTS, RIVAL = (f"20260101-000000-{name}-0000" for name in ("adapted", "whole", "texts", "rival"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -162,6 +163,22 @@ def test_a_checkpoint_answers_as_itself(shared, store, tiny_model):
     shared.load(Target(ADAPTED, "checkpoint-15"))
     wanted = plain_answers(tiny_model, store.run_dir(ADAPTED) / "checkpoints" / "checkpoint-15")
     assert {name: said(shared, name) for name in ("base", "tuned")} == wanted
+
+
+def test_the_adapters_of_two_runs_stand_on_one_base_and_are_switched(shared, runs, store, tiny_model):
+    run_dir = runs.create(chats(2), name=RIVAL)
+    shutil.copy(store.run_dir(ADAPTED) / "events.jsonl", run_dir)
+    shutil.copytree(store.run_dir(ADAPTED) / "adapter", run_dir / "adapter")
+    weights = run_dir / "adapter" / "adapter_model.safetensors"
+    # what the first run learned, the other way round
+    save_file({name: -value if "lora_B" in name else value for name, value in load_file(weights).items()}, weights)
+    (run_dir / "run.json").write_text((store.run_dir(ADAPTED) / "run.json").read_text().replace(ADAPTED, RIVAL))
+    wanted = plain_answers(tiny_model, store.run_dir(ADAPTED) / "adapter")
+    wanted["rival"] = plain_answers(tiny_model, run_dir / "adapter")["tuned"]
+    assert len(set(wanted.values())) == 3
+    assert shared.load(Target(ADAPTED, rival=RIVAL))["models"] == ["base", "tuned", "rival"]
+    for name in ("rival", "base", "tuned", "base", "rival", "tuned"):
+        assert said(shared, name) == wanted[name], name
 
 
 def test_a_model_trained_whole_stands_beside_its_base(shared, runs, store, tiny_model):

@@ -66,8 +66,8 @@ def test_a_run_that_failed_offers_its_checkpoints_alone(store):
 
 def test_what_is_no_run_id_is_a_base_model(store):
     run_id = finished_run(store)
-    assert view.target_of(run_id, "checkpoint-5") == Target(run_id, "checkpoint-5")
-    assert view.target_of(" owner/name ", "checkpoint-5") == Target(model="owner/name")
+    assert view.target_of(run_id, "checkpoint-5", "other") == Target(run_id, "checkpoint-5", rival="other")
+    assert view.target_of(" owner/name ", "checkpoint-5", "other") == Target(model="owner/name")
 
 
 @pytest.mark.parametrize(("row", "wanted"), [
@@ -111,6 +111,17 @@ def test_names_in_the_state_are_escaped():
     assert "<img" not in html and "&lt;img" in html
 
 
+def test_a_run_is_compared_with_runs_on_the_same_base_that_have_an_adapter(store):
+    run_id = finished_run(store)
+    same, bare = finished_run(store, name="cookbook"), finished_run(store, name="whole", adapter=False)
+    finished_run(store, preset=files.override(Preset(), {"model.model_name_or_path": "owner/other"}))
+    choices = view.rival_choices(store.get(run_id), store.list())
+    assert [value for _, value in choices] == ["", same] and choices[1][0].startswith("cookbook (")
+    assert view.rival_choices(store.get(bare), store.list()) == [("Base model", "")]
+    named = view.target_name(store, Target(run_id, rival=same))
+    assert named == "recipes, final weights, against cookbook, final weights"
+
+
 def test_a_deleted_run_is_named_by_its_id(store):
     run_id = finished_run(store)
     assert view.target_name(store, Target(run_id)) == "recipes, final weights"
@@ -132,5 +143,6 @@ def test_stopping_marks_only_the_side_that_was_not_done():
 
 @pytest.mark.parametrize("blind", [False, True])
 def test_with_a_base_model_an_empty_side_says_why(blind):
-    assert "base model was picked" in empty_sides(blind, base_only=True)[1]["note"]
-    assert "base model was picked" not in empty_sides(blind, base_only=False)[1]["note"]
+    names = ("A", "B")
+    assert "base model was picked" in empty_sides(names, blind, base_only=True)[1]["note"]
+    assert "base model was picked" not in empty_sides(names, blind, base_only=False)[1]["note"]

@@ -50,15 +50,16 @@ def cast(store, given, choice):
 
 def test_both_orders_come_up_and_both_models_get_the_same_turns():
     turns = [{"role": "user", "content": "a"}]
-    seen = [blind_histories(turns) for _ in range(60)]
-    assert {tuple(histories) for histories in seen} == {("base", "tuned"), ("tuned", "base")}
-    assert all(histories == {"base": turns, "tuned": turns} for histories in seen)
+    for rival, other in (("", "base"), ("another", "rival")):
+        seen = [blind_histories(Target("run", rival=rival), turns) for _ in range(60)]
+        assert {tuple(histories) for histories in seen} == {(other, "tuned"), ("tuned", other)}
+        assert all(histories == {other: turns, "tuned": turns} for histories in seen)
 
 
 def test_nothing_on_the_page_tells_the_models_apart_before_the_vote(store, run_id):
     for order in (("base", "tuned"), ("tuned", "base")):
         now = answered()
-        sides = voting.live_sides(now, order, blind=True)
+        sides = voting.live_sides(now, order, voting.side_names(store, True, ""), blind=True)
         assert not [word for word in TELLTALES if word in json.dumps(sides)]
         given = duel(run_id, order)
         assert not [word for word in TELLTALES if word in json.dumps(voting.whole_sides(store, given))]
@@ -90,6 +91,21 @@ def test_the_weights_of_a_checkpoint_are_named(store, run_id):
     given = finished(Target(run_id, "checkpoint-50"), answered(), ("base", "tuned"), True, "", SAMPLING)
     cast(store, given, "b")
     assert read_votes(store.run_dir(run_id)).votes[0].b.model == f"{run_id}/checkpoint-50"
+
+
+def test_another_run_stands_in_the_place_of_the_base_model(store, run_id):
+    rival = finished_run(store, name="cookbook")
+    now = answered()
+    now.columns["rival"] = now.columns.pop("base")
+    given = finished(Target(run_id, rival=rival), now, ("rival", "tuned"), True, "", SAMPLING)
+    given = cast(store, given, "b")
+    labels = [side["label"] for side in voting.whole_sides(store, given)]
+    assert labels == ["Answer A: cookbook", "Answer B: tuned model"]
+    vote, = read_votes(store.run_dir(run_id)).votes
+    assert (vote.a.model, vote.b.model) == (rival, run_id)
+    _, said, *_ = voting.panel(store, given)
+    assert "Tuned model preferred to cookbook in 100 % of 1 blind vote" in said
+    assert voting.side_names(store, False, rival) == ("cookbook", "Tuned model")
 
 
 def test_a_second_vote_on_one_duel_changes_nothing(store, run_id):
