@@ -107,8 +107,10 @@ class Scan:
             self._judge(facts, batch)
             return
         self.rows += len(batch.rows)
-        self._waiting.append((facts, batch))
-        self._waiting_rows += sum(isinstance(row, dict) for row in batch.rows)
+        # what is no object tells nothing of the shape, and is refused whatever it holds: it need not be kept
+        waiting = [row if isinstance(row, dict) or row is LEFT_OUT else None for row in batch.rows]
+        self._waiting.append((facts, replace(batch, rows=waiting)))
+        self._waiting_rows += sum(isinstance(row, dict) for row in waiting)
         if self._waiting_rows >= formats.DETECT_ROWS:
             self._decide()
 
