@@ -62,9 +62,10 @@ def answers_mark(view: RunView) -> str:
 
 def draw_answer_rows(part: AnswerRows, view: RunView) -> dict[Any, Any]:
     """Updates that show the first page of all rows; none is shown where the run compared none."""
-    if not file_mark(view.run_dir / FILE):
+    try:
+        page = read_page(view.run_dir / FILE, "", Turnout.ALL, 1, PAGE_ROWS)
+    except FileNotFoundError:
         return {part.column: gr.Column(visible=False), part.rows: ""}
-    page = read_page(view.run_dir / FILE, "", Turnout.ALL, 1, PAGE_ROWS)
     return {part.column: gr.Column(visible=page.total + page.damaged > 0), part.search: "",
             part.turnout: Turnout.ALL.value, **_updates(part, page)}
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
+from annotated_types import MaxLen
 from pydantic.fields import FieldInfo
 
 from studio.preset.flatten import leaves, level, sections
@@ -12,6 +13,8 @@ from studio.ui.draft import problems, widget_value
 from studio.ui.texts import text
 
 TEXT_LINES = 6
+# a text that may be so long is written over several lines, in which Enter begins a new one
+LONG_TEXT, LONG_LINES = 1000, 3
 
 
 def build_fields(groups: Iterable[str], apart: Collection[str] = ()) -> dict[str, gr.components.Component]:
@@ -48,7 +51,7 @@ def build_widget(name: str, field: FieldInfo) -> gr.components.Component:
         return gr.Number(value=default, **common)
     if names_column(name):
         return gr.Dropdown(column_choices([]), value=default, allow_custom_value=True, **common)
-    return gr.Textbox(value=default, lines=1, max_lines=TEXT_LINES, **common)
+    return gr.Textbox(value=default, lines=LONG_LINES if _is_long(field) else 1, max_lines=TEXT_LINES, **common)
 
 
 def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
@@ -85,6 +88,10 @@ def group_title(group: str) -> str:
 def widget_id(name: str) -> str:
     """The element id of a leaf's widget."""
     return "field-" + name.replace(".", "-")
+
+
+def _is_long(field: FieldInfo) -> bool:
+    return any(isinstance(bound, MaxLen) and bound.max_length >= LONG_TEXT for bound in field.metadata)
 
 
 def _has_choice(field: FieldInfo) -> bool:
