@@ -54,10 +54,10 @@ class Visitor:
         self._duel = found[1] if found else ""
         return answer
 
-    def ask(self, run_id: str, prompt: str = PROMPT) -> tuple[str, dict]:
+    def ask(self, run_id: str, prompt: str = PROMPT, rival: str | None = None) -> tuple[str, dict]:
         function = next(entry for entry in self.functions if entry["api_name"] == "answer")
         sides = [{"messages": []}, {"messages": []}]
-        return self._noted(self.send(function, [run_id, None, None, prompt, *sides, True, *DRAWN]))
+        return self._noted(self.send(function, [run_id, None, rival, prompt, *sides, True, *DRAWN]))
 
     def ask_next(self, run_id: str) -> tuple[str, dict]:
         function = next(entry for entry in self.functions if entry["api_name"] == "answer_next")
@@ -132,6 +132,18 @@ def test_held_out_rows_are_asked_one_after_the_other_until_each_has_a_vote(url, 
     assert [vote.messages[-1]["content"] for vote in votes(settings, run_id)] == ["2 blindly", "3 blindly"]
     _, last = visitor.ask_next(run_id)
     assert not last["success"] and "Every held-out row has a vote" in last["output"]["error"]
+
+
+def test_two_runs_are_compared_and_the_win_rate_names_the_other(url, settings, run_id):
+    visitor, rival = Visitor(url), finished_run(RunStore(settings), name="cookbook")
+    # the drop-down offers the other runs once this one is picked
+    visitor.send(next(entry for entry in visitor.functions if entry["api_name"] == "pick"), [run_id, True])
+    _, last = visitor.ask(run_id, rival=rival)
+    assert last["success"], last
+    answer, _ = visitor.vote("a")
+    kept, = votes(settings, run_id)
+    assert {kept.a.model, kept.b.model} == {run_id, rival}
+    assert f"preferred to cookbook in {100 * (kept.a.model == run_id)} % of 1 blind vote" in answer
 
 
 def test_a_base_model_alone_is_not_compared(url):
