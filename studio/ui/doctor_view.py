@@ -16,11 +16,11 @@ UNSURE = 0.9
 PLACES_SHOWN, FILES_SHOWN, LANGUAGES_SHOWN = 10, 5, 4
 # errors that data.bad_rows does not settle: of the whole file, of the held-out rows, of model and template
 UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "all_labels_masked"}
-# finding -> the preset field and value that settle it, and the texts before and after
+# finding -> the preset field and value that settle it, and the text of the button
 SETTLING = {
-    "duplicates": ("drop_duplicates", (True,), "drop_duplicates", "one_each"),
-    "secrets": ("mask", ("secrets", "all"), "mask_secrets", "masked"),
-    "personal_data": ("mask", ("all",), "mask_all", "masked"),
+    "duplicates": ("drop_duplicates", True, "drop_duplicates"),
+    "secrets": ("mask", "secrets", "mask_secrets"),
+    "personal_data": ("mask", "all", "mask_all"),
 }
 # columns are opened by the page itself; all else is for the server to do
 REPORT_JS = """
@@ -131,19 +131,20 @@ def _settled(finding: dict[str, Any], preset: Preset, longer: int) -> dict[str, 
 
     `longer` is the length (tokens) that is suggested for the longest row, 0 where there is none.
     """
-    name, data = finding["name"], preset.data
+    name = finding["name"]
     if name in SETTLING:
-        field, values, before, after = SETTLING[name]
-        if getattr(data, field) in values:
-            return finding | {"level": "info", "fix": text(f"doctor.findings.{after}"), "buttons": ""}
-        return finding | {"buttons": fix_html({f"data.{field}": values[0]}, text(f"doctor.findings.{before}"))}
+        field, value, label = SETTLING[name]
+        if finding["outcome"]:
+            return finding | {"level": "info", "fix": finding["outcome"], "buttons": ""}
+        return finding | {"buttons": fix_html({f"data.{field}": value}, text(f"doctor.findings.{label}"))}
     if finding["level"] == "error" and name not in UNSETTLED:
-        if data.bad_rows == "stop":
-            return finding | {"buttons": "".join(
-                fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}")) for way in ("drop", "fix"))}
-        said = text(f"doctor.findings.{'left_out' if data.bad_rows == 'drop' else 'mended'}")
-        undo = fix_html({"data.bad_rows": "stop"}, text("doctor.findings.stop"))
-        return finding | {"level": "info", "fix": said, "buttons": undo}
+        if finding["outcome"]:
+            undo = fix_html({"data.bad_rows": "stop"}, text("doctor.findings.stop"))
+            return finding | {"level": "info", "fix": finding["outcome"], "buttons": undo}
+        # a file in another encoding is not left out row by row
+        ways = ("fix",) if name == "encoding" else ("drop", "fix")
+        return finding | {"buttons": "".join(
+            fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}")) for way in ways)}
     if name in ("truncated", "all_labels_masked") and longer > preset.training.max_length:
         label = text("doctor.findings.raise", n=words.count(longer))
         return finding | {"buttons": fix_html({"training.max_length": longer}, label)}

@@ -54,7 +54,7 @@ def test_a_report_names_the_bad_rows_and_is_never_markup(studio, preset):
     counted = caller.queued("count_every_row", [key], {})["output"]["data"]
     assert "One epoch" in counted[1] and counted[2] == f"{key} report"
     settled = examined(caller, files.override(preset, {"data.bad_rows": "drop"}))
-    assert "left out, as set" in settled and "Ready to train" in settled
+    assert "Left out, as data.bad_rows says" in settled and "Ready to train" in settled
 
 
 def test_rows_are_left_out_edited_and_restored(studio, preset):
