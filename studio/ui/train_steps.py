@@ -185,7 +185,7 @@ def build_start_step() -> StartStep:
 def _secret(name: str) -> gr.Textbox:
     """A box for what nobody else may read: shown as dots, kept by no browser."""
     return gr.Textbox(
-        label=text(f"train.start.{name}"), info=text(f"train.start.{name}_help"), type="password",
+        "", label=text(f"train.start.{name}"), info=text(f"train.start.{name}_help"), type="password",
         html_attributes=gr.InputHTMLAttributes(autocomplete="off"))
 
 
