@@ -10,10 +10,8 @@ is in US dollars; what is not known is None.
 import math
 from typing import Any
 
-from studio.evaluation.ways import BASE, TUNED
+from studio.evaluation.ways import BASE, ENDPOINT, TUNED
 from studio.preset.schema import PlanSection
-
-OTHER_SERVICE = "endpoint"  # the way that is answered by another service, at its own price
 
 
 def price_report(report: dict[str, Any], plan: PlanSection, machine_price: float | None,
@@ -23,7 +21,7 @@ def price_report(report: dict[str, Any], plan: PlanSection, machine_price: float
     training = None if price is None else price * report["training_seconds"] / 3600
     answered = {way: costs for way, costs in report["ways"].items() if "prompt_tokens" in costs}
     requests = {way: _request_money(way, costs, plan, price) for way, costs in answered.items()}
-    now = _service_money(answered.get(OTHER_SERVICE, answered.get(BASE)), plan)
+    now = _service_money(answered.get(ENDPOINT, answered.get(BASE)), plan)
     return {
         "costs": {
             "training_wh": training_wh, "training_wh_of": training_wh_of, "price_per_hour": price,
@@ -37,7 +35,7 @@ def price_report(report: dict[str, Any], plan: PlanSection, machine_price: float
 
 
 def _request_money(way: str, costs: dict[str, Any], plan: PlanSection, price: float | None) -> float | None:
-    if way == OTHER_SERVICE:
+    if way == ENDPOINT:
         return _service_money(costs, plan)
     return None if price is None else price * costs["seconds_per_request"] / 3600
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio import words
-from studio.evaluation.costs import OTHER_SERVICE
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import judge_words
 from studio.evaluation.verdict import GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import ENDPOINT, TUNED
+from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
 from studio.preset.answer_checks import MEASURE
 from studio.ui.texts import table, text
 
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
          Outcome.CANNOT_TELL: "info"}
 PLAIN = frozenset({"perplexity", "loss", "eval_loss"})  # measures that are no share
+BASE_WAYS = frozenset({BASE, FEW_SHOT, RETRIEVAL})
 PLAN = ("use_case", "good_answer", "requests_per_month")
 # a way that leaves so many answers empty, or has so many cut, is named
 MANY_SILENT, MANY_CUT = 0.2, 0.1
@@ -49,7 +49,7 @@ class Summary:
 
     `notes` say what a reader must know of the figures, `further` what the judge and the general questions found;
     `better` and `worse` hold what changed against the base model and the rival; `plan` and `costs` are pairs of name
-    and value.
+    and value, `money` what requests cost in each way.
     """
 
     headline: str
@@ -63,6 +63,7 @@ class Summary:
     worse: list[str]
     plan: list[tuple[str, str]]
     costs: list[tuple[str, str]]
+    money: list[tuple[str, str, str]]
 
 
 def summarise(report: dict[str, Any]) -> Summary | None:
@@ -73,7 +74,7 @@ def summarise(report: dict[str, Any]) -> Summary | None:
     better, worse = _changes(report)
     return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), _notes(report),
                    _further(report), metric_name(report["metric"]), [way_row(report, way) for way in report["ways"]],
-                   better, worse, plan_lines(report), _costs(report))
+                   better, worse, plan_lines(report), _costs(report), _money(report))
 
 
 def metric_name(name: str) -> str:
@@ -123,8 +124,10 @@ def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
 
 def _headline(report: dict[str, Any], outcome: Outcome) -> str:
     """The outcome in a sentence; what beats the tuned model may be another model instead of a prompt."""
-    is_service = outcome is Outcome.BETTER_PROMPT and report["verdict"]["rival"] == ENDPOINT
-    return _say("headline.better_service" if is_service else f"headline.{outcome.value}")
+    rival = report["verdict"]["rival"]
+    if outcome is Outcome.BETTER_PROMPT and rival not in BASE_WAYS:
+        return _say("headline.better_model", rival=way_name(rival))
+    return _say(f"headline.{outcome.value}")
 
 
 def _further(report: dict[str, Any]) -> list[str]:
@@ -177,7 +180,7 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
     if outcome is Outcome.MORE_ROWS:
         return _say("ground.poor_tuned" if tone == "better" else "ground.poor_rival", good=words.percent(GOOD))
     if outcome is Outcome.BETTER_PROMPT:
-        ahead = "ground.service_ahead" if verdict["rival"] == ENDPOINT else "ground.rival_ahead"
+        ahead = "ground.rival_ahead" if verdict["rival"] in BASE_WAYS else "ground.model_ahead"
         return _say(ahead) if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
     if report["n"] < MIN_ROWS:
         return _say("ground.few_rows", rows=MIN_ROWS)
@@ -209,8 +212,8 @@ def _notes(report: dict[str, Any]) -> list[str]:
     for way, found in report["ways"].items():
         silent = found["metrics"]["empty"]["value"] if "empty" in found["metrics"] else 0
         if silent >= MANY_SILENT:
-            notes.append(_say("note.silent", way=way_name(way), rows=words.count(round(silent * count)),
-                              count=words.count(count)))
+            notes.append(_say("note.silent_tuned" if way == TUNED else "note.silent", way=way_name(way),
+                              rows=words.count(round(silent * count)), count=words.count(count)))
         if "prompt_tokens" in found and found["cut_answers"] >= MANY_CUT * count:
             notes.append(_say("note.cut", way=way_name(way), rows=words.count(found["cut_answers"]),
                               count=words.count(count)))
@@ -260,7 +263,7 @@ def _compare_requests(report: dict[str, Any], sides: dict[str, list[str]]) -> No
 
 
 def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:
-    costs, requests = report["costs"], words.count(report["plan"]["requests_per_month"])
+    costs = report["costs"]
     shown = [(_say("cost.training"), words.duration(report["training_seconds"]))]
     if costs["training_wh"] is not None:
         shown.append((_say("cost.energy", parts=_say(f"cost.parts.{costs['training_wh_of']}")),
@@ -270,17 +273,20 @@ def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         shown += [(_say("cost.price"), _say("cost.price_value", money=words.money(costs["price_per_hour"]))),
                   (_say("cost.training_money"), words.money(costs["training_money"]))]
-    for way, money in costs["ways"].items():
-        for span in ("per_1000", "per_month"):
-            if money[span] is not None:
-                shown.append((_say(f"cost.{span}", way=_in_sentence(way_name(way)), requests=requests),
-                              words.money(money[span])))
-    if costs["now"] is not None and OTHER_SERVICE not in costs["ways"]:
-        shown += [(_say(f"cost.now_{span}", requests=requests), words.money(costs["now"][span]))
-                  for span in ("per_1000", "per_month") if costs["now"][span] is not None]
     if costs["break_even"] is not None:
         shown.append((_say("cost.breaks_even"), _paid_after(costs["break_even"])))
     return shown
+
+
+def _money(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What requests cost in each way and at the service paid now: name, 1,000 requests, a month; "" for not known."""
+    costs = report["costs"]
+    lines = {way_name(way): money for way, money in costs["ways"].items()}
+    if costs["now"] is not None and ENDPOINT not in costs["ways"]:
+        lines[_say("cost.now")] = costs["now"]
+    said = [(name, *("" if money[span] is None else words.money(money[span]) for span in ("per_1000", "per_month")))
+            for name, money in lines.items()]
+    return [line for line in said if any(line[1:])]
 
 
 def _paid_after(break_even: dict[str, Any]) -> str:

@@ -62,10 +62,12 @@ def test_refusals_and_silence_are_told_only_where_there_are_any():
 
 
 def test_a_refusal_that_is_wanted_or_comes_late_is_none():
-    late = "The letter says: " + "word " * 40 + "I cannot come."
-    scores = score_ways({"base": [late, "I cannot do that.", "As an AI I may not."], "tuned": ["a", "a", "a"]},
-                        ["a", "I can't.", "a"], "exact_match", Rules())
-    assert scores["refusals"]["base"] == [0, 0, 1]
+    said = {"The letter says: " + "word " * 40 + ". I cannot come.": 0, "Billing, but I cannot be sure.": 0,
+            "As an AI I may not.": 1, "Hm. I can't do that.": 1, "Sorry, but I won't.": 1, "I cannotate it.": 0,
+            "Unfortunately I am unable to.": 1, "A pizza": 0}
+    answers = [*said, "I cannot do that."]
+    scores = score_ways({"base": answers, "tuned": ["a"] * 9}, [*["a"] * 8, "I can't."], "exact_match", Rules())
+    assert scores["refusals"]["base"] == [*said.values(), 0]
 
 
 def test_rules_come_from_the_preset_and_tables_from_the_question_where_it_has_none():

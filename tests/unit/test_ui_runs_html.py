@@ -127,8 +127,8 @@ def test_answers_keep_their_words_and_long_ones_are_cut(store):
         ("base", HOSTILE, 0.0), ("few_shot", "x" * 9000, 0.5), ("retrieval", "  ", 0.0), ("tuned", HOSTILE, 1.0)])]
     page = run_html.answer_rows(PredictionPage(rows, 1, 3, 1, 1, damaged=2))
     assert not re.search(r"<(img|script|b)\b(?! class)", page) and page.count("onerror=") >= 4
-    for part in ("1 of 3 rows", "cannot be read: 2 of the lines of predictions.jsonl", "Tuned model better", "50 %", "no answer", "right",
-                 "Cut after 4,000 of 9,000 characters"):
+    for part in ("1 of 3 rows", "cannot be read: 2 of the lines of predictions.jsonl", "Tuned model better", "50 %",
+                 "no answer", "right", "Cut after 4,000 of 9,000 characters"):
         assert part in page
 
 
