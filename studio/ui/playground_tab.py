@@ -118,11 +118,12 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     def open_page(profile: gr.OAuthProfile | None) -> list[Any]:
         """Offer what there is now; a model that is loaded is picked, else the newest run."""
         if not may_look(settings, profile):
-            return [gr.Dropdown([]), "", *fill(None)]
+            return [gr.Dropdown([]), "", *fill(None), *begin_anew(None, False)]
         choices = view.model_choices(settings, store.list())
         target = playground.status().target
         choice = (target.run_id or target.model) if target else choices[0][1] if choices else None
-        return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target)]
+        return [gr.Dropdown(choices, value=choice), state_html(), *fill(choice, target),
+                *begin_anew(choice, False, target.rival if target else "")]
 
     def begin_anew(choice: str | None, is_blind: bool, against: str | None = "") -> list[Any]:
         """Updates of `fresh`: no turns, nothing to vote on."""
@@ -232,16 +233,15 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         except StudioError as error:
             return str(error)
 
-    page.load(open_page, None, [model, state, *picked], **QUIET)
+    page.load(open_page, None, [model, state, *picked, *fresh], **QUIET)
     timer.tick(tick, state, state, **QUIET)
     model.input(pick, [model, blind], [*picked, *fresh], **CLICK)
     run_id.change(open_run, [run_id, blind], [model, *picked, *fresh], **CLICK)
-    gr.on([blind.input, rival.input], switch, [model, blind, rival], [next_row, *fresh], show_progress="hidden",
-          **CLICK)
+    gr.on([blind.input, rival.input, new_chat.click], switch, [model, blind, rival], [next_row, *fresh],
+          show_progress="hidden", **CLICK)
     samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
     load.click(load_model, [model, weights, rival], state, **CLICK)
     unload.click(unload_model, None, state, **CLICK)
-    new_chat.click(begin_anew, [model, blind, rival], fresh, **CLICK)
     exact_fold.expand(render_prompt, [prompt, side_b, system], exact, **QUIET)
     drawn = [system, temperature, top_p, max_tokens, seed]
     answered = [state, prompt, exact, *fresh]
@@ -252,7 +252,8 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         next_row.click(answer_next, [*target, votes.duel, *drawn], [wanted, *answered], **asks)]
     stop.click(None, None, None, cancels=asking, api_visibility="private").then(stopped_chats, chats, chats, **QUIET)
     for choice, button in buttons.items():
-        button.click(vote(choice), votes.duel, fresh, show_progress="hidden", **CLICK)
+        button.click(vote(choice), votes.duel, fresh, show_progress="hidden", **CLICK).success(
+            js=voting.GO_ON_JS, **QUIET)
     return PlaygroundTab(run_id)
 
 

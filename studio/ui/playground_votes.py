@@ -25,6 +25,8 @@ CHOICES = (*SIDES, "tie", "both_bad")
 MARK_JS = """(on) => {
   for (const side of document.querySelectorAll('.transcript')) side.toggleAttribute('data-plain', !on);
 }"""
+# the button just pressed is disabled now: the keyboard goes on from the next prompt
+GO_ON_JS = "() => document.querySelector('#playground-next-row')?.focus({preventScroll: true})"
 
 
 @dataclass(frozen=True)

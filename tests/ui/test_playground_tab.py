@@ -129,5 +129,6 @@ def test_a_blind_vote_by_keyboard_names_the_models_afterwards_and_marks_what_dif
     named = {"base": "base model"}.get(vote.b.model, "tuned model")
     expect(side(page, f"Answer B: {named}")).to_contain_text(vote.b.text)
     expect(button).to_be_disabled()
+    expect(page.get_by_role("button", name="Next held-out prompt")).to_be_focused()
     share = "0 %" if named == "base model" else "100 %"
     expect(page.get_by_text(f"preferred to base model in {share} of 1 blind vote")).to_be_visible()
