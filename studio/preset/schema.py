@@ -147,7 +147,8 @@ class DataSection(Section):
     max_rows: int = parameter(0, "Rows to use at most", "Takes only this many rows; 0 takes all.", ge=0)
     train_share: float = parameter(
         1.0, "Share of rows to learn from",
-        "Below 1 trains on a part of the rows and judges by the same held-out rows: would more rows help?", gt=0, le=1)
+        "Below 1 trains on a part of the rows and judges by the same held-out rows, to see whether more would help.",
+        gt=0, le=1)
     bad_rows: Literal["stop", "fix", "drop"] = parameter(
         "stop", "Rows that cannot be used",
         "stop: the run does not start; fix: what can be mended safely is, the rest is dropped; drop: all are dropped.",

@@ -21,6 +21,10 @@ READ_ELSEWHERE = {
     "evaluation.compare_rows": "evaluate", "evaluation.metric": "evaluate", "evaluation.max_new_tokens": "evaluate",
     "evaluation.few_shot_examples": "ways", "evaluation.few_shot_choice": "ways", "evaluation.retrieval_rows": "ways",
     "evaluation.max_prompt_length": "evaluate", "evaluation.base_system_prompt": "ways",
+    "evaluation.numeric_tolerance": "numeric", "evaluation.sql_schema": "sql", "evaluation.checks": "checks",
+    "evaluation.guard": "evaluate", "evaluation.endpoint_url": "endpoint", "evaluation.endpoint_model": "endpoint",
+    "evaluation.judge_url": "judge", "evaluation.judge_model": "judge", "evaluation.judge_against": "judge",
+    "evaluation.requests_at_once": "endpoint", "evaluation.request_timeout_s": "endpoint",
     "evaluation.early_stopping_patience": "callback, and load_best_model_at_end below",
 }
 OTHER = {
