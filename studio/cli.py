@@ -123,7 +123,8 @@ def _delete(store: RunStore, arguments: argparse.Namespace) -> None:
 def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     path = Path(arguments.on)
-    start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on)
+    start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on,
+                   against=store.find(arguments.against).run_id if arguments.against else "")
     return _followed_or_detached(store, view, arguments)
 
 
@@ -323,6 +324,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = working(on_run("evaluate", _evaluate, "compare the tuned model with the other ways again"))
     evaluate.add_argument("--on", metavar="DATA", default="",
                           help="ask the rows of this file or data set instead of the held-out rows")
+    evaluate.add_argument("--against", metavar="RUN2", default="", help="compare with this run's model too")
     working(on_run("merge", _merge, "merge adapter and base model again"))
     working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))

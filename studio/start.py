@@ -9,6 +9,7 @@ from typing import TypeVar
 from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
+from studio.evaluation.request import EvaluateRequest
 from studio.evaluation.request import write_request as write_evaluate_request
 from studio.evaluation.slope import SHARES, clones_on_parts
 from studio.preset.files import override
@@ -129,10 +130,17 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
     return launcher.resume(store, run_id, child_environment(token))
 
 
-def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None) -> None:
-    """Compare the ways again, on the rows of another data set where one is named. Raises `RunError` if it is live."""
+def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None, against: str = "") -> None:
+    """Compare the ways again, on the rows of another data set and with another run's model where these are named.
+
+    Raises `RunError` if the run is live, or the other run has no model of its own.
+    """
+    if against:
+        other = store.get(against)
+        if against == run_id or not (other.has_adapter or other.has_merged):
+            raise RunError(f"{other.name} has no other trained model to compare with.", "Name a run that was trained.")
     launcher.run_phases(store, run_id, ["evaluate"], child_environment(token),
-                        prepare=lambda run_dir: write_evaluate_request(run_dir, data))
+                        prepare=lambda run_dir: write_evaluate_request(run_dir, EvaluateRequest(data, against)))
 
 
 def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[str]:

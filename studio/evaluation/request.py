@@ -2,19 +2,30 @@
 
 import json
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-
-def write_request(run_dir: Path, data: str) -> None:
-    """Note the data set whose rows shall be asked, "" for the run's own held-out rows; replaces an earlier request."""
-    partial = run_dir / f".evaluate.json.{os.getpid()}"
-    partial.write_text(json.dumps({"data": data}) + "\n", encoding="utf-8")
-    os.replace(partial, run_dir / "evaluate.json")
+FILE = "evaluate.json"
 
 
-def read_request(run_dir: Path) -> str:
-    """The data set that was asked for last; "" where there was none."""
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """The data set whose rows are asked, "" for the run's own held-out rows, and another run to compare with, or ""."""
+
+    data: str = ""
+    against: str = ""
+
+
+def write_request(run_dir: Path, request: EvaluateRequest) -> None:
+    """Note what was asked for; replaces an earlier request."""
+    partial = run_dir / f".{FILE}.{os.getpid()}"
+    partial.write_text(json.dumps(asdict(request)) + "\n", encoding="utf-8")
+    os.replace(partial, run_dir / FILE)
+
+
+def read_request(run_dir: Path) -> EvaluateRequest:
+    """What was asked for last."""
     try:
-        return json.loads((run_dir / "evaluate.json").read_text(encoding="utf-8"))["data"]
+        return EvaluateRequest(**json.loads((run_dir / FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return ""
+        return EvaluateRequest()

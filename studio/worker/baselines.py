@@ -17,7 +17,7 @@ from studio.runs.device import probe_device
 from studio.worker.phase import Phase
 from studio.worker.row_answers import RowAnswers
 from studio.worker.services import answer_by_endpoint
-from studio.worker.weights import find_base, load_sides
+from studio.worker.weights import find_base, on_each_side
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
 
@@ -36,8 +36,7 @@ def try_baselines(phase: Phase) -> dict:
     tokenizer, kept = weights.tokenizer(phase), AnswerFile(phase.run_dir / "answers.jsonl")
     rows = RowAnswers(phase, weights, tokenizer, asked,
                       [way for way in planned_ways(evaluation) if way != TUNED], kept)
-    for side, model in load_sides(phase, weights, rows.sides, rows.longest):
-        rows.work(side, model)
+    on_each_side(phase, weights, rows.sides, rows.longest, rows.work)
     ways = rows.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, kept) if evaluation.endpoint_url else None
     if other:

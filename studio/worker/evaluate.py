@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from studio.data.jsonl import read_jsonl
 from studio.data.prepare import prepare
 from studio.data.render import render_rows
-from studio.errors import DataError
+from studio.errors import DataError, StudioError
 from studio.evaluation.answers import AnswerFile
 from studio.evaluation.costs import price_report
 from studio.evaluation.guard import guard_words
@@ -25,7 +27,7 @@ from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
 from studio.worker.services import answer_by_endpoint, judge_pairs
-from studio.worker.weights import Weights, find_trained, load_sides
+from studio.worker.weights import Weights, find_trained, on_each_side
 
 SAMPLE_ROWS = 5
 
@@ -37,8 +39,8 @@ def evaluate(phase: Phase) -> dict:
     answers.jsonl holds are not given again. Returns the phase's facts. Raises `RunError` where there is no trained
     model, `DataError` where no row can be asked.
     """
-    data = read_request(phase.run_dir)
-    rows = _rows(phase, data)
+    request = read_request(phase.run_dir)
+    data, rows = request.data, _rows(phase, request.data)
     if not rows:
         return {"skipped": "There are no held-out rows to compare on."}
     weights, seed = find_trained(phase), phase.preset.training.seed
@@ -52,6 +54,8 @@ def evaluate(phase: Phase) -> dict:
             return {"skipped": "No held-out row holds a question with an answer."}
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
+        if request.against:
+            answers = _with_other_run(phase, request.against, asked, answers, kept)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
@@ -109,16 +113,38 @@ def _answers(phase: Phase, weights: Weights, asked: list[Example],
     """The rows that fit the model, and what was answered to them in each way; the guard's questions are asked too."""
     tokenizer = weights.tokenizer(phase)
     rows = RowAnswers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
-    sides = rows.sides | (guard.sides if guard else set())
-    for side, model in load_sides(phase, weights, sides, rows.longest):
+
+    def work(side: str, model: Any) -> None:
         rows.work(side, model)
         if guard:
             guard.work(side, model)
+
+    on_each_side(phase, weights, rows.sides | (guard.sides if guard else set()), rows.longest, work)
     ways = rows.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, answers) if phase.preset.evaluation.endpoint_url else None
     if other:
         ways = {way: said for way, said in ways.items() if way != TUNED} | {ENDPOINT: other, TUNED: ways[TUNED]}
     return rows.rows, ways
+
+
+def _with_other_run(phase: Phase, run_id: str, rows: list[Example], ways: dict[str, WayAnswers],
+                    kept: AnswerFile) -> dict[str, WayAnswers]:
+    """The ways with one more, before the tuned model: the model of another run, as that run trained it."""
+    folder = phase.settings.runs_dir / run_id
+    try:
+        preset = files.load(folder / "preset.yaml").model_copy(update={"evaluation": phase.preset.evaluation})
+        other = replace(phase, run_dir=folder, preset=preset)
+        weights = find_trained(other)
+        asked = RowAnswers(other, weights, weights.tokenizer(other), rows, [TUNED], kept)
+    except StudioError as error:
+        phase.journal.warning(f"The run {run_id} is left out of the comparison: {error.message}")
+        return ways
+    if len(asked.rows) < len(rows):  # which it has said
+        return ways
+    on_each_side(other, weights, asked.sides, asked.longest, asked.work)
+    name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
+    return {way: said for way, said in ways.items() if way != TUNED} | {
+        f"Tuned model of {name}": asked.results()[TUNED], TUNED: ways[TUNED]}
 
 
 def _judged(phase: Phase, rows: list[Example], ways: dict[str, WayAnswers], kept: AnswerFile) -> dict | None:
@@ -139,13 +165,16 @@ def _row_losses(phase: Phase, weights: Weights, rows: list[dict], guard: Guard |
     """How well base and tuned model foresee the held-out texts; the guard's questions are asked too."""
     rendered = [(row.input_ids, row.labels) for row in render_rows(weights.tokenizer(phase), rows, phase.preset)]
     measured: list[RowLosses] = []
-    for side, model in load_sides(phase, weights, {BASE, TUNED}, phase.preset.training.max_length):
-        def say(done: int, side: str = side) -> None:
+
+    def work(side: str, model: Any) -> None:
+        def say(done: int) -> None:
             phase.journal.progress(phase.name, len(measured) * len(rows) + done, 2 * len(rows), "rows", DOING[side])
 
         measured.append(measure_losses(model, rendered, say))
         if guard:
             guard.work(side, model)
+
+    on_each_side(phase, weights, {BASE, TUNED}, phase.preset.training.max_length, work)
     return measured
 
 

@@ -95,7 +95,8 @@ def _prompts(phase: Phase, tokenizer: Any, asked: list[Example], ways: list[str]
     if len(fitting) < len(asked):
         phase.journal.warning(f"{len(asked) - len(fitting)} of {len(asked)} held-out rows are longer than the model "
                               "can read and are left out of the comparison.")
-    train = askable(read_jsonl(phase.run_dir / "data" / "train.jsonl"))
+    # the ways of another run's model need no example
+    train = askable(read_jsonl(phase.run_dir / "data" / "train.jsonl")) if set(ways) - {BASE, TUNED} else []
     prompts, counts = {}, {}
     for way in ways:
         chosen = choose_examples(way, [row.question for row in fitting], train, evaluation, preset.training.seed)

@@ -1,7 +1,8 @@
 """The weights that a comparison sets side by side, base and trained: where they lie, and each loaded once in turn."""
 
+import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 # isort: off
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
+import torch
 from transformers import AutoConfig
 from unsloth import FastLanguageModel
 
@@ -70,10 +72,12 @@ def find_base(phase: Phase) -> Weights:
     return Weights(base, base.folder, adapter=False)
 
 
-def load_sides(phase: Phase, weights: Weights, sides: set[str], longest: int) -> Iterator[tuple[str, Any]]:
-    """Yield (side, model) for each of `sides`, the base first; nothing is loaded for none.
+def on_each_side(phase: Phase, weights: Weights, sides: set[str], longest: int,
+                 work: Callable[[str, Any], None]) -> None:
+    """Call `work(side, model)` for each of `sides`, the base first; nothing is loaded for none.
 
-    `longest` is the most tokens of prompt and answer together. With an adapter one loaded model serves both.
+    `longest` is the most tokens of prompt and answer together. With an adapter one loaded model serves both; else one
+    model is gone before the next is loaded.
     """
     # Unsloth would not see further than the longest row of the training
     preset = files.override(phase.preset, {"training.max_length": max(phase.preset.training.max_length, longest)})
@@ -83,13 +87,16 @@ def load_sides(phase: Phase, weights: Weights, sides: set[str], longest: int) ->
         FastLanguageModel.for_inference(model)
         if BASE in sides:
             with model.disable_adapter():
-                yield BASE, model
+                work(BASE, model)
         if TUNED in sides:
-            yield TUNED, model
+            work(TUNED, model)
         return
     for side, folder in [(BASE, weights.base.folder), (TUNED, weights.trained)]:
         if side in sides:
             model, _ = models.load_whole(preset, folder, device)
             FastLanguageModel.for_inference(model)
-            yield side, model
+            work(side, model)
             del model
+            gc.collect()
+            if device.is_gpu:
+                torch.cuda.empty_cache()

@@ -6,7 +6,7 @@ import math
 import pytest
 from conftest import KEY, chats, events, losses, results
 
-from studio.evaluation.request import write_request
+from studio.evaluation.request import EvaluateRequest, write_request
 from tests.chat_service import Said, completion, serve_chats
 
 
@@ -114,13 +114,13 @@ def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
     runs.train(run_dir)
     other = run_dir.parents[1] / "others.jsonl"
     other.write_text("".join(json.dumps(row) + "\n" for row in chats(3, "land {i}")))
-    write_request(run_dir, str(other))
+    write_request(run_dir, EvaluateRequest(str(other)))
     assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
     report = json.loads((run_dir / "report.json").read_text())
     assert (report["n"], report["data"]) == (3, "others.jsonl")
     predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
     assert [row["expected"] for row in predictions] == ["land 0", "land 1", "land 2"]
-    write_request(run_dir, str(other.with_name("none.jsonl")))
+    write_request(run_dir, EvaluateRequest(str(other.with_name("none.jsonl"))))
     assert runs.work("evaluate", run_dir) == 3
 
 
@@ -196,3 +196,21 @@ def test_plain_text_asks_nothing_that_could_be_tried(runs):
     run_dir = runs.create([{"text": f"the city {i}"} for i in range(24)])
     assert runs.work("baselines", run_dir) == 3
     assert "plain text asks nothing" in events(run_dir, "error")[0].values["message"]
+
+
+def test_another_run_s_model_is_one_more_way(runs):
+    first = runs.create(chats(24), "first", training__max_steps=1, method__full_finetuning=True)
+    run_dir = runs.create(chats(24), "second", training__max_steps=1, evaluation__compare_rows=3,
+                          evaluation__guard=False, evaluation__few_shot_examples=0, evaluation__retrieval_rows=0)
+    for folder in (first, run_dir):
+        runs.train(folder)
+    named = "20260101-000000-first-0000"
+    first.rename(first.with_name(named))
+    write_request(run_dir, EvaluateRequest(against=named))
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    report = json.loads((run_dir / "report.json").read_text())
+    assert list(report["ways"]) == ["base", "Tuned model of first", "tuned"]
+    assert "Tuned model of first" in (run_dir / "report.html").read_text()
+    write_request(run_dir, EvaluateRequest(against="20260101-000000-deleted-0000"))
+    assert runs.work("evaluate", run_dir) == 0
+    assert any("is left out of the comparison" in event.values["message"] for event in events(run_dir, "warning"))
