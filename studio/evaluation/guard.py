@@ -20,6 +20,7 @@ import yaml
 
 from studio import words
 from studio.evaluation.bootstrap import Resamples, interval
+from studio.ui.texts import text
 
 MAX_NEW_TOKENS = 32
 # general text may become so much harder to foresee before it is called forgetting: any training moves it a little
@@ -98,11 +99,11 @@ def guard_words(guard: dict[str, Any]) -> str:
     """The comparison in a sentence or two; the last says whether that is forgetting."""
     perplexity, questions = guard["perplexity"], guard["questions"]
     change = perplexity["ratio"]["value"] - 1
-    said = (f"General questions right: {round(guard['base'] * questions)} of {questions} before, "
-            f"{round(guard['tuned'] * questions)} after. Perplexity on general text: "
-            f"{words.figure(perplexity['base'])} before, {words.figure(perplexity['tuned'])} after "
-            f"({'+' if change >= 0 else '−'}{words.percent(abs(change))}).")
-    return f"{said} {'The model forgot general knowledge.' if guard['forgotten'] else 'No sign of forgetting.'}"
+    figures = text(
+        "evaluation.guard.figures", questions=questions, base=round(guard["base"] * questions),
+        tuned=round(guard["tuned"] * questions), before=words.figure(perplexity["base"]),
+        after=words.figure(perplexity["tuned"]), change=f"{'+' if change >= 0 else '−'}{words.percent(abs(change))}")
+    return f"{figures} {text('evaluation.guard.forgotten' if guard['forgotten'] else 'evaluation.guard.kept')}"
 
 
 def sign_test(lost: int, gained: int) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from studio import words
 from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.endpoint import Chat
+from studio.ui.texts import text
 
 MAX_NEW_TOKENS = 1024
 SYSTEM = (
@@ -79,18 +80,18 @@ def judge_report(verdicts: list[tuple[str | None, str | None]], model: str, agai
 def judge_words(judge: dict[str, Any], against: str) -> str:
     """What the judge found in a sentence or two; `against` names the other way within a sentence."""
     if judge["win_rate"] is None:
-        return f"The judge {judge['model']} did not answer in form on any pair."
+        return text("evaluation.judge.silent", model=judge["model"])
     low, high = (words.percent(bound) for bound in judge["win_rate"]["interval"])
-    said = (f"The judge {judge['model']} prefers the tuned model to the way \"{against}\" in "
-            f"{words.percent(judge['win_rate']['value'])} ({low} to {high}) of {words.count(judge['n'])} pairs, ties "
-            f"counted half: {judge['wins']} wins, {judge['ties']} ties, {judge['losses']} losses.")
-    swayed = f" In {judge['swayed']} ties it took the same place both times." if judge["swayed"] else ""
-    unclear = f" {judge['unclear']} pairs are left out: its reply had no verdict." if judge["unclear"] else ""
-    return said + swayed + unclear
+    said = text("evaluation.judge.rate", model=judge["model"], against=against, low=low, high=high,
+                rate=words.percent(judge["win_rate"]["value"]),
+                **{name: words.count(judge[name]) for name in ("n", "wins", "ties", "losses")})
+    notes = [text(f"evaluation.judge.{name}", count=words.count(judge[name])) for name in ("swayed", "unclear")
+             if judge[name]]
+    return " ".join([said, *notes])
 
 
 def _chat(pair: Pair, first: str, second: str, good_answer: str) -> Chat:
     parts = {"Request": pair.asked, "Answer known to be right": pair.wanted} | (
         {"What makes an answer good": good_answer} if good_answer else {}) | {"Answer A": first, "Answer B": second}
-    text = "\n\n".join(f"<<{name}>>\n{content}\n<</{name}>>" for name, content in parts.items())
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+    shown = "\n\n".join(f"<<{name}>>\n{content}\n<</{name}>>" for name, content in parts.items())
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": shown}]

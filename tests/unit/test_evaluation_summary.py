@@ -54,7 +54,7 @@ def test_judge_and_general_questions_are_told():
              "perplexity": {"base": 40.0, "tuned": 41.0, "ratio": {"value": 1.025}}}
     judged, known = summarise(report(base=0, tuned=70) | {"judge": judge, "guard": guard}).further
     assert "75 % (60 % to 90 %) of 40 pairs" in judged and "28 wins, 4 ties, 8 losses" in judged
-    assert "In 3 ties it took the same place" in judged and "1 pairs are left out" in judged
+    assert "the same place both times: 3." in judged and "held no verdict: 1." in judged
     assert "15 of 30 before, 12 after" in known and "No sign of forgetting" in known
     summary = summarise(report(base=0, tuned=70) | {"guard": guard | {"forgotten": True}})
     assert summary.further == [] and "forgot general knowledge" in summary.worse[-1]
