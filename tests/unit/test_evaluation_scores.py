@@ -3,6 +3,8 @@
 from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from studio.evaluation.refusals import PHRASES
 from studio.evaluation.scores import Rules, applies, choose_metric, read_rules, score_ways
@@ -85,3 +87,14 @@ def test_the_page_on_evaluation_names_every_measure_and_every_phrase():
         assert f"`{name}`" in page, name
     for phrase in PHRASES:
         assert f'"{phrase}"' in flat, phrase
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=6), st.text(max_size=30))
+def test_whatever_is_wanted_and_answered_gets_scores_between_0_and_1(expected, answer):
+    rules = Rules(tuple("CREATE TABLE t (x)" for _ in expected), tuple(parse_checks("short: words < 3")))
+    metric = choose_metric("auto", expected, rules)
+    scores = score_ways({"base": [answer] * len(expected), "tuned": expected}, expected, metric, rules)
+    assert next(iter(scores)) == metric
+    assert all(0 <= score <= 1 for ways in scores.values() for row in ways.values() for score in row)
+    assert set(scores[metric]["tuned"]) == {1}, "the wanted answer is right"
