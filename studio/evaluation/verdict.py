@@ -7,6 +7,9 @@
    `MARGIN` of the tuned model: a better prompt is enough, or "more rows" where the rival too scores below `GOOD`.
 4. Else the figures do not part the two: cannot tell.
 
+Where the same was gained on every row, resampling finds no spread; then the interval is widened by 3 / rows, the most
+that could differ unseen with 95 % confidence (rule of three, Hanley and Lippman-Hand 1983).
+
 Perplexity has no `GOOD` and no `MARGIN`: only the intervals count.
 """
 
@@ -20,6 +23,7 @@ from studio.evaluation.ways import TUNED
 MIN_ROWS = 20
 GOOD = 0.5
 MARGIN = 0.05
+UNSEEN = 3  # rule of three
 
 
 class Outcome(StrEnum):
@@ -53,7 +57,8 @@ def decide(report: dict[str, Any]) -> Verdict:
     def gain(way: str) -> tuple[float, float]:
         """Interval of how much better the tuned model is."""
         low, high = sorted(sign * bound for bound in against[way]["difference"]["interval"])
-        return low, high
+        unseen = UNSEEN / report["n"] if is_share and low == high else 0
+        return low - unseen, high + unseen
 
     def poor(way: str) -> bool:
         return is_share and value(way) < GOOD
@@ -83,4 +88,6 @@ def break_even_requests(training_seconds: float, rival_seconds: float, tuned_sec
 def _rows_needed(rows: int, low: float, high: float) -> int | None:
     """Rows at which an interval of this spread would no longer hold 0: its width falls with the root of the rows."""
     middle, half = (low + high) / 2, (high - low) / 2
+    if half <= UNSEEN / rows and not middle:
+        return math.ceil(UNSEEN / MARGIN)
     return math.ceil(rows * (half / middle) ** 2) + 1 if abs(middle) > half / 10 else None

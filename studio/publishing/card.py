@@ -192,8 +192,9 @@ def _ways(report: dict[str, Any]) -> str:
         return ""
     rows = [f"| {row.name} | {row.figure} | {row.gain} | {row.prompt_tokens} | {row.answer_tokens} | {row.seconds} |"
             for row in summary.rows]
+    planned = [f"{name}: {value}" for name, value in plan_lines(report, PLAN_SHOWN)]
     return texts.WAYS.format(
-        plan=_listed([f"{name}: {value}" for name, value in plan_lines(report, PLAN_SHOWN)]), headline=summary.headline,
+        plan=f"{_listed(planned)}\n\n" if planned else "", headline=summary.headline,
         grounds=_listed([*summary.grounds, *summary.further, *summary.notes]), metric=_cell(summary.metric),
         rows="\n".join(rows),
         better=_listed(summary.better), worse=_listed(summary.worse))

@@ -70,9 +70,7 @@ which the figure lies with 95 % confidence, given so few rows.
 WAYS = """
 ### Was the training worth it?
 
-{plan}
-
-**{headline}**
+{plan}**{headline}**
 
 {grounds}
 

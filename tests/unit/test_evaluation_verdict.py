@@ -36,6 +36,13 @@ def test_a_better_prompt_is_enough_where_the_training_brings_no_more():
     assert verdict(base=right(70), tuned=right(70)) == Verdict(Outcome.BETTER_PROMPT, "base")
 
 
+def test_few_rows_without_a_difference_do_not_show_that_there_is_none():
+    """Twenty equal rows leave room for 15 points; resampling alone would be sure of 0."""
+    assert verdict(base=right(20, 20), tuned=right(20, 20)) == Verdict(Outcome.CANNOT_TELL, "base", 60)
+    assert verdict(base=right(60, 60), tuned=right(60, 60)).outcome is Outcome.BETTER_PROMPT
+    assert verdict(base=right(0, 20), tuned=right(20, 20)) == Verdict(Outcome.WORTH_IT, "base")
+
+
 def test_more_rows_where_the_tuned_model_is_best_but_mostly_wrong():
     assert verdict(base=right(0), few_shot=right(5), tuned=right(30)).outcome is Outcome.MORE_ROWS
 
