@@ -103,7 +103,8 @@ def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
     asked_before = view.state.stage is RunStage.STOPPING
     launcher.stop(store, view.run_id)
     polite = "finishes its step, saves a checkpoint, then stops; stop again to end it at once"
-    said = "ends at once" if asked_before else polite
+    # only a training has a step to finish; answers that were given are kept in any case
+    said = "ends at once" if asked_before or view.state.phase != "train" else polite
     _print(arguments, {"run_id": view.run_id}, lambda: print(f"{view.name} {said}."))
 
 
