@@ -21,6 +21,9 @@ def render_page(report: dict[str, Any], name: str, purpose: str, model: str) -> 
     ways = list(report["ways"])
     measures = [(metric_name(metric), [with_interval(report["ways"][way]["metrics"][metric], metric) for way in ways])
                 for metric in report["metrics"]]
+    if report["wanted_words"]:
+        measures.append((text("evaluation.page.words", wanted=words.figure(report["wanted_words"])),
+                         [words.figure(report["ways"][way]["answer_words"]) for way in ways]))
     return _templates.get_template("report.html").render(
         name=name, purpose=purpose, model=model, report=report, summary=summarise(report), measures=measures,
         ways=ways, names=[way_name(way) for way in ways])

@@ -157,7 +157,7 @@ def test_the_page_opens_by_itself_and_no_text_becomes_markup():
     page = render_page(report(prompt=HOSTILE, base=0, few_shot=5, tuned=70), HOSTILE, HOSTILE, HOSTILE)
     assert "<script" not in page and page.count("&lt;script&gt;") >= 4
     assert "http" not in page and "src=" not in page and "url(" not in page, "it fetches nothing"
-    for part in ("Worth it", "652 requests", "Exact match", "180"):
+    for part in ("Worth it", "652 requests", "Exact match", "180", "Words of an answer (1 wanted)"):
         assert part in page
 
 
