@@ -9,9 +9,9 @@ from starlette.middleware import Middleware
 from studio.errors import SettingsError
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.downloads import build_downloads
 from studio.ui.layout import build_layout
-from studio.ui.texts import text
 from studio.ui.theme import STYLE_SHEETS, build_theme
 from studio.ui.visitors import OwnersUpload
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.evaluation.summary import WayRow, metric_name, way_name, way_row, with_interval
 from studio.evaluation.verdict import MIN_ROWS
-from studio.ui.texts import text
+from studio.texts import text
 
 FILE = "baselines.json"
 # a prompt that surely reaches so much leaves a training little to gain

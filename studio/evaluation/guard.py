@@ -20,7 +20,7 @@ import yaml
 
 from studio import words
 from studio.evaluation.bootstrap import Resamples, interval
-from studio.ui.texts import text
+from studio.texts import text
 
 MAX_NEW_TOKENS = 32
 # general text may become so much harder to foresee before it is called forgetting: any training moves it a little

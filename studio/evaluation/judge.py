@@ -15,7 +15,7 @@ import numpy as np
 from studio import words
 from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.endpoint import Chat
-from studio.ui.texts import text
+from studio.texts import text
 
 MAX_NEW_TOKENS = 1024
 SYSTEM = (

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from studio import words
 from studio.evaluation.marking import mark
 from studio.evaluation.summary import metric_name, score_words, summarise, way_name, with_interval
-from studio.ui.texts import text
+from studio.texts import text
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,

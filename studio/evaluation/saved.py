@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.errors import RunError
 from studio.evaluation.summary import summarise
-from studio.ui.texts import text
+from studio.texts import text
 
 LATER = {"refused_metric": "", "best": [], "worst": [], "labels": None, "wanted_words": 0.0, "guard": None,
          "judge": None}

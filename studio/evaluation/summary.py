@@ -12,7 +12,7 @@ from studio.evaluation.judge import judge_words
 from studio.evaluation.verdict import GOOD, MARGIN, MIN_ROWS, Outcome
 from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
 from studio.preset.answer_checks import MEASURE
-from studio.ui.texts import table, text
+from studio.texts import table, text
 
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
          Outcome.CANNOT_TELL: "info"}

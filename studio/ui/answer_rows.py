@@ -12,9 +12,9 @@ from studio.errors import RunError
 from studio.evaluation.predictions import PredictionPage, Turnout, file_mark, read_page
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui import run_html
 from studio.ui.access import may_look
-from studio.ui.texts import text
 
 FILE = "predictions.jsonl"
 PAGE_ROWS = 10

@@ -5,7 +5,7 @@ from typing import Any
 
 from studio import words
 from studio.evaluation.summary import metric_name, signed, sure_tone, with_interval
-from studio.ui.texts import text
+from studio.texts import text
 
 VERDICTS = {"better": "runs-better", "worse": "runs-worse", "": ""}
 

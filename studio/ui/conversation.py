@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from studio.errors import DataError, StudioError
 from studio.runs.playground import Playground, PlaygroundStatus, Target
+from studio.texts import text
 from studio.ui.playground_view import answer_facts
-from studio.ui.texts import text
 
 # more often than this the page cannot be redrawn anyway
 REDRAW_S = 0.06

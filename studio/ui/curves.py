@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from studio import words
 from studio.runs.events import RunState
-from studio.ui.texts import text
+from studio.texts import text
 
 MAX_POINTS = 500
 EACH_STEP, SMOOTHED, HELD_OUT = "each", "smoothed", "held_out"

@@ -11,10 +11,10 @@ import gradio as gr
 from studio.data.preview_client import ask_worker
 from studio.preset.files import dumps
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.access import hub_token, require_owner
 from studio.ui.draft import preset_from
 from studio.ui.messages import shown
-from studio.ui.texts import text
 
 TIME_LIMIT_S = 1800
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -5,8 +5,8 @@ from typing import Any
 
 from studio import words
 from studio.preset.schema import Preset
+from studio.texts import text
 from studio.ui.findings_view import fix_html
-from studio.ui.texts import text
 
 CHART_WIDTH, CHART_HEIGHT = 600, 120
 LABELS_SHOWN = 12

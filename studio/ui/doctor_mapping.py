@@ -18,12 +18,12 @@ from studio.data.rows_client import Mapping, propose_mapping
 from studio.errors import DataError, StudioError
 from studio.preset.flatten import leaves
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.access import hub_token, require_owner
 from studio.ui.draft import preset_from
 from studio.ui.findings_view import FIX_JS, fix_html
 from studio.ui.form import build_widget, column_choices, names_column
 from studio.ui.preview_view import error_html
-from studio.ui.texts import text
 
 TEMPLATES = ("data.prompt_template", "data.completion_template")
 MAPPING_FIELDS = (

@@ -5,7 +5,7 @@ from typing import Any
 
 from studio import words
 from studio.data.doctor_process import ExaminationState
-from studio.ui.texts import text
+from studio.texts import text
 
 SOON_S = 2
 

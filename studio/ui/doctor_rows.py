@@ -12,13 +12,13 @@ from studio.errors import DataError, StudioError
 from studio.preset.files import override
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.access import hub_token, is_owner, require_owner
 from studio.ui.doctor_rows_view import PAGE_ROWS, ROWS_JS, rows_html
 from studio.ui.draft import preset_from
 from studio.ui.messages import shown
 from studio.ui.preview_view import empty_html, error_html
 from studio.ui.sheet import filled
-from studio.ui.texts import text
 
 CHOICES = ("all", "problem", "edited", "excluded", "masked")
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -10,8 +10,8 @@ from studio import words
 from studio.data.rows_client import RowsPage
 from studio.data.sources import has_own_heldout
 from studio.preset.schema import DataSection
+from studio.texts import text
 from studio.ui.preview_view import legend_html, pieces_html
-from studio.ui.texts import text
 
 PAGE_ROWS = 10
 # each button says what it does and with which row; the page around it says which rows are shown

@@ -8,9 +8,9 @@ from studio.data.languages import UNKNOWN
 from studio.data.shapes import refusal
 from studio.errors import StudioError
 from studio.preset.schema import Preset
+from studio.texts import text
 from studio.ui.doctor_figures import figures_html
 from studio.ui.findings_view import MARKS, fix_html
-from studio.ui.texts import text
 
 UNSURE = 0.9
 PLACES_SHOWN, FILES_SHOWN, LANGUAGES_SHOWN = 10, 5, 4

@@ -10,7 +10,7 @@ from studio.errors import PresetError
 from studio.preset import files
 from studio.preset.flatten import flatten, leaves, nest
 from studio.preset.schema import Preset
-from studio.ui.texts import text
+from studio.texts import text
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from studio.runs.checks import Finding
 from studio.runs.device import Device
 from studio.runs.estimates import MemoryEstimate
 from studio.start import Outlook
-from studio.ui.texts import text
+from studio.texts import text
 
 MARKS = {"error": "✕", "warning": "!", "info": "i"}
 # the button carries the fields it would set; the server checks them like any other input

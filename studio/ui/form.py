@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 
 from studio.preset.flatten import leaves, level, sections
 from studio.preset.schema import BASIC, EXPERT
+from studio.texts import text
 from studio.ui.draft import problems, widget_value
-from studio.ui.texts import text
 
 TEXT_LINES = 6
 # a text that may be so long is written over several lines, in which Enter begins a new one

@@ -14,7 +14,7 @@ from studio.runs.checks import check_device
 from studio.runs.device import Device, probe_device
 from studio.runs.estimates import RowLengths, estimate_memory, estimate_time
 from studio.settings import Settings
-from studio.ui.texts import text
+from studio.texts import text
 
 # what the time on a card is for
 USUAL_ROWS, USUAL_ROW_TOKENS = 1000, 100

@@ -9,7 +9,7 @@ from studio.runs.device import Device, probe_device
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
-from studio.ui.texts import text
+from studio.texts import text
 
 # twenty open pages ask as often as one: what they are told may be this old
 DEVICE_AGE_S, RUN_AGE_S = 10, 1

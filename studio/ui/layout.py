@@ -12,12 +12,12 @@ import gradio as gr
 
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.access import may_look, sign_in_offered
 from studio.ui.header import OPEN_JS, header_html
 from studio.ui.playground_tab import build_playground_tab
 from studio.ui.publish_tab import build_publish_tab
 from studio.ui.runs_tab import build_runs_tab
-from studio.ui.texts import text
 from studio.ui.train_tab import build_train_tab
 
 TABS = ("train", "runs", "playground", "publish")

@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio import words
 from studio.runs.store import RunStore
-from studio.ui.texts import text
+from studio.texts import text
 
 # a tick a second keeps up with 4,000 lines of 125 bytes
 CHUNK_BYTES = 512 * 1024

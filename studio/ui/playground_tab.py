@@ -13,6 +13,7 @@ from studio.errors import DataError, StudioError
 from studio.runs.playground import Playground, Target
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui import duel as duels
 from studio.ui import playground_view as view
 from studio.ui import playground_votes as voting
@@ -20,7 +21,6 @@ from studio.ui.access import hub_token, may_look, require_owner, require_viewer
 from studio.ui.conversation import Messages, Sampling, converse, with_system
 from studio.ui.held_out import EXAMPLES, examples, next_question
 from studio.ui.messages import shown
-from studio.ui.texts import text
 from studio.ui.transcript import build_transcript
 
 TICK_S = 2

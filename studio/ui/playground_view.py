@@ -11,7 +11,7 @@ from studio.preset.schema import Preset
 from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target, checkpoints, rivals, weights_folder
 from studio.runs.store import RUN_ID, RunStore, RunView
 from studio.settings import Settings
-from studio.ui.texts import text
+from studio.texts import text
 
 ICONS = {
     PlaygroundStage.EMPTY: "○", PlaygroundStage.LOADING: "◔", PlaygroundStage.READY: "●",

@@ -11,10 +11,10 @@ import gradio as gr
 
 from studio.evaluation.votes import read_votes
 from studio.runs.store import RunStore
+from studio.texts import text
 from studio.ui.conversation import Column, Conversation
 from studio.ui.differences import differences
 from studio.ui.duel import Duel, Order, voted_model
-from studio.ui.texts import text
 from studio.ui.transcript import transcript
 from studio.ui.vote_words import model_words, rate_sentences
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.runs.events import RunState
+from studio.texts import text
 from studio.ui import curves
-from studio.ui.texts import text
 
 HEIGHT = 270
 ACCENT, FAINT, SECOND = "#0d9488", "#14b8a659", "#d97706"

@@ -7,7 +7,7 @@ import html
 from typing import Any
 
 from studio.errors import StudioError
-from studio.ui.texts import text
+from studio.texts import text
 
 
 def legend_html(cut: bool) -> str:

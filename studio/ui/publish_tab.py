@@ -14,10 +14,10 @@ from studio.publishing import card, release
 from studio.runs import launcher
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui import publish_view as view
 from studio.ui.access import hub_token, is_owner, may_look, require_owner
 from studio.ui.messages import shown
-from studio.ui.texts import text
 
 TICK_S = 1.5
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -21,7 +21,7 @@ from studio.publishing.request import PublishRequest, read_request
 from studio.publishing.run_facts import RunFacts
 from studio.runs.events import PhaseState
 from studio.runs.store import RunStore, RunView
-from studio.ui.texts import text
+from studio.texts import text
 
 HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 LOOK_UP_LIMIT_S = 8

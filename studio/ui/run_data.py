@@ -10,8 +10,8 @@ from studio import words
 from studio.data.account import ACCOUNT_FILE
 from studio.runs.store import RunView
 from studio.start import DATA_REPORT_FILE
+from studio.texts import text
 from studio.ui.doctor_view import report_html
-from studio.ui.texts import text
 
 ROWS_SHOWN = 50
 

@@ -18,9 +18,9 @@ from studio.evaluation.summary import metric_name, score_words, summarise, way_n
 from studio.preset import files
 from studio.runs.events import RunStage
 from studio.runs.store import BASELINES, RunStore, RunView
+from studio.texts import text
 from studio.ui import comparison, run_words
 from studio.ui.downloads import FILES
-from studio.ui.texts import text
 
 LIST_LIMIT = 100
 LOG_END_BYTES, LOG_END_LINES = 6000, 12

@@ -8,13 +8,13 @@ import gradio as gr
 from studio.errors import RunError
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
+from studio.texts import text
 from studio.ui import run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
 from studio.ui.run_slope import slope_html, slope_mark
-from studio.ui.texts import text
 from studio.ui.votes_view import VotesPart, build_votes, draw_votes, votes_mark
 
 ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "slope", "merge", "clone", "delete")

@@ -6,8 +6,8 @@ from studio import words
 from studio.evaluation.slope import Point, Slope, clones_on_parts, slope_of
 from studio.evaluation.summary import with_interval
 from studio.runs.store import RunStore, RunView
+from studio.texts import text
 from studio.ui import run_words
-from studio.ui.texts import text
 
 
 def slope_html(store: RunStore, view: RunView, max_age_s: float) -> str:

@@ -6,7 +6,7 @@ from studio import words
 from studio.runs.events import RunStage
 from studio.runs.launcher import planned_phases, remaining_phases
 from studio.runs.store import BASELINES, RunView
-from studio.ui.texts import text
+from studio.texts import text
 
 # outlines on a 16 by 16 grid; colour is never the only sign of a stage
 ICONS = {

@@ -6,6 +6,7 @@ import gradio as gr
 
 from studio.data.files import EXTENSIONS
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.doctor_export import ExportPart, build_export
 from studio.ui.doctor_mapping import MAPPING_FIELDS, MappingPart, build_mapping
 from studio.ui.doctor_report import ReportPart, build_report
@@ -13,7 +14,6 @@ from studio.ui.doctor_rows import RowsPart, build_rows
 from studio.ui.findings_view import FIX_JS
 from studio.ui.form import build_fields, group_title
 from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
-from studio.ui.texts import text
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
 PLAN_GROUPS = ("plan",)

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from studio.texts import text
 from studio.ui.differences import Parts
-from studio.ui.texts import text
 
 _TEMPLATE = """<section class="transcript" aria-label="{label}"><h3>{label}</h3>
 <div class="turns" role="log" aria-live="off" tabindex="0" aria-label="{label}"></div><p class="facts"></p></section>"""

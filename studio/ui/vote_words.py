@@ -6,7 +6,7 @@ from studio import words
 from studio.errors import RunError
 from studio.evaluation.votes import BASE, Vote, WinRate, is_of, win_rates
 from studio.runs.store import RunStore
-from studio.ui.texts import text
+from studio.texts import text
 
 
 def model_words(store: RunStore, model: str, run_id: str) -> str:

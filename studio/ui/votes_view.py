@@ -11,7 +11,7 @@ from studio import words
 from studio.evaluation.preferences import PREFERENCES_FILE, preference_rows
 from studio.evaluation.votes import VOTES_FILE, read_votes
 from studio.runs.store import RunStore, RunView
-from studio.ui.texts import text
+from studio.texts import text
 from studio.ui.vote_words import rate_sentences
 
 

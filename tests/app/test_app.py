@@ -13,8 +13,8 @@ import pytest
 from studio.app import build_app
 from studio.preset.flatten import leaves
 from studio.preset.schema import Preset
+from studio.texts import TABLES, table
 from studio.ui.form import widget_id
-from studio.ui.texts import TABLES, table
 from tests.conftest import serve
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"

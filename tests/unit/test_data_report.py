@@ -15,7 +15,7 @@ from studio.data.shapes import PROBLEMS
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
-from studio.ui.texts import table
+from studio.texts import table
 
 KEY = "sk-proj-" + "aB3" * 10
 

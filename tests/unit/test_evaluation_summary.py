@@ -12,7 +12,7 @@ from studio.evaluation.scores import Rules, applies
 from studio.evaluation.summary import summarise, way_name
 from studio.evaluation.verdict import Outcome
 from studio.preset.schema import EvaluationSection, PlanSection
-from studio.ui.texts import text
+from studio.texts import text
 from tests.finished_run import REPORT
 
 HOSTILE = "<script>alert(1)</script>\"'{{1+1}}"

@@ -2,7 +2,7 @@
 
 from studio.evaluation.scores import Rules, score_ways
 from studio.evaluation.summary import metric_name
-from studio.ui.texts import table
+from studio.texts import table
 
 
 def test_measures_have_names():

@@ -11,8 +11,8 @@ from studio.runs.events import PHASES, EventWriter, RunStage
 from studio.runs.liveness import write_marks
 from studio.runs.processes import ProcessMark
 from studio.runs.store import RunStore, RunView
+from studio.texts import text
 from studio.ui import run_words
-from studio.ui.texts import text
 from tests.finished_run import finished_run
 
 
