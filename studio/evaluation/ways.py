@@ -5,6 +5,7 @@ models follow turns, while rows written into the question got none of the quicks
 a tokenizer: the caller leaves out the last examples until a prompt fits.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,15 @@ def planned_ways(evaluation: EvaluationSection) -> list[str]:
     """The ways in which the run's own models are asked, in that order; the tuned model last."""
     return [BASE, *([FEW_SHOT] if evaluation.few_shot_examples else []),
             *([RETRIEVAL] if evaluation.retrieval_rows else []), TUNED]
+
+
+def compared_rows(rows: list[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
+    """At most `count` of the rows, drawn at random and in their order: files are often sorted, by label say.
+
+    The same number of rows and the same seed draw the same places, so that runs can be compared row by row.
+    """
+    drawn = random.Random(seed).sample(range(len(rows)), min(count, len(rows)))
+    return [rows[i] for i in sorted(drawn)]
 
 
 def askable(rows: list[dict[str, Any]]) -> list[Example]:

@@ -11,7 +11,7 @@ from studio.evaluation.answers import AnswerFile
 from studio.evaluation.baselines import FILE
 from studio.evaluation.scores import read_rules
 from studio.evaluation.untuned import compare_baselines
-from studio.evaluation.ways import ENDPOINT, TUNED, Example, askable, last_words, planned_ways
+from studio.evaluation.ways import ENDPOINT, TUNED, Example, askable, compared_rows, last_words, planned_ways
 from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker.phase import Phase
@@ -59,7 +59,7 @@ def _asked(phase: Phase) -> list[Example]:
         raise error
     for name, rows in zip(ROWS_FILES, (prepared.train, prepared.heldout), strict=True):
         write_jsonl(phase.run_dir / name, rows)
-    asked = askable(prepared.heldout[:phase.preset.evaluation.compare_rows])
+    asked = askable(compared_rows(prepared.heldout, phase.preset.evaluation.compare_rows, phase.preset.training.seed))
     if not prepared.heldout:
         raise DataError("There are no held-out rows to try the untouched model on.", "Hold out a tenth of the rows.",
                         "data.test_size")

@@ -18,7 +18,17 @@ from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
 from studio.evaluation.scores import read_rules
-from studio.evaluation.ways import BASE, ENDPOINT, TUNED, Example, askable, last_words, planned_ways, transcript
+from studio.evaluation.ways import (
+    BASE,
+    ENDPOINT,
+    TUNED,
+    Example,
+    askable,
+    compared_rows,
+    last_words,
+    planned_ways,
+    transcript,
+)
 from studio.preset import files
 from studio.runs.estimates import price_per_hour
 from studio.runs.events import read_events
@@ -84,12 +94,14 @@ def evaluate(phase: Phase) -> dict:
 
 
 def _rows(phase: Phase, data: str) -> list[dict]:
-    """The first `compare_rows` held-out rows, or those of the data set that the person named."""
-    if not data:
-        return read_jsonl(phase.run_dir / "data" / "heldout.jsonl")[:phase.preset.evaluation.compare_rows]
-    source = files.override(phase.preset, {
-        "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
-    return prepare(source, phase.settings).train[:phase.preset.evaluation.compare_rows]
+    """`compare_rows` of the held-out rows, or of the data set that the person named."""
+    if data:
+        source = files.override(phase.preset, {
+            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
+        rows = prepare(source, phase.settings).train
+    else:
+        rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")
+    return compared_rows(rows, phase.preset.evaluation.compare_rows, phase.preset.training.seed)
 
 
 def _training_seconds(phase: Phase) -> float:

@@ -7,6 +7,8 @@ import pytest
 from conftest import KEY, chats, events, losses, results
 
 from studio.evaluation.request import EvaluateRequest, write_request
+from studio.evaluation.ways import compared_rows
+from studio.preset.schema import Preset
 from tests.chat_service import Said, completion, serve_chats
 
 
@@ -24,8 +26,7 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     assert next(iter(report["metrics"])) == "json_match" and match["tuned"]["interval"] == [1.0, 1.0]
     assert report["tuned"]["tokens_per_second"] > 0 and report["base"]["cut_answers"] <= 5
     predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
-    heldout = [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()][:5]
-    assert [row["prompt"] for row in predictions] == [row["messages"][0]["content"] for row in heldout]
+    assert [row["prompt"] for row in predictions] == [row["messages"][0]["content"] for row in compared(run_dir)]
     assert all(row["tuned"] == '{"city": 1}' for row in predictions)
     assert len(events(run_dir, "sample")) == 5
     assert results(run_dir)[-1]["tuned"] == 1.0
@@ -155,7 +156,7 @@ def test_another_model_and_a_judge_are_asked_and_cost_nothing_when_they_fail(run
         assert other["metrics"]["exact_match"]["value"] == 1.0 and other["answer_tokens"] > 0
         judged = report["judge"]
         assert judged["n"] + judged["unclear"] == 5 and judged["ties"] == judged["swayed"] == judged["n"]
-        assert judged["unclear"] == sum("question 1" in str(row) for row in heldout(run_dir))
+        assert judged["unclear"] == sum("question 1" in str(row) for row in compared(run_dir))
         asked = len(service.requests)
         assert asked == 15 and set(service.keys) == {f"Bearer {KEY}"}
         assert runs.work("evaluate", run_dir) == 0
@@ -171,8 +172,9 @@ def test_another_model_and_a_judge_are_asked_and_cost_nothing_when_they_fail(run
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
 
 
-def heldout(run_dir):
-    return [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()][:5]
+def compared(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "data" / "heldout.jsonl").read_text().splitlines()]
+    return compared_rows(rows, 5, Preset().training.seed)
 
 
 def test_what_was_answered_before_the_training_is_not_answered_again_after_it(runs):

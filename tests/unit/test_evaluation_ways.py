@@ -3,7 +3,7 @@
 import pytest
 
 from studio.evaluation.examples import choose_examples, nearest
-from studio.evaluation.ways import Example, askable, build_prompt, fitting_prompt, planned_ways
+from studio.evaluation.ways import Example, askable, build_prompt, compared_rows, fitting_prompt, planned_ways
 from studio.preset.schema import EvaluationSection
 
 FOODS = ["flour", "sugar", "milk", "rye flour"]
@@ -87,3 +87,13 @@ def test_only_rows_with_question_and_answer_are_asked():
             {"messages": [*chat("x"), {"role": "assistant", "content": "", "tool_calls": [{}]}]},
             {"prompt": "x", "completion": "flour"}, {"text": "flour"}]
     assert [row.answer for row in askable(rows)] == ["flour", "flour"]
+
+
+def test_compared_rows_are_a_sample_of_all_in_their_order():
+    rows = [{"text": str(number)} for number in range(400)]
+    drawn = [int(row["text"]) for row in compared_rows(rows, 80, seed=3407)]
+    assert len(drawn) == 80 and drawn == sorted(set(drawn))
+    assert 20 < sum(number >= 200 for number in drawn) < 60, "a file sorted by label shows both labels"
+    assert compared_rows(list(reversed(rows)), 80, seed=3407) == [rows[399 - number] for number in drawn], "same places"
+    assert compared_rows(rows[:5], 80, seed=3407) == rows[:5]
+    assert compared_rows(rows, 0, seed=3407) == []
