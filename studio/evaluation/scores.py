@@ -93,8 +93,9 @@ def _judges(metric: str, expected: list[str], rules: Rules) -> dict[str, Judge]:
     if as_json:
         judges |= {"json_match": metrics.json_match, "field_f1": metrics.field_f1,
                    "json_valid": lambda answer, _: metrics.json_valid(answer)}
-    else:
-        judges |= {"normalised_match": metrics.normalised_match, "rouge_l": metrics.rouge_l, "chrf": metrics.chrf}
+    of_texts = {"normalised_match": metrics.normalised_match, "rouge_l": metrics.rouge_l, "chrf": metrics.chrf}
+    # they say little about JSON, but one of them may have been chosen
+    judges |= {name: judge for name, judge in of_texts.items() if not as_json or name == metric}
     if are_labels(expected):
         labels = Labels(expected)
         judges["label_accuracy"] = lambda answer, wanted: float(labels.read(answer) == labels.read(wanted))

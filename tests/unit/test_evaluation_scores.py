@@ -47,6 +47,14 @@ def test_a_metric_that_applies_is_taken_as_chosen():
     assert choose_metric("checks", ["a"], Rules(checks=tuple(parse_checks("short: words < 3")))) == "checks"
 
 
+@pytest.mark.parametrize("metric", get_args(EvaluationSection.model_fields["metric"].annotation))
+@pytest.mark.parametrize("expected", [['{"a": 1}', "[2]"], ["1", "2"], ["yes", "no"] * 2, [LONG, "SELECT 1"]])
+def test_every_metric_that_can_be_chosen_gets_scores(metric, expected):
+    decides = choose_metric(metric, expected)
+    scores = score_ways({"base": expected, "tuned": expected}, expected, decides, Rules())
+    assert next(iter(scores)) == decides and set(scores[decides]["tuned"]) == {1}
+
+
 def test_the_persons_checks_count_one_by_one_and_together():
     checks = parse_checks("short: words <= 2\npolite: contains please\nbomb: matches ^(a|a|b?)*(a|aa)*$")
     answers = {"base": ["please wait here", "a" * 40 + "!"], "tuned": ["please", "aaa"]}
