@@ -86,15 +86,19 @@ def _normalise(text: str) -> list[str]:
     return ARTICLES.sub(" ", PUNCTUATION.sub("", text.casefold())).split()
 
 
-def _leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """(path, value as JSON) of each leaf; empty objects and arrays are leaves too, 2 and 2.0 are the same."""
-    if isinstance(value, dict) and value:
-        return [leaf for key, item in value.items() for leaf in _leaves(item, f"{path}/{json.dumps(key)}")]
-    if isinstance(value, list) and value:
-        return [leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{path}/{index}")]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return [(path, json.dumps(value))]
+def _leaves(value: Any) -> list[tuple[str, str]]:
+    """(path, value as JSON) of each leaf, in no order; empty objects and arrays are leaves too, 2 and 2.0 are the same.
+    """
+    leaves, ahead = [], [("", value)]
+    while ahead:  # no recursion: a model may nest deeper than Python's stack
+        path, item = ahead.pop()
+        if isinstance(item, dict) and item:
+            ahead += [(f"{path}/{json.dumps(key)}", inner) for key, inner in item.items()]
+        elif isinstance(item, list) and item:
+            ahead += [(f"{path}/{index}", inner) for index, inner in enumerate(item)]
+        else:
+            leaves.append((path, json.dumps(int(item) if isinstance(item, float) and item.is_integer() else item)))
+    return leaves
 
 
 def _f1(found: Counter, wanted: Counter) -> float:

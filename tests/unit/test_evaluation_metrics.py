@@ -16,6 +16,12 @@ def test_json_match(answer, expected, score):
     assert metrics.json_match(answer, expected) == score
 
 
+def test_json_nested_deeper_than_pythons_stack_is_judged():
+    deep = "[" * 700 + "]" * 700
+    assert metrics.json_match(deep, deep) == metrics.field_f1(deep, deep) == 1
+    assert metrics.json_match(deep, "[]") == metrics.field_f1(deep, '{"a": 1}') == 0
+
+
 def test_chrf_is_that_of_sacrebleu_between_0_and_1():
     assert metrics.chrf("the cat sat", "the cat sat") == 1
     assert metrics.chrf("zzz", "the cat sat") == 0
