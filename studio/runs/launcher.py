@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.errors import RunError
 from studio.preset.schema import Preset
-from studio.runs.events import EventWriter, RunStage
+from studio.runs.events import EventWriter, PhaseState, RunStage
 from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
 from studio.runs.store import BASELINES, TRAINING, RunStore, RunView
@@ -101,14 +101,16 @@ def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:
 
 
 def remaining_phases(view: RunView) -> list[str]:
-    """The planned phases that have not ended well yet. A training that was stopped early counts as unfinished."""
-    phases = view.state.phases
-    planned = planned_phases(view.preset, view.kind)
-    for position, phase in enumerate(planned):
-        done = phases[phase].result if phase in phases else None
-        if done is None or (phase == "train" and done.get("stopped")):
-            return planned[position:]
-    return []
+    """The planned phases that have not ended well since the training; all, where that is unfinished or was stopped.
+
+    What ended well is not done again because another phase was repeated and stopped: nothing is pushed twice.
+    """
+    phases, planned = view.state.phases, planned_phases(view.preset, view.kind)
+    trained = phases["train"] if "train" in phases else PhaseState()
+    if "train" in planned and (trained.result is None or trained.result.get("stopped")):
+        return planned
+    return [phase for phase in planned if phase not in phases or phases[phase].result is None
+            or phases[phase].ended_at < trained.ended_at]
 
 
 def _pushes_merged(preset: Preset) -> bool:

@@ -123,7 +123,9 @@ def next_step(view: RunView) -> NextStep:
         return NextStep(text("runs.next.nothing_left"), "talk" if "talk" in later else "", later)
     what = left[0] if left[0] in ("train", "baselines") else "later"
     sentence = text(f"runs.next.{stage.value.lower()}_{what}")
-    return NextStep(sentence, "resume", ("resume", *later), _resume_label(view, left[0]))
+    # to resume is to do these again; "publish" leads to the form, where the name can be mended
+    others = (action for action in later if action != left[0] or action == "publish")
+    return NextStep(sentence, "resume", ("resume", *others), _resume_label(view, left[0]))
 
 
 def failed_where(view: RunView) -> str:

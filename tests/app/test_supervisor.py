@@ -71,7 +71,7 @@ def test_a_failed_evaluation_does_not_keep_the_model_from_being_merged(store):
     view = wait(store, launcher.start(store, preset("fail=evaluate")))
     assert view.state.stage is RunStage.FAILED and view.state.error == "The scripted failure of evaluate."
     assert view.has_merged
-    assert launcher.remaining_phases(view) == ["evaluate", "merge"]
+    assert launcher.remaining_phases(view) == ["evaluate"]
 
 
 def test_a_crash_is_told_by_the_last_line_of_its_traceback(store):

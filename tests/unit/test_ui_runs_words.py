@@ -1,6 +1,7 @@
 """What a run's state means to a person: stage, progress, what can be done next."""
 
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import PHASES, EventWriter, RunStage
+from studio.runs.launcher import remaining_phases
 from studio.runs.liveness import write_marks
 from studio.runs.processes import ProcessMark
 from studio.runs.store import RunStore, RunView
@@ -115,6 +117,33 @@ def test_a_failed_merge_keeps_the_model_and_offers_to_merge_again(run):
     assert run_words.failed_where(view) == "Merging failed"
     marks = [(mark.name, mark.status) for mark in run_words.phase_marks(view)]
     assert marks == [("train", "done"), ("merge", "failed")]
+
+
+def test_a_repeated_comparison_that_was_stopped_is_all_that_is_left(run):
+    def write(journal):
+        training(journal)
+        for phase in ("train", "evaluate", "merge", "publish"):
+            journal.done(phase, {})
+        journal.stage(RunStage.COMPLETED)
+        journal.stage(RunStage.STARTING, "evaluate")
+        journal.stage(RunStage.STOPPED, "evaluate")
+    view = run(write, live=False, **{"publish.push_to_hub": True, "publish.hub_model_id": "ana/recipes"})
+    (view.run_dir / "adapter").mkdir()
+    (view.run_dir / "adapter" / "adapter_config.json").write_text("{}")
+    assert remaining_phases(view) == ["evaluate"]
+    step = run_words.next_step(view)
+    assert (step.primary, step.resume_label) == ("resume", "Compare again")
+    assert step.actions == ("resume", "talk", "publish", "merge", "clone", "delete")
+
+
+def test_what_came_of_an_earlier_training_is_left_to_do_again(run):
+    def write(journal):
+        journal.done("evaluate", {})
+        journal.done("merge", {})
+        time.sleep(0.002)
+        journal.done("train", {})
+        journal.done("merge", {})
+    assert remaining_phases(run(write)) == ["evaluate"]
 
 
 def test_a_run_whose_process_died_is_marked_where_it_stood(run, store):
