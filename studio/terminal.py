@@ -8,7 +8,7 @@ from studio import words
 from studio.errors import RunError
 from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
-from studio.evaluation.summary import metric_name, summarise
+from studio.evaluation.summary import metric_name, rows_words, summarise
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
@@ -86,7 +86,7 @@ def print_run(view: RunView) -> None:
 
 def print_report(report: dict[str, Any]) -> None:
     """Base against tuned, as `evaluate` measured them, with the verdict."""
-    print(f"\n  base against tuned on {report['n']} held-out rows")
+    print(f"\n  base against tuned on {rows_words(report)}")
     for name, metric in report["metrics"].items():
         base, tuned = metric["base"], metric["tuned"]
         print(f"    {metric_name(name):34} {words.figure(base['value']):>8}  →  {words.figure(tuned['value']):>8}")

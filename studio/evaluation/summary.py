@@ -89,6 +89,12 @@ def way_name(way: str) -> str:
     return table("evaluation").get(f"way.{way}", way)
 
 
+def rows_words(report: dict[str, Any]) -> str:
+    """What was compared on: "80 held-out rows", or "80 rows of other.jsonl"."""
+    key = "ground.rows_of" if report["data"] else "ground.held_out"
+    return _say(key, count=words.count(report["n"]), data=report["data"])
+
+
 def with_interval(figure: dict[str, Any], metric: str) -> str:
     """"89 % (82 % to 95 %)"."""
     value, low, high = (_value(number, metric) for number in (figure["value"], *figure["interval"]))
@@ -159,17 +165,12 @@ def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
     value, low, high = (signed(number, metric) for number in
                         (against["difference"]["value"], *against["difference"]["interval"]))
     grounds = [
-        _say("ground.figures", metric=metric_name(metric), rows=_rows_of(report), tuned=tuned, other=other,
+        _say("ground.figures", metric=metric_name(metric), rows=rows_words(report), tuned=tuned, other=other,
              rival=_in_sentence(way_name(rival))),
         _say("ground.difference", value=value, low=low, high=high, p=_p(against["p_value"]),
              wins=words.count(against["wins"]), losses=words.count(against["losses"])),
         _reason(report, outcome)]
     return [ground for ground in [*grounds, _break_even(report)] if ground]
-
-
-def _rows_of(report: dict[str, Any]) -> str:
-    key = "ground.rows_of" if report["data"] else "ground.held_out"
-    return _say(key, count=words.count(report["n"]), data=report["data"])
 
 
 def _reason(report: dict[str, Any], outcome: Outcome) -> str:

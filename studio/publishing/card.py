@@ -13,7 +13,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from studio import words
 from studio.errors import RunError
-from studio.evaluation.summary import metric_name, plan_lines, summarise
+from studio.evaluation.summary import metric_name, plan_lines, rows_words, summarise
+from studio.evaluation.ways import TUNED
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
@@ -132,9 +133,12 @@ def _head(preset: Preset, request: PublishRequest, licence: str, facts: RunFacts
 
 
 def _eval_results(facts: RunFacts, preset: Preset) -> list[EvalResult]:
-    """The tuned model's figures in the Hub's own form, so that its pages can show them."""
+    """The tuned model's figures in the Hub's own form, so that its pages can show them.
+
+    None of rows from elsewhere: the Hub would name them as those of the training's data set.
+    """
     dataset = _hub_dataset(facts.preset)
-    if facts.report is None:
+    if facts.report is None or facts.report["data"]:
         return []
     return [
         EvalResult(task_type="text-generation", dataset_type=dataset or "private",
@@ -182,7 +186,8 @@ def _results(facts: RunFacts) -> str:
     rows = [f"| {_metric(name, figures)} | {_figure(figures['base'])} | {_figure(figures['tuned'])} |"
             for name, figures in facts.report["metrics"].items()]
     duels = texts.DUELS.format(**{name: words.count(facts.report[name]) for name in ("wins", "ties", "losses")})
-    return texts.RESULTS.format(rows="\n".join(rows), n=_count(facts.report["n"]), duels=duels) + _ways(facts.report)
+    judged_on = rows_words(facts.report) + ("" if facts.report["data"] else ", which the training never saw")
+    return texts.RESULTS.format(rows="\n".join(rows), judged_on=judged_on, duels=duels) + _ways(facts.report)
 
 
 def _ways(report: dict[str, Any]) -> str:
@@ -196,8 +201,16 @@ def _ways(report: dict[str, Any]) -> str:
     return texts.WAYS.format(
         plan=f"{_listed(planned)}\n\n" if planned else "", headline=summary.headline,
         grounds=_listed([*summary.grounds, *summary.further, *summary.notes]), metric=_cell(summary.metric),
-        rows="\n".join(rows),
+        rows="\n".join(rows), asked=_asked(report["ways"]),
         better=_listed(summary.better), worse=_listed(summary.worse))
+
+
+def _asked(ways: dict[str, Any]) -> str:
+    """How the base model got the rows; plain text, which asks nothing, has no seconds."""
+    alone = ["alone", *(said for way, said in texts.PROMPTS.items() if way in ways)]
+    named = alone[0] if len(alone) == 1 else f"{', '.join(alone[:-1])} and {alone[-1]}"
+    seconds = f" {texts.SECONDS}" if "seconds_per_request" in ways[TUNED] else ""
+    return f"The base model got the same rows {named}.{seconds}"
 
 
 def _listed(lines: list[str]) -> str:
@@ -217,8 +230,9 @@ def _metric(name: str, figures: dict[str, Any]) -> str:
 def _measured(facts: RunFacts) -> str:
     if facts.report is None:
         return "Nobody has measured how well it does; try it on your own input before you rely on it."
-    return (f"The figures above come from {_count(facts.report['n'])} held-out rows of the same source as the training "
-            "rows. They say nothing about other kinds of input.")
+    source = "" if facts.report["data"] else " of the same source as the training rows"
+    return (f"The figures above come from {rows_words(facts.report)}{source}. "
+            "They say nothing about other kinds of input.")
 
 
 def _figure(measure: dict[str, Any]) -> str:

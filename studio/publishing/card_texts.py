@@ -57,8 +57,8 @@ USE_UNSLOTH = f"""With Unsloth:
 RESULTS = """
 ## Results
 
-Base and tuned model were judged on the same {n} held-out rows, which the training never saw. In brackets: the range in
-which the figure lies with 95 % confidence, given so few rows.
+Base and tuned model were judged on the same {judged_on}. In brackets: the range in which the figure lies with 95 %
+confidence, given so few rows.
 
 | Measure | Base | Tuned |
 | --- | ---: | ---: |
@@ -78,8 +78,7 @@ WAYS = """
 | --- | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-The base model got the same rows: alone, with training rows as examples in its prompt, and with the nearest training
-rows looked up (BM25). Seconds are a request's share of a batch on the machine that trained.
+{asked}
 
 What got better:
 
@@ -89,6 +88,11 @@ What got worse:
 
 {worse}
 """
+
+# what the base model was asked besides the bare row
+PROMPTS = {"few_shot": "with training rows as examples in its prompt",
+           "retrieval": "with the nearest training rows looked up (BM25)"}
+SECONDS = "Seconds are a request's share of a batch on the machine that compared."
 
 DUELS = "Row by row the tuned model did better {wins} times, the same {ties} times and worse {losses} times."
 

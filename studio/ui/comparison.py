@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio import words
-from studio.evaluation.summary import metric_name, signed, sure_tone, with_interval
+from studio.evaluation.summary import metric_name, rows_words, signed, sure_tone, with_interval
 from studio.texts import text
 
 VERDICTS = {"better": "runs-better", "worse": "runs-worse", "": ""}
@@ -33,5 +33,5 @@ def measures(report: dict[str, Any]) -> list[Measure]:
 
 def sentence(report: dict[str, Any]) -> str:
     """How many rows were compared, and on how many of them the tuned model did better."""
-    return text("runs.results.sentence", rows=words.count(report["n"]), wins=words.count(report["wins"]),
+    return text("runs.results.sentence", rows=rows_words(report), wins=words.count(report["wins"]),
                 ties=words.count(report["ties"]), losses=words.count(report["losses"]))

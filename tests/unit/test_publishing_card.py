@@ -50,6 +50,25 @@ def test_the_card_sets_the_ways_side_by_side_and_gives_the_verdict(store):
     assert "| Tuned model | 88 % (80 % to 94 %) |  | 40 | 10 | 0.3 s |" in text
 
 
+def test_rows_from_elsewhere_are_not_called_held_out(store):
+    report = report_with_ways() | {"data": "other.jsonl"}
+    text = card.current(store.run_dir(finished_run(store, report=report)), REQUEST)
+    assert text.count("80 rows of other.jsonl") == 3 and "model-index" not in head(text)
+    results = text.split("## Results")[1].split("## Training")[0] + text.split("## Limits")[1].split("## Preset")[0]
+    assert not any(claim in results for claim in ("held-out", "never saw", "same source"))
+
+
+def test_the_card_names_only_the_ways_that_were_tried(store):
+    report = report_with_ways()
+    all_ways = card.current(store.run_dir(finished_run(store, report=report)), REQUEST)
+    assert "rows alone, with training rows as examples in its prompt and with the nearest training rows" in all_ways
+    assert "80 held-out rows, which the training never saw" in all_ways and "same source" in all_ways
+    del report["ways"]["few_shot"], report["ways"]["retrieval"]
+    text = card.current(store.run_dir(finished_run(store, report=report | {"verdict": report["verdict"] | {
+        "rival": "base"}})), REQUEST)
+    assert "The base model got the same rows alone. Seconds" in text and "BM25" not in text
+
+
 def test_the_card_tells_the_use_case_and_no_prices(store):
     preset = validate({"plan": {"use_case": "Shopping lists\nfrom recipes", "requests_per_month": 12345,
                                 "machine_price_per_hour": 6.78, "price_per_million_input_tokens": 9.87}})

@@ -10,6 +10,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
+from studio.terminal import print_report
 from studio.ui import comparison, run_html
 from tests.finished_run import REPORT, finished_run, report_with_ways
 
@@ -111,6 +112,15 @@ def test_the_results_lead_with_the_verdict_then_the_ways_and_their_answers(store
     assert "report.html" not in page, "there is no such file to link to"
     (view.run_dir / "report.html").write_text("")
     assert f'href="download/{view.run_id}/report.html"' in run_html.results(view)
+
+
+def test_page_and_terminal_name_the_rows_that_were_compared(store, capsys):
+    for data, rows in (("", "80 held-out rows"), ("other.jsonl", "80 rows of other.jsonl")):
+        report = report_with_ways() | {"data": data}
+        print_report(report)
+        said = capsys.readouterr().out + run_html.results(store.get(finished_run(store, report=report)))
+        assert f"base against tuned on {rows}" in said and f"Of {rows} the tuned model" in said
+        assert data == "" or "held-out" not in said
 
 
 def test_a_comparison_without_rows_says_why(store):
