@@ -89,18 +89,16 @@ def texts(row: dict[str, Any]) -> list[str]:
 def split_answer(row: dict[str, Any]) -> tuple[str | list[dict[str, Any]], str]:
     """Part a normalised row into what is asked and the answer wanted, for judging a model.
 
-    Chats are asked up to their last assistant turn. Raises `DataError` for plain text, which asks nothing.
+    Chats are asked up to their last assistant turn; an answer that only calls a tool is "". Raises `DataError` for
+    plain text, which asks nothing.
     """
     if "messages" not in row and "completion" not in row:
         raise DataError("Plain text has no question to ask a model.", "Judge it by its held-out loss.")
-    if "messages" in row:
-        turn = max(i for i, message in enumerate(row["messages"]) if message["role"] == "assistant")
-        return row["messages"][:turn], row["messages"][turn]["content"]
-    completion = row["completion"]
-    if isinstance(completion, str):
-        return row["prompt"], completion
-    answers = [message["content"] for message in completion if message["role"] == "assistant"]
-    return row["prompt"], answers[-1]
+    if "completion" in row and isinstance(row["completion"], str):
+        return row["prompt"], row["completion"]
+    messages = row["messages"] if "messages" in row else [*row["prompt"], *row["completion"]]
+    turn = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
+    return messages[:turn], messages[turn]["content"]
 
 
 def question(row: dict[str, Any]) -> str:

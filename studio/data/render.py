@@ -95,16 +95,18 @@ def render_each(tokenizer: Any, rows: list[dict[str, Any]], preset: Preset) -> l
     return outcomes
 
 
-def render_prompt(tokenizer: Any, prompt: str | Messages, preset: Preset) -> tuple[str, list[int]]:
+def render_prompt(tokenizer: Any, prompt: str | Messages, preset: Preset,
+                  tools: list | None = None) -> tuple[str, list[int]]:
     """A question as the tuned model meets it: (text, token ids), ready for `generate`, never cut.
 
-    `prompt` is the first part of `formats.split_answer`. Raises `DataError` and `ModelError` as `render` does.
+    `prompt` is the first part of `formats.split_answer`, `tools` those of the row. Raises `DataError` and `ModelError`
+    as `render` does.
     """
     renderer = _Renderer(tokenizer, preset)
     if tokenizer.chat_template is None and isinstance(prompt, str):
         ids = tokenizer(prompt)["input_ids"]
         return prompt, ids[:-1] if renderer.adds_eos else ids
-    text = renderer.chat_text(renderer.with_system_prompt(_as_messages(prompt, "user")), None, True)
+    text = renderer.chat_text(renderer.with_system_prompt(_as_messages(prompt, "user")), tools, True)
     return text, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 

@@ -21,10 +21,11 @@ Question = str | list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Example:
-    """A training row, parted into what is asked and the right answer."""
+    """A training row, parted into what is asked and the right answer, and the tools that may be called."""
 
     question: Question
     answer: str
+    tools: list[dict[str, Any]] | None = None
 
 
 def planned_ways(evaluation: EvaluationSection) -> list[str]:
@@ -44,7 +45,7 @@ def compared_rows(rows: list[dict[str, Any]], count: int, seed: int) -> list[dic
 
 def askable(rows: list[dict[str, Any]]) -> list[Example]:
     """The rows that ask something and have an answer in words; chats are asked up to their last assistant turn."""
-    return [Example(*split_answer(row)) for row in rows if _asks(row)]
+    return [Example(*split_answer(row), row.get("tools")) for row in rows if _asks(row)]
 
 
 def build_prompt(way: str, question: Question, examples: list[Example], system_prompt: str, as_chat: bool) -> Question:
@@ -97,7 +98,7 @@ def _asks(row: dict[str, Any]) -> bool:
         turns = [i for i, message in enumerate(row["messages"]) if message["role"] == "assistant"]
         before = row["messages"][:turns[-1]] if turns else []
         return any(message["role"] != "system" for message in before) and bool(split_answer(row)[1].strip())
-    return "prompt" in row and bool(row["prompt"])
+    return "completion" in row and bool(row["prompt"]) and bool(split_answer(row)[1].strip())
 
 
 def _example_turns(example: Example) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from studio.evaluation.answers import AnswerFile
 from studio.evaluation.baselines import FILE
 from studio.evaluation.scores import read_rules
 from studio.evaluation.untuned import compare_baselines
-from studio.evaluation.ways import ENDPOINT, TUNED, Example, askable, compared_rows, last_words, planned_ways
+from studio.evaluation.ways import ENDPOINT, TUNED, Example, compared_rows, last_words, planned_ways
 from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker.phase import Phase
-from studio.worker.row_answers import RowAnswers
+from studio.worker.row_answers import RowAnswers, asked_rows
 from studio.worker.services import answer_by_endpoint
 from studio.worker.weights import find_base, on_each_side
 
@@ -59,12 +59,16 @@ def _asked(phase: Phase) -> list[Example]:
         raise error
     for name, rows in zip(ROWS_FILES, (prepared.train, prepared.heldout), strict=True):
         write_jsonl(phase.run_dir / name, rows)
-    asked = askable(compared_rows(prepared.heldout, phase.preset.evaluation.compare_rows, phase.preset.training.seed))
     if not prepared.heldout:
         raise DataError("There are no held-out rows to try the untouched model on.", "Hold out a tenth of the rows.",
                         "data.test_size")
-    if not asked:
+    if "text" in prepared.heldout[0]:
         raise DataError("No held-out row holds a question with an answer: plain text asks nothing.",
                         "Train right away; the comparison then measures how well both models foresee the text.",
                         "data.format")
+    rows = compared_rows(prepared.heldout, phase.preset.evaluation.compare_rows, phase.preset.training.seed)
+    asked = asked_rows(phase, rows)
+    if not asked:
+        raise DataError("No held-out row holds a question with an answer in words.",
+                        "Add rows whose last answer is a text: the call of a tool is not judged.", "data.dataset_name")
     return asked

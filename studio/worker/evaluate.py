@@ -23,7 +23,6 @@ from studio.evaluation.ways import (
     ENDPOINT,
     TUNED,
     Example,
-    askable,
     compared_rows,
     last_words,
     planned_ways,
@@ -34,7 +33,7 @@ from studio.runs.estimates import price_per_hour
 from studio.runs.events import read_events
 from studio.worker.guard import Guard
 from studio.worker.phase import Phase
-from studio.worker.row_answers import DOING, RowAnswers
+from studio.worker.row_answers import DOING, RowAnswers, asked_rows
 from studio.worker.row_losses import measure_losses
 from studio.worker.services import answer_by_endpoint, judge_pairs
 from studio.worker.weights import Weights, find_trained, on_each_side
@@ -59,9 +58,9 @@ def evaluate(phase: Phase) -> dict:
         base, tuned = _row_losses(phase, weights, rows, guard)
         report, predictions = compare_perplexity(base, tuned, seed, _training_seconds(phase)) | {"judge": None}, []
     else:
-        asked = askable(rows)
+        asked = asked_rows(phase, rows)
         if not asked:
-            return {"skipped": "No held-out row holds a question with an answer."}
+            return {"skipped": "No held-out row holds a question with an answer in words."}
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
         if request.against:

@@ -19,6 +19,16 @@ DOING = {
 }
 
 
+def asked_rows(phase: Phase, rows: list[dict[str, Any]]) -> list[Example]:
+    """Those of the rows that can be asked and judged; how many cannot is said."""
+    asked = askable(rows)
+    if len(asked) < len(rows):
+        phase.journal.warning(
+            f"{len(rows) - len(asked)} of {len(rows)} held-out rows are left out of the comparison: they ask nothing, "
+            "or their answer has no words, like the call of a tool.")
+    return asked
+
+
 class RowAnswers:
     """`rows` are those that fit the model; `sides` those whose model still has something to answer.
 
@@ -85,7 +95,7 @@ def _prompts(phase: Phase, tokenizer: Any, asked: list[Example], ways: list[str]
 
     def render(way: str, row: Example, examples: list[Example]) -> list[int]:
         prompt = build_prompt(way, row.question, examples, evaluation.base_system_prompt, as_chat)
-        return render_prompt(tokenizer, prompt, preset)[1]
+        return render_prompt(tokenizer, prompt, preset, row.tools)[1]
 
     fitting = [row for row in asked if max(len(render(way, row, [])) for way in (BASE, TUNED)) <= context]
     if not fitting:

@@ -29,6 +29,8 @@ def answer_by_endpoint(phase: Phase, tokenizer: Any, rows: list[Example], answer
     service = Service(evaluation.endpoint_url, evaluation.endpoint_model, key, evaluation.requests_at_once,
                       evaluation.request_timeout_s)
     asked = _Asked(phase, service, answers, ENDPOINT, "answers", f"{service.host} answers")
+    if any(row.tools for row in rows):
+        phase.journal.warning(f"{service.host} is asked without the tools that the rows name.")
     chats = [_chat(phase, row) for row in rows]
     given = asked.ask(chats, evaluation.max_new_tokens, lambda chat, reply: _answer(tokenizer, chat, reply))
     if given is None:

@@ -278,6 +278,8 @@ def test_a_row_is_parted_into_question_and_wanted_answer():
     assert split_answer({"messages": [*CHAT, *CHAT]}) == ([*CHAT, CHAT[0]], "hello")
     assert split_answer({"prompt": "a", "completion": "b"}) == ("a", "b")
     assert split_answer({"prompt": CHAT[:1], "completion": CHAT[1:]}) == (CHAT[:1], "hello")
+    called = [{"role": "assistant", "content": "", "tool_calls": [{}]}, {"role": "tool", "content": "42"}]
+    assert split_answer({"prompt": CHAT[:1], "completion": [*called, CHAT[1]]}) == ([CHAT[0], *called], "hello")
     with pytest.raises(DataError, match="no question"):
         split_answer({"text": "a"})
 

@@ -203,6 +203,13 @@ def test_earlier_answers_in_the_prompt_are_not_learned(tokenizer):
         assert spans(render(tokenizer, row, preset())) == ["The 2nd — naïve 😀 answer<|im_end|>"]
 
 
+def test_a_question_shows_the_tools_that_the_training_showed(tokenizer):
+    tokenizer.chat_template = "{% if tools %}{{ tools[0].name }} {% endif %}" + CHATML
+    trained = render(tokenizer, {"messages": TWO_TURNS[:2], "tools": [{"name": "weigh"}]}, preset())
+    text, _ = render_prompt(tokenizer, TWO_TURNS[:1], preset(), [{"name": "weigh"}])
+    assert text.startswith("weigh ") and trained.text.startswith(text)
+
+
 def test_without_a_template_prompt_and_completion_stay_plain(tokenizer):
     tokenizer.chat_template = None
     rendered = render(tokenizer, {"prompt": "question: a\n", "completion": "answer"}, preset())

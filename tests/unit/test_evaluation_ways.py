@@ -85,6 +85,7 @@ def test_only_rows_with_question_and_answer_are_asked():
     answer = {"role": "assistant", "content": "flour"}
     rows = [{"messages": [*chat("x"), answer]}, {"messages": chat("x")}, {"messages": [SYSTEM, answer]},
             {"messages": [*chat("x"), {"role": "assistant", "content": "", "tool_calls": [{}]}]},
+            {"prompt": chat("x"), "completion": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
             {"prompt": "x", "completion": "flour"}, {"text": "flour"}]
     assert [row.answer for row in askable(rows)] == ["flour", "flour"]
 
@@ -97,3 +98,8 @@ def test_compared_rows_are_a_sample_of_all_in_their_order():
     assert compared_rows(list(reversed(rows)), 80, seed=3407) == [rows[399 - number] for number in drawn], "same places"
     assert compared_rows(rows[:5], 80, seed=3407) == rows[:5]
     assert compared_rows(rows, 0, seed=3407) == []
+
+
+def test_a_row_is_asked_with_its_tools():
+    row, tools = {"messages": [*chat("x"), {"role": "assistant", "content": "flour"}]}, [{"name": "weigh"}]
+    assert [asked.tools for asked in askable([row | {"tools": tools}, row])] == [tools, None]
