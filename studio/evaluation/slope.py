@@ -5,12 +5,12 @@ What decides is the step from the largest part to all rows: where its 95 % inter
 help, where it lies within `MARGIN` of 0 they are not.
 """
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import orjson
 
 from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.verdict import MARGIN
@@ -102,8 +102,8 @@ def _judged(view: RunView) -> tuple[str, list[str], Part] | None:
     if report is None or environment is None:
         return None
     try:
-        with open(view.run_dir / "predictions.jsonl", encoding="utf-8") as file:
-            rows: list[dict[str, Any]] = [json.loads(line) for line in file]
+        with open(view.run_dir / "predictions.jsonl", "rb") as file:
+            rows: list[dict[str, Any]] = [orjson.loads(line) for line in file]
         scores = np.array([row["tuned_score"] for row in rows], float)
         if not len(scores):
             return None

@@ -6,12 +6,14 @@ A model is named "base" (the run's untouched base model), by a run's id, or as "
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.runs.trainings import last_trained_at
 
 VOTES_FILE = "votes.jsonl"
 BASE = "base"
@@ -58,10 +60,14 @@ class Vote(BaseModel):
 
 @dataclass(frozen=True)
 class Votes:
-    """The votes of a run in the order given; `damaged` lines could not be read."""
+    """The votes of a run in the order given; `damaged` lines could not be read.
+
+    `current` are those of them that tell of the weights as they are now: a resumed training changes the final ones.
+    """
 
     votes: list[Vote]
     damaged: int = 0
+    current: list[Vote] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,16 @@ def read_votes(run_dir: Path) -> Votes:
             votes.setdefault(vote.id, vote)
         except ValidationError:
             damaged += 1
-    return Votes(list(votes.values()), damaged)
+    trained_at = last_trained_at(run_dir)
+    current = [vote for vote in votes.values()
+               if vote.time >= trained_at or run_dir.name not in (vote.a.model, vote.b.model)]
+    return Votes(list(votes.values()), damaged, current)
 
 
 def add_vote(run_dir: Path, vote: Vote) -> None:
     """Append one vote in one write. Raises `OSError` where the folder is gone or the disk is full."""
     path = run_dir / VOTES_FILE
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         size = os.fstat(file).st_size
         # a line torn by a full disk or a crash must not swallow this one

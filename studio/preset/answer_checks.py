@@ -8,7 +8,9 @@
 Nothing is executed: a rule is one of these forms or is refused.
 """
 
+import math
 import operator
+import re
 from dataclasses import dataclass
 
 import regex
@@ -17,6 +19,9 @@ MAX_CHECKS, MAX_RULE = 20, 500
 MEASURE = "check."  # before a check's name where it is one of the measures of a report
 # a pattern that backtracks without end is stopped; the answer then counts as one that fails
 TIMEOUT_S = 0.2
+# repeats are written out when a pattern is compiled, those within others many times; brackets are parsed by recursion
+MAX_REPEATS, MAX_BRACKETS = 10_000, 50
+REPEAT = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
 FORMS = "matches PATTERN, lacks PATTERN, contains TEXT, omits TEXT, words <= 50, characters >= 10 or lines == 1"
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 COUNTS = {"words": lambda text: len(text.split()), "characters": len, "lines": lambda text: len(text.splitlines())}
@@ -54,6 +59,13 @@ def parse_checks(text: str) -> list[AnswerCheck]:
     return checks
 
 
+def _check_size(pattern: str) -> None:
+    """Raises `regex.error` for a pattern that would take the memory of the machine before it is ever searched for."""
+    written_out = math.prod(max(int(low or 1), int(high or 1), 1) for low, high in REPEAT.findall(pattern))
+    if written_out > MAX_REPEATS or pattern.count("(") + pattern.count("[") > MAX_BRACKETS:
+        raise regex.error("it repeats or nests too much")
+
+
 def _parse(number: int, line: str) -> AnswerCheck:
     name, colon, rule = (part.strip() for part in line.partition(":"))
     kind, _, operand = (part.strip() for part in rule.partition(" "))
@@ -66,6 +78,7 @@ def _parse(number: int, line: str) -> AnswerCheck:
         return AnswerCheck(name, kind, f"{sign} {int(limit)}")
     if kind in ("matches", "lacks"):
         try:
+            _check_size(operand)
             regex.compile(operand)
         except regex.error as error:
             raise ValueError(f"line {number} holds no regular expression: {error}") from None

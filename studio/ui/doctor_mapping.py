@@ -19,7 +19,7 @@ from studio.errors import DataError, StudioError
 from studio.preset.flatten import leaves
 from studio.settings import Settings
 from studio.texts import text
-from studio.ui.access import hub_token, require_owner
+from studio.ui.access import hub_token, is_owner, require_owner
 from studio.ui.draft import preset_from
 from studio.ui.findings_view import FIX_JS, fix_html
 from studio.ui.form import build_widget, column_choices, names_column
@@ -76,8 +76,12 @@ def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], 
         known = {"data": preset.data.dataset_name, "columns": mapping.columns}
         return [mapping_html(mapping), known, built, *[choices] * len(named)]
 
-    def build(prompt: str, completion: str, known: dict[str, Any] | None) -> str:
-        return template_html(prompt, completion, known["columns"] if known else {})
+    def build(prompt: str, completion: str, known: dict[str, Any] | None, profile: gr.OAuthProfile | None) -> str:
+        if not known or not is_owner(settings, profile):
+            return ""
+        # they come back from the browser, and a template may name a column as often as it likes
+        examples = {column: example[:EXAMPLE_CHARACTERS] for column, example in known["columns"].items()}
+        return template_html(prompt, completion, examples)
 
     def open_where_guessed(unsure: str) -> Any:
         return gr.Accordion(open=True) if unsure.endswith("guessed") else gr.skip()

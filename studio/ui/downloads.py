@@ -41,7 +41,8 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
         if name == PREFERENCES_FILE and (lines := preference_lines(path.parent)):
             return Response(lines, media_type=FILES[name], headers={
                 "Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{run_id}-{name}"'})
-        if not path.is_file():
+        # a link could lead to anything on the machine
+        if path.is_symlink() or not path.is_file():
             raise HTTPException(404, "The run has not written this file.")
         return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}",
                             headers={"Cache-Control": "no-store"})

@@ -7,6 +7,7 @@ import gradio as gr
 from studio.data.files import EXTENSIONS
 from studio.settings import Settings
 from studio.texts import text
+from studio.ui.access import may_look
 from studio.ui.doctor_export import ExportPart, build_export
 from studio.ui.doctor_mapping import MAPPING_FIELDS, MappingPart, build_mapping
 from studio.ui.doctor_report import ReportPart, build_report
@@ -101,8 +102,10 @@ def build_what_step(settings: Settings) -> WhatStep:
         _heading("what")
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
+                # what stands here is served to everybody; who may look gets the cards when the page loads
+                cards = list_cards(settings) if may_look(settings, None) else []
                 gallery = gr.HTML(
-                    cards_html(list_cards(settings)), js_on_load=CHOOSE_JS, elem_id="gallery", elem_classes="flush")
+                    cards_html(cards), js_on_load=CHOOSE_JS, elem_id="gallery", elem_classes="flush")
             with gr.Column(scale=1, min_width=240, elem_classes="beside"):
                 gr.HTML(f"<h3>{text('train.what.elsewhere')}</h3>", elem_classes="flush")
                 open_button = gr.UploadButton(text("train.what.open"), file_types=[".yaml", ".yml"], size="md")

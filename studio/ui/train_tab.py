@@ -96,7 +96,8 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         return [gr.Walkthrough(selected=1), gallery, chosen_html(name), *filled(preset, origin)]
 
     @shown
-    def open_file(path: str) -> list[Any]:
+    def open_file(path: str, profile: gr.OAuthProfile | None) -> list[Any]:
+        require_viewer(settings, profile)
         return take(files.load(Path(path)), "", Path(path).name)
 
     @shown

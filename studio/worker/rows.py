@@ -20,6 +20,8 @@ from studio.settings import Settings
 from studio.worker.preview import answer_request, tokenizer_of
 
 EXAMPLE_CHARACTERS = 200
+# more than anybody maps by hand; they all go to the page
+MOST_COLUMNS, LONGEST_NAME = 500, 200
 
 # the most that training.max_length takes
 LONGEST_ROW = 1_048_576
@@ -41,14 +43,14 @@ def find(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[st
 
 
 def propose_mapping(preset: Preset, settings: Settings) -> dict[str, Any]:
-    """The columns, an example of each, and the likeliest part of each, also where no shape can be told.
+    """The first columns, an example of each, and the likeliest part of each, also where no shape can be told.
 
     Raises `DataError`.
     """
     table = read_rows(preset.data, settings, os.environ.get("HF_TOKEN"), limit=DETECT_ROWS)
     rows = [row for row in table.rows if isinstance(row, dict)]
     examples = {column: next((cell_text(row[column])[:EXAMPLE_CHARACTERS] for row in rows if row.get(column)), "")
-                for column in table.columns}
+                for column in table.columns[:MOST_COLUMNS] if len(column) <= LONGEST_NAME}
     return {"columns": examples, "proposals": [asdict(proposal) for proposal in propose(table.columns, rows)]}
 
 

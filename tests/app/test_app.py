@@ -82,6 +82,9 @@ def test_downloads_hand_out_listed_files_of_existing_runs_only(studio):
     assert get(f"{run_id}/process.json").status_code == 404
     assert get(f"{run_id}/report.json").status_code == 404
     assert get("20260101-000000-none-0000/worker.log").status_code == 404
+    (studio.settings.data_dir / "outside").write_text("secret")
+    (studio.store.run_dir(run_id) / "report.json").symlink_to(studio.settings.data_dir / "outside")
+    assert get(f"{run_id}/report.json").status_code == 404
     assert get("..%2F..%2Fetc/worker.log").status_code == 404
 
 

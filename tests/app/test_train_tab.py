@@ -96,6 +96,8 @@ def test_the_untouched_model_is_tried_with_a_preset_that_could_not_train(studio,
 
 def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
     run_id = store.create(preset, name="secret run")
+    (settings.data_dir / "presets").mkdir(exist_ok=True)
+    files.save(files.override(preset, {"description": "secret plan"}), settings.data_dir / "presets" / "mine.yaml")
     with serve(replace(settings, owners=("someone",))) as studio:
         caller = Caller(studio.url)
         answer = start(caller, preset)
@@ -107,7 +109,10 @@ def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
         values = widget_values(preset)
         assert "Only the owner" in caller.queued("show_rows", ["", "all", *values])["output"]["data"][0]
         assert "Only the owner" in caller.queued("check", values)["output"]["data"][0]
-        assert "secret run" not in json.dumps(caller.quiet("restore", [None, None]))
+        restored = json.dumps(caller.quiet("restore", [None, None]))
+        assert "secret plan" not in restored and "secret run" not in restored
+        assert "secret plan" not in httpx.get(f"{studio.url}/config").text
+        assert caller.quiet("build", ["{a}{a}", "", {"columns": {"a": "x"}}]) == [""]
         assert "secret run" not in json.dumps(caller.quiet("tick", [""]))
     assert len(store.list()) == 1
 

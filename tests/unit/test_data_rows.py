@@ -148,6 +148,13 @@ def test_a_mapping_is_proposed_where_the_shape_cannot_be_told(tmp_path, settings
         ("label", "mood"), ("prompt", "title"), ("completion", "story")]
 
 
+def test_of_a_file_with_very_many_columns_the_first_are_mapped(tmp_path, settings):
+    path = tmp_path / "wide.jsonl"
+    path.write_text(json.dumps({"n" * 5000: "x"} | {f"c{i}": "x" for i in range(3000)}) + "\n")
+    columns = propose_mapping(override(Preset(), {"data.dataset_name": str(path)}), settings).columns
+    assert list(columns) == [f"c{i}" for i in range(499)]
+
+
 def test_asking_loads_no_tokenizer_library():
     code = ("import sys, studio.data.rows_client, studio.data.overlay\n"
             "print(sorted({'torch', 'transformers', 'tokenizers', 'datasets', 'pyarrow'} & set(sys.modules)))")

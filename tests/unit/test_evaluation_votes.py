@@ -36,6 +36,14 @@ def test_votes_are_read_back_as_they_were_given(tmp_path):
     assert len((tmp_path / VOTES_FILE).read_bytes().split(b"\n")) == 4
 
 
+def test_a_vote_is_never_written_through_a_link(tmp_path):
+    (tmp_path / "outside").write_text("theirs")
+    (tmp_path / VOTES_FILE).symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError):
+        add_vote(tmp_path, vote())
+    assert (tmp_path / "outside").read_text() == "theirs"
+
+
 def test_a_run_without_votes_has_none(tmp_path):
     assert read_votes(tmp_path).votes == [] and win_rates([], RUN) == []
 

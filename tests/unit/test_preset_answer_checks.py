@@ -53,3 +53,12 @@ def test_a_pattern_that_backtracks_without_end_is_stopped():
     with pytest.raises(TimeoutError):
         check.passes("a" * 40 + "!")
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("pattern", [
+    "((a{1000}){1000}){1000}", "(((a{60000}){60000}){60000}){60000}", "a{4294967294}", "a{ 3 , 99999 }",
+    "(?V1)" + "[" * 200 + "a" + "]" * 200, "(" * 60 + "a" + ")" * 60])
+def test_a_pattern_that_would_take_all_memory_is_refused_before_it_is_compiled(pattern):
+    with pytest.raises(ValueError, match="repeats or nests too much"):
+        parse_checks(f"mine: matches {pattern}")
+    assert parse_checks("mine: matches (a{1,30}){2}")[0].passes("aaaa")
