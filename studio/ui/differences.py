@@ -8,12 +8,15 @@ from rapidfuzz.distance import LCSseq
 WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 # texts that share less say nothing when marked: nearly every word would be
 SHARED_AT_LEAST = 0.25
+MAX_MARKED = 6000  # characters; longer texts take seconds and hundreds of megabytes, and nobody reads marks in them
 
 Parts = list[tuple[str, bool]]
 
 
 def differences(a: str, b: str) -> tuple[Parts, Parts] | None:
-    """Both texts cut into (piece, whether the other text lacks it); None where they have too little in common."""
+    """Both texts cut into (piece, whether the other text lacks it); None where they share too little or are long."""
+    if len(a) > MAX_MARKED or len(b) > MAX_MARKED:
+        return None
     words = WORD.findall(a), WORD.findall(b)
     # with their spaces, the last word of a text would differ from the same word before another
     bare = [[word.rstrip() for word in side] for side in words]

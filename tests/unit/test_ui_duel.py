@@ -219,6 +219,8 @@ def test_equal_texts_have_no_mark_and_strangers_are_not_compared():
     assert differences("one two three four", "five six seven eight") is None
 
 
-def test_two_long_answers_that_go_round_in_circles_are_compared_at_once():
-    left, right = differences("a b " * 4000, "a x b " * 3000)
+def test_answers_that_go_round_in_circles_are_compared_at_once_and_longer_ones_not_at_all():
+    left, right = differences("a b " * 1500, "a x b " * 1000)
     assert left and right
+    assert differences("a b " * 1501, "a") is None
+    assert differences("=" * 6000, "=" * 6001) is None
