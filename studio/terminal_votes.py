@@ -20,7 +20,7 @@ def facts(view: RunView, exported: dict[str, Any] | None) -> dict[str, Any]:
     """What `--json` says: win rates are of blind votes, their `value` among those that preferred one answer."""
     found = read_votes(view.run_dir)
     rates = [asdict(rate) | {"value": rate.value, "interval": rate.interval}
-             for rate in win_rates(found.votes, view.run_id)]
+             for rate in win_rates(found.current, view.run_id)]
     return {"run_id": view.run_id, "votes": len(found.votes), "blind": sum(vote.blind for vote in found.votes),
             "damaged_lines": found.damaged, "win_rates": rates, "exported": exported}
 
@@ -33,7 +33,7 @@ def print_votes(store: RunStore, view: RunView, exported: dict[str, Any] | None)
         print(f"Nobody has voted on {view.name} yet. Compare answers in the playground:  python -m studio serve")
     else:
         print(f"{view.name}: votes {words.count(len(found.votes))}, of them blind {words.count(blind)}")
-    for sentence in rate_sentences(store, found.votes, view.run_id):
+    for sentence in rate_sentences(store, found.current, view.run_id):
         print(f"  {sentence}")
     if found.damaged:
         print(f"! Damaged lines of votes.jsonl, passed over: {words.count(found.damaged)}")

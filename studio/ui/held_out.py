@@ -47,7 +47,7 @@ def next_question(view: RunView, after: int = -1) -> Question:
 
     Raises `DataError` where the run has no rows to ask, or none without a vote.
     """
-    voted = {_key(vote.messages) for vote in read_votes(view.run_dir).votes}
+    voted = {_key(vote.messages) for vote in read_votes(view.run_dir).current}
     earlier, rows = None, 0
     for question in _questions(view):
         rows += 1

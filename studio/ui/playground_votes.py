@@ -112,7 +112,7 @@ def panel(store: RunStore, duel: Duel) -> list[Any]:
     if not duel.choice:
         said = [text("playground.votes.ask")]
     elif duel.blind:
-        votes = read_votes(store.run_dir(duel.target.run_id)).votes
+        votes = read_votes(store.run_dir(duel.target.run_id)).current
         a, b = _models(store, duel)
         kept = text("playground.votes.kept", choice=_label(duel.choice, names), a=a, b=b)
         said = [kept, *rate_sentences(store, votes, duel.target.run_id)]

@@ -37,8 +37,9 @@ def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any
     """Updates of the part for a run as it stands."""
     found = read_votes(view.run_dir)
     rows = len(preference_rows(found.votes))
-    sentences = rate_sentences(store, found.votes, view.run_id)
-    sentences += _counted("open", sum(not vote.blind for vote in found.votes)) + _counted("damaged", found.damaged)
+    sentences = rate_sentences(store, found.current, view.run_id)
+    sentences += _counted("open", sum(not vote.blind for vote in found.current))
+    sentences += _counted("earlier", len(found.votes) - len(found.current)) + _counted("damaged", found.damaged)
     if not sentences:
         sentences = [text("playground.votes.none")]
     links = [_link(view, VOTES_FILE, text("playground.votes.all"))] if found.votes else []
@@ -50,9 +51,10 @@ def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any
 
 
 def votes_mark(view: RunView) -> str:
-    """Changes when a vote is added."""
+    """Changes when a vote is added, and when the run is trained further."""
     path = view.run_dir / VOTES_FILE
-    return f"{view.run_id} {path.stat().st_size if path.is_file() else 0}"
+    trained = view.state.phases["train"].ended_at if "train" in view.state.phases else ""
+    return f"{view.run_id} {path.stat().st_size if path.is_file() else 0} {trained}"
 
 
 def _counted(what: str, n: int) -> list[str]:

@@ -116,7 +116,8 @@ def train(phase: Phase) -> dict:
         _save_whole(trainer.model, tokenizer, preset, run_dir / "merged")
     else:
         models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
-        _forget_what_came_of_earlier_weights(run_dir)
+        shutil.rmtree(run_dir / "merged", ignore_errors=True)  # an earlier adapter's
+    _forget_what_earlier_weights_reached(run_dir)
     return {
         "stopped": journal_callback.stopped, "steps": state.global_step,
         "train_loss": outcome.training_loss, "train_seconds": round(outcome.metrics["train_runtime"], 3),
@@ -216,10 +217,9 @@ def _tokens_to_see(rows: Dataset, preset: Preset) -> int:
     return round(total)
 
 
-def _forget_what_came_of_earlier_weights(run_dir: Path) -> None:
-    """After a resume, merged model and report of the weights before must not pass for those of the new ones."""
-    shutil.rmtree(run_dir / "merged", ignore_errors=True)
-    for name in ("report.json", "predictions.jsonl"):
+def _forget_what_earlier_weights_reached(run_dir: Path) -> None:
+    """After a resume, the comparison of the weights before must not pass for one of the new ones."""
+    for name in ("report.json", "report.html", "predictions.jsonl"):
         (run_dir / name).unlink(missing_ok=True)
 
 

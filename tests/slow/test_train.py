@@ -122,9 +122,11 @@ def test_stopped_run_resumes_with_the_losses_of_an_unbroken_one(runs):
     stop_request.unlink()
     (runs.data_dir / "broken.jsonl").write_text("")
     (broken / "merged").mkdir()
-    (broken / "report.json").write_text("{}")
+    for name in ("report.json", "report.html", "predictions.jsonl"):
+        (broken / name).write_text("{}")
     resumed = runs.train(broken)
-    assert not (broken / "merged").exists() and not (broken / "report.json").exists(), "they told of earlier weights"
+    earlier = ("merged", "report.json", "report.html", "predictions.jsonl")
+    assert not [name for name in earlier if (broken / name).exists()], "they told of earlier weights"
     assert resumed["resumed_from"] == f"checkpoint-{stopped['steps']}" and not resumed["stopped"]
     assert losses(broken) == losses(unbroken)
     ours, theirs = (load_file(run / "adapter" / "adapter_model.safetensors") for run in (broken, unbroken))
@@ -172,7 +174,9 @@ def test_full_finetuning_lowers_the_loss_and_leaves_a_whole_model(runs):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     run_dir = runs.create(chats(16), method__full_finetuning=True, training__learning_rate=3e-3, training__max_steps=40)
+    (run_dir / "report.json").write_text("{}")
     result = runs.train(run_dir)
+    assert not (run_dir / "report.json").exists(), "it told of earlier weights"
     history = losses(run_dir)
     assert result["output"] == "merged" and not (run_dir / "adapter").exists()
     assert history[40] < 0.6 * history[1]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from studio.errors import DataError
 from studio.evaluation.preferences import export_votes, preference_rows, votes_preset
 from studio.evaluation.votes import VOTES_FILE, Vote, VotedAnswer, add_vote, read_votes, wilson, win_rates
 from studio.preset.schema import DataSection
+from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.finished_run import finished_run
@@ -73,6 +75,24 @@ def test_the_win_rate_counts_the_runs_own_model_on_whichever_side_it_stood():
 
 def test_votes_that_named_the_models_do_not_count():
     assert win_rates([vote(1, blind=False)], RUN) == []
+
+
+def test_votes_on_half_trained_weights_no_longer_count_once_the_run_is_trained_further(tmp_path):
+    run_dir = tmp_path / RUN
+    run_dir.mkdir()
+    older, other = f"{RUN}/checkpoint-5", "20260202-000000-other-0000"
+    given = [vote(1), vote(2, a="base", b=RUN), vote(3, a=older), vote(4, a=other)]
+    for one in given:
+        add_vote(run_dir, one)
+    journal = EventWriter(run_dir)
+    assert read_votes(run_dir).current == given
+    journal.done("train", {"stopped": False})
+    journal.error("train", "A later one that failed left the weights as they were.")
+    journal.close()
+    now = vote(5).model_copy(update={"time": datetime.now(UTC).isoformat(timespec="milliseconds")})
+    add_vote(run_dir, now)
+    found = read_votes(run_dir)
+    assert found.votes == [*given, now] and found.current == [*given[2:], now]
 
 
 def test_each_opponent_has_its_own_win_rate():
