@@ -185,8 +185,11 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
         return _say(ahead) if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
     if report["n"] < MIN_ROWS:
         return _say("ground.few_rows", rows=MIN_ROWS)
-    needed = verdict["rows_needed"]
-    return _say("ground.rows_needed", rows=words.count(needed)) if needed else _say("ground.chance")
+    if not (needed := verdict["rows_needed"]):
+        return _say("ground.chance")
+    against = report["against"][verdict["rival"]]
+    differ = against["wins"] or against["losses"]
+    return _say("ground.rows_needed" if differ else "ground.rows_equal", rows=words.count(needed))
 
 
 def _break_even(report: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ MIN_ROWS = 20
 GOOD = 0.5
 MARGIN = 0.05
 UNSEEN = 3  # rule of three
+# where all rows that differ go to one side, fewer leave more than 2.5 % of the resamples without any: exp(-3) is 5 %
+SURE_WINS = 4
 
 
 class Outcome(StrEnum):
@@ -73,7 +75,7 @@ def decide(report: dict[str, Any]) -> Verdict:
     low, high = gain(rival)
     if high < 0 or (is_share and low >= -MARGIN and high <= MARGIN):
         return Verdict(Outcome.MORE_ROWS if poor(rival) else Outcome.BETTER_PROMPT, rival)
-    return Verdict(Outcome.CANNOT_TELL, rival, _rows_needed(report["n"], low, high))
+    return Verdict(Outcome.CANNOT_TELL, rival, _rows_needed(report["n"], against[rival], low, high, is_share))
 
 
 def break_even_requests(training_seconds: float, rival_seconds: float, tuned_seconds: float) -> int | None:
@@ -85,9 +87,17 @@ def break_even_requests(training_seconds: float, rival_seconds: float, tuned_sec
     return math.ceil(training_seconds / saved) if saved > 0 else None
 
 
-def _rows_needed(rows: int, low: float, high: float) -> int | None:
-    """Rows at which an interval of this spread would no longer hold 0: its width falls with the root of the rows."""
-    middle, half = (low + high) / 2, (high - low) / 2
-    if half <= UNSEEN / rows and not middle:
-        return math.ceil(UNSEEN / MARGIN)
-    return math.ceil(rows * (half / middle) ** 2) + 1 if abs(middle) > half / 10 else None
+def _rows_needed(rows: int, against: dict[str, Any], low: float, high: float, is_share: bool) -> int | None:
+    """Rows at which the interval would no longer hold 0 if the difference stays: its width falls with their root.
+
+    Where no row differs, the rows that would show the two within `MARGIN`. None where nothing tells.
+    """
+    wins = max(against["wins"], against["losses"])
+    if not wins:
+        return math.ceil(UNSEEN / MARGIN) if is_share else None
+    difference, half = abs(against["difference"]["value"]), (high - low) / 2
+    if difference <= half / 10:
+        return None
+    one_sided = not (against["wins"] and against["losses"])
+    needed = rows * SURE_WINS / wins if one_sided else rows * (half / difference) ** 2
+    return max(math.ceil(needed), rows + 1)

@@ -39,6 +39,12 @@ def test_each_outcome_is_explained(figures, outcome, said):
     assert said in " ".join(summary.grounds)
 
 
+def test_rows_needed_are_told_for_a_difference_and_for_none():
+    assert "About 80 rows would show it" in summarise(report(base=19, tuned=20, rows=20)).grounds[2]
+    same = summarise(report(base=20, tuned=20, rows=20)).grounds[2]
+    assert "two are equal. About 60 rows" in same and "chance" not in same
+
+
 def test_another_model_that_is_better_is_no_better_prompt():
     summary = summarise(report(base=0, endpoint=76, tuned=50))
     said = " ".join([summary.headline, *summary.grounds])

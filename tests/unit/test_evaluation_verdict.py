@@ -63,6 +63,20 @@ def test_cannot_tell_where_the_interval_holds_both_and_says_how_many_rows_would(
     assert found.rows_needed > 80
 
 
+@pytest.mark.parametrize(("rows", "wins", "needed"), [(20, 1, 80), (41, 2, 82), (80, 3, 107)])
+def test_a_difference_on_a_handful_of_rows_needs_four_of_them(rows, wins, needed):
+    """Their interval touches 0, which one row more would not change."""
+    for ways in ({"base": right(rows - wins, rows), "tuned": right(rows, rows)},
+                 {"tuned": right(rows - wins, rows), "base": right(rows, rows)}):
+        assert verdict(**ways) == Verdict(Outcome.CANNOT_TELL, "base", needed)
+    assert verdict(base=right(needed - 4, needed), tuned=right(needed, needed)).outcome is Outcome.WORTH_IT
+
+
+def test_wins_and_losses_that_even_out_need_no_number_of_rows():
+    found = verdict(base=[i > 2 for i in range(60)], tuned=[i < 57 for i in range(60)])
+    assert found == Verdict(Outcome.CANNOT_TELL, "base", None)
+
+
 def test_a_way_that_is_surely_worse_is_no_rival():
     """Best by value is not the question: the rival is the best of those that the tuned model does not surely beat."""
     found = verdict(base=right(10), few_shot=right(66), tuned=right(66))
