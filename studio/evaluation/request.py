@@ -23,6 +23,11 @@ def write_request(run_dir: Path, request: EvaluateRequest) -> None:
     os.replace(partial, run_dir / FILE)
 
 
+def forget_request(run_dir: Path) -> None:
+    """Compare on the run's own held-out rows again, with no other run."""
+    (run_dir / FILE).unlink(missing_ok=True)
+
+
 def read_request(run_dir: Path) -> EvaluateRequest:
     """What was asked for last."""
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
+from studio.evaluation.request import forget_request
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, PhaseState, RunStage
 from studio.runs.liveness import first_mark, read_marks
@@ -83,6 +84,8 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
         if not STARTING_PHASES & set(phases) and not (view.has_adapter or view.has_merged):
             raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
         (view.run_dir / "stop_request").unlink(missing_ok=True)
+        if "train" in phases:  # what was asked of the earlier weights is not asked of the new ones
+            forget_request(view.run_dir)
         prepare(view.run_dir)
         _spawn(store, run_id, phases, environment)
 

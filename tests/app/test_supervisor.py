@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from studio.errors import RunError
+from studio.evaluation.request import EvaluateRequest, read_request, write_request
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs import launcher
@@ -107,11 +108,15 @@ def test_a_stopped_training_can_still_be_resumed_after_a_merge(store):
     run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=30))
     wait(store, run_id, lambda view: view.state.step >= 3)
     launcher.stop(store, run_id)
-    wait(store, run_id)
+    view = wait(store, run_id)
+    asked = EvaluateRequest("other.jsonl", "another-run")
+    write_request(view.run_dir, asked)
     launcher.run_phases(store, run_id, ["merge"])
     view = wait(store, run_id)
     assert view.state.stage is RunStage.COMPLETED and view.has_merged
+    assert read_request(view.run_dir) == asked
     assert launcher.resume(store, run_id) == ["train", "evaluate", "merge"]
+    assert read_request(view.run_dir) == EvaluateRequest()  # it was asked of the earlier weights
     assert wait(store, run_id).state.step == 30
 
 
