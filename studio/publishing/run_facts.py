@@ -11,6 +11,7 @@ from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import RunState, read_events
+from studio.runs.trainings import training_effort
 
 CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 
@@ -41,7 +42,6 @@ class RunFacts:
         state = RunState()
         for event in read_events(run_dir)[0]:
             state.apply(event)
-        trained = state.phases["train"].result if "train" in state.phases else None
         record = _json(run_dir / "environment.json")
         return cls(
             preset=files.load(run_dir / "preset.yaml"),
@@ -49,7 +49,7 @@ class RunFacts:
             losses=_series(state.logs, "loss"),
             eval_losses=_series(state.evals, "eval_loss"),
             steps=state.step,
-            train_seconds=trained["train_seconds"] if trained else 0,
+            train_seconds=training_effort(run_dir).seconds,
             train_rows=record["rows"]["train"] if record else None,
             heldout_rows=record["rows"]["heldout"] if record else None,
             device=record["device"]["name"] if record else "",

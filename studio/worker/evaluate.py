@@ -30,7 +30,7 @@ from studio.evaluation.ways import (
 )
 from studio.preset import files
 from studio.runs.estimates import price_per_hour
-from studio.runs.events import read_events
+from studio.runs.trainings import training_effort
 from studio.worker.guard import Guard
 from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers, asked_rows
@@ -53,10 +53,10 @@ def evaluate(phase: Phase) -> dict:
     if not rows:
         return {"skipped": "There are no held-out rows to compare on."}
     weights, seed = find_trained(phase), phase.preset.training.seed
-    guard = _guard(phase, weights)
+    guard, effort = _guard(phase, weights), training_effort(phase.run_dir)
     if "text" in rows[0]:
         base, tuned = _row_losses(phase, weights, rows, guard)
-        report, predictions = compare_perplexity(base, tuned, seed, _training_seconds(phase)) | {"judge": None}, []
+        report, predictions = compare_perplexity(base, tuned, seed, effort.seconds) | {"judge": None}, []
     else:
         asked = asked_rows(phase, rows)
         if not asked:
@@ -68,13 +68,13 @@ def evaluate(phase: Phase) -> dict:
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
-                                              _training_seconds(phase), rules)
+                                              effort.seconds, rules)
         report["judge"] = _judged(phase, asked, answers, kept)
     report["data"] = Path(data).name if Path(data).is_absolute() else data
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")
-    report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), *_training_wh(phase))
+    report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), effort.wh, effort.wh_of)
     report["guard"] = guard.compare() if guard else None
     if guard and report["guard"]["forgotten"]:
         phase.journal.warning(guard_words(report["guard"]))
@@ -96,27 +96,12 @@ def _rows(phase: Phase, data: str) -> list[dict]:
     """`compare_rows` of the held-out rows, or of the data set that the person named."""
     if data:
         source = files.override(phase.preset, {
-            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
+            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0,
+            "data.train_share": 1.0, "data.max_rows": 0})
         rows = prepare(source, phase.settings).train
     else:
         rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")
     return compared_rows(rows, phase.preset.evaluation.compare_rows, phase.preset.training.seed)
-
-
-def _training_seconds(phase: Phase) -> float:
-    """How long the last training took."""
-    return _trained(phase)["train_seconds"]
-
-
-def _training_wh(phase: Phase) -> tuple[float | None, str]:
-    """The energy of the last training and the parts it was measured of; None where it was not measured."""
-    trained = _trained(phase)
-    return trained.get("train_wh"), trained.get("train_wh_of", "")
-
-
-def _trained(phase: Phase) -> dict:
-    events, _ = read_events(phase.run_dir)
-    return [event.values["result"] for event in events if event.type == "done" and event.values["phase"] == "train"][-1]
 
 
 def _answers(phase: Phase, weights: Weights, asked: list[Example],
