@@ -20,11 +20,12 @@ class Said:
 
 @dataclass
 class ChatService:
-    """`url` to ask at; `requests` are the bodies received and `keys` the Authorization headers, in order."""
+    """`url` to ask at; in order, the bodies received and their headers Authorization and Accept-Encoding."""
 
     url: str
     requests: list[dict] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    encodings: list[str | None] = field(default_factory=list)
 
 
 def completion(text: str | None, finish_reason: str = "stop", usage: tuple[int, int] | None = (7, 3)) -> dict:
@@ -44,6 +45,7 @@ def serve_chats(answer: Callable[[dict], Said | None]) -> Iterator[ChatService]:
             with lock:
                 service.requests.append(body)
                 service.keys.append(self.headers.get("Authorization"))
+                service.encodings.append(self.headers.get("Accept-Encoding"))
             said = answer(body) if self.path == "/v1/chat/completions" else Said({}, 404)
             if said is None:
                 self.connection.close()

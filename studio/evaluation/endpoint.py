@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from studio import words
 from studio.errors import EndpointError
@@ -29,6 +29,8 @@ ATTEMPTS = 4
 BUSY_PATIENCE_S = 300
 LONGEST_WAIT_S = 60
 REPLY_BYTES = 4_000_000
+# a packed reply of a few bytes may unpack into gigabytes
+HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 REFUSALS = 3
 SAID_CHARACTERS = 200
 
@@ -75,14 +77,25 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
+def _none_for_wrong(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+# what nobody could have counted is not told: sums and prices are reckoned from it
+_Count = Annotated[Annotated[int, Field(ge=0, le=10**9)] | None, WrapValidator(_none_for_wrong)]
+
+
 class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
 
 
 class _Completion(BaseModel):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, WrapValidator(_none_for_wrong)] = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ class _Asker:
     def __init__(self, service: Service, max_tokens: int, first_wait_s: float):
         self._service, self._first_wait_s = service, first_wait_s
         key = {"Authorization": f"Bearer {service.key}"} if service.key else {}
-        self.client = httpx.Client(headers={"Content-Type": "application/json"} | key, timeout=service.timeout_s)
+        self.client = httpx.Client(headers=HEADERS | key, timeout=service.timeout_s)
         self.given_up = threading.Event()
         self.failure: EndpointError | None = None
         self._settings: dict[str, Any] = {"model": service.model, "temperature": 0, "max_tokens": max_tokens}
@@ -182,8 +195,13 @@ class _Asker:
             return _Trouble(f"has not answered within {words.duration(self._service.timeout_s)}")
         except httpx.ConnectError:
             return _Trouble("cannot be reached")
-        except httpx.TransportError:
+        except httpx.DecodingError:
+            return _Trouble("sends packed replies, though it is asked not to")
+        except httpx.RequestError:
             return _Trouble("broke off the connection")
+        except (httpx.InvalidURL, UnicodeError):
+            self.give_up("has an address that leads nowhere", "Check the address.")
+            return None
         status = response.status_code
         if status == 200:
             return self._read(body, time.monotonic() - began)
@@ -209,8 +227,10 @@ class _Asker:
         # httpx would fail on half a surrogate pair, which rows may hold
         sent = json.dumps(content).encode()
         with self.client.stream("POST", f"{self._service.url}/chat/completions", content=sent) as response:
+            if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+                raise httpx.DecodingError("packed")
             body = b""
-            for piece in response.iter_bytes():
+            for piece in response.iter_raw():
                 body += piece
                 if time.monotonic() - began > self._service.timeout_s:
                     raise httpx.ReadTimeout("it drips")
@@ -271,7 +291,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         if value.replace(".", "", 1).isdigit():
             return float(value)
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -39,10 +39,12 @@ def _check_address(value: str) -> str:
     value = value.strip().rstrip("/")
     if not value:
         return ""
+    import httpx  # costs a quarter of a second, which every start of a process would pay
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
-    except ValueError:
+        httpx.URL(f"{value}/chat/completions")
+    except (ValueError, httpx.InvalidURL):
         host = None
     if not host or parts.scheme not in ("http", "https") or any(character.isspace() for character in value):
         raise ValueError("an endpoint has an address such as https://api.openai.com/v1")

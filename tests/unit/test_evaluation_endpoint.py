@@ -121,6 +121,34 @@ def test_answers_without_end_are_not_read_to_the_end(monkeypatch):
     assert "broke off" in failure(lambda body: Said("x" * 5000)).message
 
 
+@pytest.mark.parametrize("packing", ["gzip", "br", "identity, gzip"])
+def test_packed_replies_are_refused_unread(packing):
+    assert "packed" in failure(lambda body: Said("no gzip at all", headers={"Content-Encoding": packing})).message
+
+
+def test_plain_replies_are_asked_for():
+    with serve_chats(lambda body: Said(completion("x"), headers={"Content-Encoding": "Identity"})) as service:
+        assert asked(service)[0].text == "x"
+    assert service.encodings == ["identity"]
+
+
+@pytest.mark.parametrize("url", [
+    "http://a..b/v1", f"http://{'a' * 70}.com/v1", "http://a\x00b/v1", "http://h/\x01", "http://xn--/v1"])
+def test_an_address_that_cannot_be_looked_up_costs_its_own_part_only(url):
+    with pytest.raises(EndpointError):
+        list(ask_all(Service(url, "big"), chats(1), 16, first_wait_s=0.001))
+
+
+@pytest.mark.parametrize(("usage", "counts"), [
+    ({"prompt_tokens": 10**400, "completion_tokens": -5}, (None, None)), ("many", (None, None)),
+    ({"prompt_tokens": 7, "completion_tokens": "x"}, (7, None)), ({"completion_tokens": 3}, (None, 3)),
+    ({"prompt_tokens": 10**9, "completion_tokens": 10**9 + 1}, (10**9, None))])
+def test_counts_that_cannot_be_are_no_counts(usage, counts):
+    with serve_chats(lambda body: Said(completion("x") | {"usage": usage})) as service:
+        reply = asked(service)[0]
+    assert (reply.text, reply.prompt_tokens, reply.tokens) == ("x", *counts)
+
+
 def test_replies_that_came_before_the_end_are_not_lost():
     def answer(body):
         return echo(body) if body["messages"][0]["content"] in ("question 0", "question 1") else Said({}, 500)
