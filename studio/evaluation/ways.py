@@ -69,16 +69,19 @@ def build_prompt(way: str, question: Question, examples: list[Example], system_p
     return system + shown + turns
 
 
-def fitting_prompt(render: Callable[[int], list[int]], examples: int, room: int) -> tuple[list[int], int]:
+def fitting_prompt(render: Callable[[int], list[int] | None], examples: int, room: int) -> tuple[list[int], int]:
     """The longest prompt of at most `room` tokens and how many examples it holds; the bare one where none fits.
 
-    `render(count)` gives the tokens of the prompt with the first `count` examples.
+    `render(count)` gives the tokens of the prompt with the first `count` examples, None where the template refuses it,
+    which it must not do for the bare one.
     """
     for count in range(examples, 0, -1):
         ids = render(count)
-        if len(ids) <= room:
+        if ids is not None and len(ids) <= room:
             return ids, count
-    return render(0), 0
+    bare = render(0)
+    assert bare is not None, "only rows that can be asked are"
+    return bare, 0
 
 
 def last_words(question: Question) -> str:

@@ -15,7 +15,8 @@ from studio.evaluation.ways import ENDPOINT, TUNED, Example, compared_rows, last
 from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker.phase import Phase
-from studio.worker.row_answers import RowAnswers, asked_rows
+from studio.worker.row_answers import RowAnswers
+from studio.worker.row_prompts import asked_rows
 from studio.worker.services import answer_by_endpoint
 from studio.worker.weights import find_base, on_each_side
 
@@ -36,6 +37,8 @@ def try_baselines(phase: Phase) -> dict:
     tokenizer, kept = weights.tokenizer(phase), AnswerFile(phase.run_dir / "answers.jsonl")
     rows = RowAnswers(phase, weights, tokenizer, asked,
                       [way for way in planned_ways(evaluation) if way != TUNED], kept)
+    for note in rows.notes:
+        phase.journal.warning(note)
     on_each_side(phase, weights, rows.sides, rows.longest, rows.work)
     ways = rows.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, kept) if evaluation.endpoint_url else None

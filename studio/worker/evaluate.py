@@ -33,8 +33,9 @@ from studio.runs.estimates import price_per_hour
 from studio.runs.trainings import training_effort
 from studio.worker.guard import Guard
 from studio.worker.phase import Phase
-from studio.worker.row_answers import DOING, RowAnswers, asked_rows
+from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
+from studio.worker.row_prompts import asked_rows
 from studio.worker.services import answer_by_endpoint, judge_pairs
 from studio.worker.weights import Weights, find_trained, on_each_side
 
@@ -96,8 +97,7 @@ def _rows(phase: Phase, data: str) -> list[dict]:
     """`compare_rows` of the held-out rows, or of the data set that the person named."""
     if data:
         source = files.override(phase.preset, {
-            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0,
-            "data.train_share": 1.0, "data.max_rows": 0})
+            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
         rows = prepare(source, phase.settings).train
     else:
         rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")
@@ -109,6 +109,8 @@ def _answers(phase: Phase, weights: Weights, asked: list[Example],
     """The rows that fit the model, and what was answered to them in each way; the guard's questions are asked too."""
     tokenizer = weights.tokenizer(phase)
     rows = RowAnswers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
+    for note in rows.notes:
+        phase.journal.warning(note)
 
     def work(side: str, model: Any) -> None:
         rows.work(side, model)
@@ -135,7 +137,9 @@ def _with_other_run(phase: Phase, run_id: str, rows: list[Example], ways: dict[s
     except StudioError as error:
         phase.journal.warning(f"The run {run_id} is left out of the comparison: {error.message}")
         return ways
-    if len(asked.rows) < len(rows):  # which it has said
+    if len(asked.rows) < len(rows):
+        phase.journal.warning(f"The run {run_id} is left out of the comparison: its model cannot be asked "
+                              f"{len(rows) - len(asked.rows)} of the {len(rows)} rows.")
         return ways
     on_each_side(other, weights, asked.sides, asked.longest, asked.work)
     name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]

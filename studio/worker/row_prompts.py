@@ -1,0 +1,88 @@
+"""The rows that a model can be asked, and their prompts in every way that is compared; imports no torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.data.jsonl import read_jsonl
+from studio.data.render import render_prompt
+from studio.errors import DataError
+from studio.evaluation.examples import choose_examples
+from studio.evaluation.ways import BASE, TUNED, Example, askable, build_prompt, fitting_prompt
+from studio.worker.phase import Phase
+
+
+@dataclass(frozen=True)
+class RowPrompts:
+    """`rows` are those that can be asked; by way their prompts as tokens and how many examples each prompt holds.
+
+    A way that the chat template refuses is missing. `notes` say in words what was left out.
+    """
+
+    rows: list[Example]
+    prompts: dict[str, list[list[int]]]
+    examples: dict[str, list[int]]
+    notes: list[str]
+
+
+def asked_rows(phase: Phase, rows: list[dict[str, Any]]) -> list[Example]:
+    """Those of the rows that can be asked and judged; how many cannot is said."""
+    asked = askable(rows)
+    if len(asked) < len(rows):
+        phase.journal.warning(
+            f"{len(rows) - len(asked)} of {len(rows)} held-out rows are left out of the comparison: they ask nothing, "
+            "or their answer has no words, like the call of a tool.")
+    return asked
+
+
+def row_prompts(phase: Phase, tokenizer: Any, asked: list[Example], ways: list[str], context: int) -> RowPrompts:
+    """The prompts of the rows, of at most `context` tokens. Raises `DataError` where no row can be asked."""
+    preset, evaluation = phase.preset, phase.preset.evaluation
+    as_chat, system_prompt = tokenizer.chat_template is not None, evaluation.base_system_prompt
+    notes: list[str] = []
+    refused: list[DataError] = []
+
+    def render(way: str, row: Example, examples: list[Example]) -> list[int] | None:
+        prompt = build_prompt(way, row.question, examples, system_prompt, as_chat)
+        try:
+            return render_prompt(tokenizer, prompt, preset, row.tools)[1]
+        except DataError as error:
+            refused.append(error)
+            return None
+
+    untuned = ways != [TUNED]
+    if untuned and system_prompt and not any(render(BASE, row, []) for row in asked):
+        system_prompt = ""  # many templates know no system prompt
+        notes.append("The model's chat template refuses evaluation.base_system_prompt: the base model is asked "
+                     "without it.")
+    refused.clear()
+    bare = [[render(way, row, []) for way in (TUNED, *([BASE] if untuned else []))] for row in asked]
+    taken = [(row, both) for row, both in zip(asked, bare, strict=True) if None not in both]
+    if not taken:
+        raise DataError(f"No held-out row can be asked: {refused[0].message}", refused[0].hint, refused[0].field)
+    if len(taken) < len(asked):
+        notes.append(f"{len(asked) - len(taken)} of {len(asked)} held-out rows are left out of the comparison: "
+                     f"{refused[0].message}")
+    rows = [row for row, both in taken if max(map(len, both)) <= context]
+    if not rows:
+        raise DataError("No held-out row leaves room for an answer: each question fills what the model can read.",
+                        "Lower evaluation.max_new_tokens, or take a model with a longer context.",
+                        "evaluation.max_new_tokens")
+    if len(rows) < len(taken):
+        notes.append(f"{len(taken) - len(rows)} of {len(asked)} held-out rows are longer than the model can read and "
+                     "are left out of the comparison.")
+    # the ways of another run's model need no example
+    train = askable(read_jsonl(phase.run_dir / "data" / "train.jsonl")) if set(ways) - {BASE, TUNED} else []
+    prompts, counts = {}, {}
+    for way in ways:
+        chosen = choose_examples(way, [row.question for row in rows], train, evaluation, preset.training.seed)
+        refused.clear()
+        fitted = [
+            fitting_prompt(lambda count, way=way, row=row, examples=examples: render(way, row, examples[:count]),
+                           len(examples), min(context, evaluation.max_prompt_length))
+            for row, examples in zip(rows, chosen, strict=True)]
+        if refused and not any(count for _, count in fitted):
+            notes.append(f"The way {way} is left out of the comparison, since no prompt can hold an example: "
+                         f"{refused[0].message}")
+            continue
+        prompts[way], counts[way] = [ids for ids, _ in fitted], [count for _, count in fitted]
+    return RowPrompts(rows, prompts, counts, notes)

@@ -1,0 +1,74 @@
+"""The prompts of the compared rows: what the chat template refuses costs a row or a way, never the comparison."""
+
+import json
+
+import pytest
+
+from studio.errors import DataError
+from studio.evaluation.ways import Example, planned_ways
+from studio.preset import files
+from studio.preset.schema import Preset
+from studio.runs.events import EventWriter, read_events
+from studio.settings import Settings
+from studio.worker.phase import Phase
+from studio.worker.row_prompts import asked_rows, row_prompts
+from tests.tiny_model import CHATML, make_tiny_tokenizer
+
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}" + CHATML
+ONE_TURN = "{% if messages | length > 1 %}{{ raise_exception('Only one turn') }}{% endif %}" + CHATML
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return make_tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture
+def phase(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("".join(
+        json.dumps({"prompt": f"question {i}", "completion": "city"}) + "\n" for i in range(5)))
+    return Phase("evaluate", tmp_path, Preset(), Settings(data_dir=tmp_path), EventWriter(tmp_path))
+
+
+def planned(phase, tokenizer, template, rows, system_prompt=""):
+    tokenizer.chat_template = template
+    preset = files.override(phase.preset, {"evaluation.base_system_prompt": system_prompt})
+    asked = Phase(phase.name, phase.run_dir, preset, phase.settings, phase.journal)
+    return row_prompts(asked, tokenizer, rows, planned_ways(preset.evaluation), 2000)
+
+
+ROWS = [Example([{"role": "user", "content": f"question {i}"}], "city") for i in range(3)]
+WITH_SYSTEM = Example([{"role": "system", "content": "Be brief."}, *ROWS[0].question], "city")
+
+
+def test_a_row_that_the_template_refuses_is_left_out_and_said(phase, tokenizer):
+    found = planned(phase, tokenizer, NO_SYSTEM, [ROWS[0], WITH_SYSTEM, ROWS[1]])
+    assert found.rows == ROWS[:2] and {len(ids) for ids in found.prompts.values()} == {2}
+    assert len(found.notes) == 1 and found.notes[0].startswith("1 of 3 held-out rows are left out")
+    assert "No system role" in found.notes[0]
+
+
+def test_a_way_that_the_template_refuses_is_left_out_and_said(phase, tokenizer):
+    found = planned(phase, tokenizer, ONE_TURN, ROWS)
+    assert list(found.prompts) == ["base", "tuned"] and found.rows == ROWS
+    assert [note.split(" is left")[0] for note in found.notes] == ["The way few_shot", "The way retrieval"]
+
+
+def test_a_system_prompt_that_the_template_refuses_is_dropped_and_said(phase, tokenizer):
+    found = planned(phase, tokenizer, NO_SYSTEM, ROWS, "Be brief.")
+    assert list(found.prompts) == ["base", "few_shot", "retrieval", "tuned"]
+    assert found.prompts["base"] == found.prompts["tuned"] and found.examples["few_shot"] == [3, 3, 3]
+    assert len(found.notes) == 1 and "base_system_prompt" in found.notes[0]
+
+
+def test_where_every_row_is_refused_the_template_s_reason_is_given(phase, tokenizer):
+    with pytest.raises(DataError, match=r"No held-out row can be asked.*No system role"):
+        planned(phase, tokenizer, NO_SYSTEM, [WITH_SYSTEM])
+
+
+def test_rows_whose_answer_is_a_call_are_counted_aloud(phase):
+    call = {"messages": [ROWS[0].question[0], {"role": "assistant", "content": "", "tool_calls": [{}]}]}
+    assert [row.question for row in asked_rows(phase, [call, {"prompt": "a", "completion": "b"}])] == ["a"]
+    warnings = [event.values["message"] for event in read_events(phase.run_dir)[0] if event.type == "warning"]
+    assert len(warnings) == 1 and warnings[0].startswith("1 of 2 held-out rows")
