@@ -18,8 +18,9 @@ from studio.evaluation.ways import Question
 
 DATABASES, FILLED_ROWS = 5, 15
 STEPS_A_CALL, MAX_CALLS, SECONDS = 100, 10_000, 2.0
-MAX_FOUND = 2000
+MAX_FOUND, MAX_FOUND_SIZE = 2000, 1_000_000
 LIMITS = {sqlite3.SQLITE_LIMIT_LENGTH: 20_000, sqlite3.SQLITE_LIMIT_SQL_LENGTH: 200_000,
+          sqlite3.SQLITE_LIMIT_COLUMN: 100,
           sqlite3.SQLITE_LIMIT_ATTACHED: 0, sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
           sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100, sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0}
 FUNCTIONS = frozenset((
@@ -35,7 +36,7 @@ FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 QUERY = re.compile(r"^\s*(?:SELECT|WITH)\b", re.IGNORECASE | re.MULTILINE)
 LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?)")
 WORDS = ("alpha", "beta", "gamma", "delta", "2020-01-15", "2021-06-30", "7")
-ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError)
+ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, MemoryError)
 
 Found = list[tuple[Any, ...]]
 
@@ -119,10 +120,13 @@ def _restrict(database: sqlite3.Connection, allowed: frozenset[int]) -> None:
 def _run(database: sqlite3.Connection, answer: str) -> Found:
     """What a query finds. Raises one of `ERRORS` where it does not run, takes too long or finds too much."""
     _limit_steps(database)
-    found = database.execute(_query(answer)).fetchmany(MAX_FOUND + 1)
-    if len(found) > MAX_FOUND:
-        raise sqlite3.DataError("too many rows")
-    return [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in found]
+    found, size = [], 0
+    for row in database.execute(_query(answer)):
+        size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
+        if len(found) == MAX_FOUND or size > MAX_FOUND_SIZE:
+            raise sqlite3.DataError("finds too much")
+        found.append(tuple(round(value, 6) if isinstance(value, float) else value for value in row))
+    return found
 
 
 def _limit_steps(database: sqlite3.Connection) -> None:

@@ -1,6 +1,7 @@
 """SQL answers are judged by what they find, and nothing they hold does harm."""
 
 import time
+import tracemalloc
 
 import pytest
 
@@ -74,6 +75,28 @@ def test_a_query_without_an_end_is_stopped(answer):
     began = time.monotonic()
     assert score(answer, "SELECT name FROM singer") == 0
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(("columns", "rows", "most_bytes"), [(1000, 1, 2_000_000), (100, 15**3, 20_000_000)])
+def test_a_query_that_finds_gigabytes_is_stopped_early(columns, rows, most_bytes):
+    text = f"'{'a' * 10_000}'"
+    answer = (f"WITH k AS (SELECT replace({text}, 'a', 'bb') AS s) SELECT {', '.join(['s'] * columns)} "
+              f"FROM k, song a, song b, song c LIMIT {rows}")
+    tracemalloc.start()
+    assert score(answer, "SELECT name FROM singer") == 0
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < most_bytes
+
+
+def test_rows_are_found_up_to_a_number_of_them_and_a_size():
+    schema = "CREATE TABLE t (x TEXT); INSERT INTO t VALUES ('%s'), ('b')" % ("a" * 19_000)
+    wide = "SELECT x, x, x, x FROM t a WHERE length(x) > 1"
+    assert score(wide, wide, schema) == 1
+    assert sql_scores([], "SELECT " + ", ".join(["x"] * 60) + " FROM t", schema) is None
+    many = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %s) SELECT x FROM c"
+    assert score(many % 2000, many % 2000, schema) == 1
+    assert sql_scores([], many % 2001, schema) is None
 
 
 def test_a_wanted_query_that_does_not_run_judges_nothing():
