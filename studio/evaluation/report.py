@@ -23,7 +23,7 @@ from studio.evaluation.bootstrap import Resamples, interval, p_value
 from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
 from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
-from studio.evaluation.verdict import break_even_requests, decide
+from studio.evaluation.verdict import BASE_WAYS, break_even_requests, decide
 from studio.evaluation.ways import BASE, TUNED
 from studio.preset.schema import PlanSection
 
@@ -160,7 +160,8 @@ def _verdict(report: dict[str, Any]) -> dict[str, Any]:
     """The rule's answer, and after how many requests the training has paid for itself against the rival."""
     verdict, ways = decide(report), report["ways"]
     requests = None
-    if report["metric"] != "perplexity":  # nothing was asked there, so nothing has a price
+    # plain text asks nothing, so nothing has a price; other models take no time of this machine or were trained too
+    if report["metric"] != "perplexity" and verdict.rival in BASE_WAYS:
         costs = (ways[way]["seconds_per_request"] for way in (verdict.rival, TUNED))
         requests = break_even_requests(report["training_seconds"], *costs)
     return {"outcome": verdict.outcome.value, "rival": verdict.rival, "rows_needed": verdict.rows_needed,

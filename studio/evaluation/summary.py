@@ -9,15 +9,14 @@ from typing import Any
 from studio import words
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import judge_words
-from studio.evaluation.verdict import GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
+from studio.evaluation.verdict import BASE_WAYS, GOOD, MARGIN, MIN_ROWS, Outcome
+from studio.evaluation.ways import ENDPOINT, TUNED
 from studio.preset.answer_checks import MEASURE
 from studio.texts import table, text
 
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
          Outcome.CANNOT_TELL: "info"}
 PLAIN = frozenset({"perplexity", "loss", "eval_loss"})  # measures that are no share
-BASE_WAYS = frozenset({BASE, FEW_SHOT, RETRIEVAL})
 PLAN = ("use_case", "good_answer", "requests_per_month")
 # a way that leaves so many answers empty, or has so many cut, is named
 MANY_SILENT, MANY_CUT = 0.2, 0.1
@@ -193,10 +192,13 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
 
 
 def _break_even(report: dict[str, Any]) -> str:
-    """What a request costs against the rival, and when the training has paid for itself; "" where nothing was asked."""
+    """What a request costs against the rival, and when the training has paid for itself; "" where nothing was asked.
+
+    Nor against another model: a service's time is none of this machine, and another tuned model was trained too.
+    """
     ways, verdict = report["ways"], report["verdict"]
     rival, tuned = ways[verdict["rival"]], ways[TUNED]
-    if "prompt_tokens" not in tuned or verdict["rival"] == ENDPOINT:  # its time is no time of this machine
+    if "prompt_tokens" not in tuned or verdict["rival"] not in BASE_WAYS:
         return ""
     requests = verdict["break_even_requests"]
     conclusion = _say("ground.never_pays" if requests is None else "ground.pays_after",
@@ -254,6 +256,14 @@ def _compare_requests(report: dict[str, Any], sides: dict[str, list[str]]) -> No
     if tuned["prompt_tokens"] < 0.9 * rival["prompt_tokens"]:
         sides["better"].append(_say("change.fewer_tokens", tokens=_tokens(tuned["prompt_tokens"]), rival=name,
                                     rival_tokens=_tokens(rival["prompt_tokens"])))
+    if report["verdict"]["rival"] != ENDPOINT:  # whose time is none of this machine
+        _compare_seconds(tuned, rival, name, sides)
+    if tuned["answer_words"] > LONG * report["wanted_words"] > 0:
+        sides["worse"].append(_say("change.longer", words=words.figure(tuned["answer_words"]),
+                                   wanted=words.figure(report["wanted_words"])))
+
+
+def _compare_seconds(tuned: dict[str, Any], rival: dict[str, Any], name: str, sides: dict[str, list[str]]) -> None:
     quick, slow = (tuned["seconds_per_request"] * factor for factor in (1.1, 0.9))
     seconds = {"seconds": _seconds(tuned["seconds_per_request"]), "rival": name,
                "rival_seconds": _seconds(rival["seconds_per_request"])}
@@ -261,9 +271,6 @@ def _compare_requests(report: dict[str, Any], sides: dict[str, list[str]]) -> No
         sides["better"].append(_say("change.faster", **seconds))
     elif slow > rival["seconds_per_request"]:
         sides["worse"].append(_say("change.slower", **seconds))
-    if tuned["answer_words"] > LONG * report["wanted_words"] > 0:
-        sides["worse"].append(_say("change.longer", words=words.figure(tuned["answer_words"]),
-                                   wanted=words.figure(report["wanted_words"])))
 
 
 def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from studio.evaluation.ways import TUNED
+from studio.evaluation.ways import BASE, FEW_SHOT, RETRIEVAL, TUNED
 
+BASE_WAYS = frozenset({BASE, FEW_SHOT, RETRIEVAL})  # which need no training
 MIN_ROWS = 20
 GOOD = 0.5
 MARGIN = 0.05

@@ -20,7 +20,8 @@ HOSTILE = "<script>alert(1)</script>\"'{{1+1}}"
 
 def report(rows=80, prompt="q", **right):
     """A report on ways that are right on so many of the first rows; examples make prompts longer and slower."""
-    costs = {"base": (40, 0.4), "few_shot": (180, 0.9), "endpoint": (40, 0.9), "tuned": (40, 0.3)}
+    costs = {"base": (40, 0.4), "few_shot": (180, 0.9), "endpoint": (40, 0.9), "Tuned model of other": (40, 0.9),
+             "tuned": (40, 0.3)}
     ways = {way: WayAnswers([Answer("a" if i < count else "x", costs[way][0], 10, costs[way][1], False)
                              for i in range(rows)], [0] * rows) for way, count in right.items()}
     return compare_answers([prompt] * rows, ["a"] * rows, ways, "exact_match", 3, training_seconds=391)[0]
@@ -50,6 +51,18 @@ def test_another_model_that_is_better_is_no_better_prompt():
     said = " ".join([summary.headline, *summary.grounds])
     assert summary.headline == "The other service: as good or better." and "That model is surely better" in said
     assert "untouched model" not in said and "paid for" not in said, "its time costs nothing on this machine"
+
+
+def test_times_are_compared_only_where_they_can_be():
+    """A service's seconds are none of this machine; another tuned model's are, but it was trained too."""
+    found = report(base=0, endpoint=76, tuned=50)
+    summary = summarise(found)
+    assert found["verdict"]["break_even_requests"] is None
+    assert not any("s a request instead of" in line for line in [*summary.better, *summary.worse])
+    found = report(base=0, **{"Tuned model of other": 76}, tuned=50)
+    summary = summarise(found)
+    assert found["verdict"]["break_even_requests"] is None and "paid for" not in " ".join(summary.grounds)
+    assert "0.3 s a request instead of 0.9 s (tuned model of other)" in summary.better
 
 
 def test_judge_and_general_questions_are_told():
