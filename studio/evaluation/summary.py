@@ -10,7 +10,7 @@ from studio import words
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import judge_words
 from studio.evaluation.verdict import BASE_WAYS, GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import ENDPOINT, TUNED
+from studio.evaluation.ways import BASE, ENDPOINT, TUNED
 from studio.preset.answer_checks import MEASURE
 from studio.texts import table, text
 
@@ -128,8 +128,10 @@ def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
 
 
 def _headline(report: dict[str, Any], outcome: Outcome) -> str:
-    """The outcome in a sentence; what beats the tuned model may be another model instead of a prompt."""
+    """The outcome in a sentence; what does as well may be the bare base model or another one instead of a prompt."""
     rival = report["verdict"]["rival"]
+    if outcome is Outcome.BETTER_PROMPT and rival == BASE:
+        return _say("headline.untrained")
     if outcome is Outcome.BETTER_PROMPT and rival not in BASE_WAYS:
         return _say("headline.better_model", rival=way_name(rival))
     return _say(f"headline.{outcome.value}")
@@ -148,7 +150,8 @@ def way_row(report: dict[str, Any], way: str) -> WayRow:
     gain = tone = duels = ""
     if way in report["against"]:
         against = report["against"][way]
-        gain, tone = signed(against["difference"]["value"], metric), _tone(report, way)
+        ahead = 1 if report["metrics"][metric]["higher_is_better"] else -1
+        gain, tone = signed(ahead * against["difference"]["value"], metric), _tone(report, way)
         duels = " / ".join(words.count(against[name]) for name in ("wins", "ties", "losses"))
     costs = ("", "", "", "")
     if "prompt_tokens" in found:
@@ -174,19 +177,22 @@ def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
 
 def _reason(report: dict[str, Any], outcome: Outcome) -> str:
     """What made the rule come out as it did."""
-    verdict, tone = report["verdict"], _tone(report, report["verdict"]["rival"])
+    verdict, rival = report["verdict"], report["verdict"]["rival"]
+    tone = _tone(report, rival)
     if outcome is Outcome.WORTH_IT:
         return _say("ground.worth_it")
     if outcome is Outcome.MORE_ROWS:
         return _say("ground.poor_tuned" if tone == "better" else "ground.poor_rival", good=words.percent(GOOD))
     if outcome is Outcome.BETTER_PROMPT:
-        ahead = "ground.rival_ahead" if verdict["rival"] in BASE_WAYS else "ground.model_ahead"
-        return _say(ahead) if tone == "worse" else _say("ground.same", margin=round(100 * MARGIN))
+        if tone != "worse":
+            return _say("ground.same" if rival in BASE_WAYS else "ground.same_model", margin=round(100 * MARGIN))
+        ahead = "untrained_ahead" if rival == BASE else "rival_ahead" if rival in BASE_WAYS else "model_ahead"
+        return _say(f"ground.{ahead}")
     if report["n"] < MIN_ROWS:
         return _say("ground.few_rows", rows=MIN_ROWS)
     if not (needed := verdict["rows_needed"]):
         return _say("ground.chance")
-    against = report["against"][verdict["rival"]]
+    against = report["against"][rival]
     differ = against["wins"] or against["losses"]
     return _say("ground.rows_needed" if differ else "ground.rows_equal", rows=words.count(needed))
 

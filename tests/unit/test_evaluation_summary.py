@@ -30,14 +30,37 @@ def report(rows=80, prompt="q", **right):
 @pytest.mark.parametrize(("figures", "outcome", "said"), [
     ({"base": 0, "few_shot": 5, "tuned": 70}, Outcome.WORTH_IT, "is paid for after 652 requests"),
     ({"base": 0, "few_shot": 5, "tuned": 30}, Outcome.MORE_ROWS, "the best of them, reaches less than 50 %"),
-    ({"base": 0, "few_shot": 76, "tuned": 50}, Outcome.BETTER_PROMPT, "surely better, without any training"),
-    ({"base": 70, "tuned": 70}, Outcome.BETTER_PROMPT, "within 5 points"),
+    ({"base": 0, "few_shot": 76, "tuned": 50}, Outcome.BETTER_PROMPT, "with that prompt is surely better, without any"),
+    ({"base": 0, "few_shot": 70, "tuned": 70}, Outcome.BETTER_PROMPT, "within 5 points"),
     ({"base": 0, "tuned": 8, "rows": 8}, Outcome.CANNOT_TELL, "too few rows"),
 ])
 def test_each_outcome_is_explained(figures, outcome, said):
     summary = summarise(report(**figures))
     assert summary.headline == text(f"evaluation.headline.{outcome.value}")
     assert said in " ".join(summary.grounds)
+
+
+def test_where_the_bare_model_does_as_well_no_prompt_is_spoken_of():
+    even = summarise(report(base=70, tuned=70))
+    assert even.headline == "The untouched model is as good or better." and "training brings no more" in even.grounds[2]
+    ahead = summarise(report(base=70, tuned=30))
+    losses = [RowLosses([nll + i % 3 for i in range(30)], [10] * 30, 1.0) for nll in (10.0, 20.0)]
+    text_ahead = summarise(compare_perplexity(*losses, seed=1, training_seconds=60))
+    for summary in (ahead, text_ahead):
+        assert summary.headline == even.headline
+        assert summary.grounds[2] == "The untouched model is surely better, without any training."
+
+
+def test_another_model_that_does_as_well_was_trained_too():
+    summary = summarise(report(base=0, **{"Tuned model of other": 70}, tuned=70))
+    assert summary.grounds[2] == "The two are surely within 5 points of each other."
+
+
+@pytest.mark.parametrize(("tuned", "sign", "tone"), [(10.0, "+", "better"), (30.0, "−", "worse")])
+def test_ahead_by_is_more_where_less_is_better(tuned, sign, tone):
+    losses = [RowLosses([nll + i % 3 for i in range(30)], [10] * 30, 1.0) for nll in (20.0, tuned)]
+    row = summarise(compare_perplexity(*losses, seed=1, training_seconds=60)).rows[0]
+    assert row.gain.startswith(sign) and row.tone == tone
 
 
 def test_rows_needed_are_told_for_a_difference_and_for_none():
