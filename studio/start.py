@@ -11,7 +11,7 @@ from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
 from studio.evaluation.request import EvaluateRequest
 from studio.evaluation.request import write_request as write_evaluate_request
-from studio.evaluation.slope import SHARES, clones_on_parts
+from studio.evaluation.slope import SHARES, clones_on_parts, may_have_slope
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.publishing.hub import check_push, resolve_token
@@ -150,9 +150,9 @@ def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[
     without judged answers, `CheckError` where the training cannot start.
     """
     view = store.get(run_id)
-    if not (view.run_dir / "predictions.jsonl").is_file() or view.preset.data.train_share < 1:
+    if not may_have_slope(view):
         raise RunError(f"{view.name} has no judged answers that a part of its rows could be set against.",
-                       "Compare it first, on a data set with questions and answers.")
+                       "Compare it first, on its own held-out rows; they must hold questions and answers.")
     done = {clone.preset.data.train_share for clone in clones_on_parts(store, run_id)
             if clone.is_live or clone.report is not None}
     presets = [override(view.preset, {

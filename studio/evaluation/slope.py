@@ -58,6 +58,18 @@ class Slope:
     course: Course
 
 
+def may_have_slope(view: RunView) -> bool:
+    """Whether trainings on parts could be set against this run: it saw all rows, and its answers to its own held-out
+    rows are judged one by one."""
+    report = view.report
+    if report is None or view.preset.data.train_share < 1 or not (view.run_dir / "predictions.jsonl").is_file():
+        return False
+    try:
+        return report["metric"] != "perplexity" and not report.get("data")
+    except (AttributeError, KeyError, TypeError):  # written by another version of the studio
+        return False
+
+
 def clones_on_parts(store: RunStore, run_id: str, max_age_s: float = 0) -> list[RunView]:
     """The runs that repeat this one on a part of its rows, smallest part first, as seen `max_age_s` ago at most."""
     clones = [view for view in store.list(max_age_s)

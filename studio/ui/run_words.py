@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from studio import words
+from studio.evaluation.slope import may_have_slope
 from studio.runs.events import RunStage
 from studio.runs.launcher import planned_phases, remaining_phases
 from studio.runs.store import BASELINES, RunView
@@ -150,8 +151,8 @@ def _model_actions(view: RunView) -> tuple[str, ...]:
         return ()
     can_merge = view.has_adapter and not view.preset.method.full_finetuning
     compares = view.preset.evaluation.compare_rows > 0
-    is_whole = compares and view.preset.data.train_share == 1 and (view.run_dir / "predictions.jsonl").is_file()
-    return ("talk", "publish", *(["evaluate"] if compares else []), *(["slope"] if is_whole else []),
+    has_parts = compares and may_have_slope(view)
+    return ("talk", "publish", *(["evaluate"] if compares else []), *(["slope"] if has_parts else []),
             *(["merge"] if can_merge else []))
 
 

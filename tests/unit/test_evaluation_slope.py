@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from studio.data.prepare import look
+from studio.errors import RunError
 from studio.evaluation.slope import Course, Part, clones_on_parts, learning_slope, slope_of
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.runs.store import RunStore
-from tests.finished_run import finished_run
+from studio.start import start_slope
+from studio.ui.run_words import next_step
+from tests.finished_run import REPORT, finished_run
 
 
 def part(rows, right, n):
@@ -53,6 +56,23 @@ def evaluated(store, right, rows, *, share=1.0, parent="", prompts="p"):
     (run_dir / "predictions.jsonl").write_text("".join(
         json.dumps({"prompt": f"{prompts}{n}", "tuned_score": float(n < right)}) + "\n" for n in range(40)))
     return run_id
+
+
+@pytest.mark.parametrize(("facts", "may"), [
+    ({}, True), ({"data": ""}, True), ({"data": "other.jsonl"}, False), ({"metric": "perplexity"}, False),
+])
+def test_only_answers_to_the_own_held_out_rows_can_have_a_slope(settings, facts, may):
+    store = RunStore(settings)
+    view = store.get(evaluated(store, 35, 400))
+    (view.run_dir / "adapter").mkdir()
+    (view.run_dir / "adapter" / "adapter_config.json").write_text("{}")
+    (view.run_dir / "report.json").write_text(json.dumps(REPORT | facts))
+    assert ("slope" in next_step(view).actions) is may
+    if not may:
+        with pytest.raises(RunError, match="no judged answers"):
+            start_slope(store, view.run_id)
+    (view.run_dir / "report.json").write_text("[]")
+    assert "slope" not in next_step(view).actions
 
 
 def test_the_slope_of_a_run_goes_through_its_clones_on_parts(settings):
