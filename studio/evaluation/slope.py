@@ -1,6 +1,7 @@
 """Would more rows help: the same training on a part of its rows, judged by the same held-out rows.
 
-The runs on parts are clones of the run whose `data.train_share` is below 1; each smaller part lies within the larger.
+The runs on parts are clones of the run that differ from it in `data.train_share` alone, as far as the training goes;
+each smaller part lies within the larger.
 What decides is the step from the largest part to all rows: where its 95 % interval lies above 0 more rows are likely to
 help, where it lies within `MARGIN` of 0 they are not.
 """
@@ -14,7 +15,8 @@ import orjson
 
 from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.verdict import MARGIN
-from studio.runs.store import RunStore, RunView
+from studio.preset.schema import Preset, Section
+from studio.runs.store import TRAINING, RunStore, RunView
 
 SHARES = (0.25, 0.5)
 
@@ -71,9 +73,14 @@ def may_have_slope(view: RunView) -> bool:
 
 
 def clones_on_parts(store: RunStore, run_id: str, max_age_s: float = 0) -> list[RunView]:
-    """The runs that repeat this one on a part of its rows, smallest part first, as seen `max_age_s` ago at most."""
+    """The runs that repeat this one on a part of its rows, smallest part first, as seen `max_age_s` ago at most.
+
+    A clone that was trained in another way is none of them. Raises `RunError` for an unknown run.
+    """
+    whole = store.get(run_id, max_age_s).preset
     clones = [view for view in store.list(max_age_s)
-              if view.info["parent"] == run_id and view.preset.data.train_share < 1]
+              if view.info["parent"] == run_id and view.kind == TRAINING
+              and view.preset.data.train_share < whole.data.train_share and _training(view.preset) == _training(whole)]
     return sorted(clones, key=lambda view: view.preset.data.train_share)
 
 
@@ -106,6 +113,12 @@ def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
     course = (Course.RISING if low > 0 else Course.FALLING if high < 0
               else Course.LEVEL if low >= -MARGIN and high <= MARGIN else Course.UNSURE)
     return Slope(metric, points, points[-1].value - points[-2].value, bounds, course)
+
+
+def _training(preset: Preset) -> tuple[Section, ...]:
+    """All that decides what is learned but for the share of the rows."""
+    return (preset.model, preset.method, preset.lora, preset.training,
+            preset.data.model_copy(update={"train_share": 1.0}))
 
 
 def _judged(view: RunView) -> tuple[str, list[str], Part] | None:

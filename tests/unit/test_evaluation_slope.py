@@ -10,7 +10,7 @@ from studio.errors import RunError
 from studio.evaluation.slope import Course, Part, clones_on_parts, learning_slope, slope_of
 from studio.preset.files import override
 from studio.preset.schema import Preset
-from studio.runs.store import RunStore
+from studio.runs.store import BASELINES, RunStore
 from studio.start import start_slope
 from studio.ui.run_words import next_step
 from tests.finished_run import REPORT, finished_run
@@ -82,6 +82,10 @@ def test_the_slope_of_a_run_goes_through_its_clones_on_parts(settings):
     half = evaluated(store, 15, 200, share=0.5, parent=run_id)
     evaluated(store, 40, 100, share=0.25, parent=run_id, prompts="other")
     evaluated(store, 40, 400, parent=run_id)
+    # clones of a person's own: another way of training, and none at all
+    slower = override(Preset(), {"data.train_share": 0.5, "training.learning_rate": 1e-5})
+    store.create(slower, parent=run_id)
+    store.create(override(Preset(), {"data.train_share": 0.5}), parent=run_id, kind=BASELINES)
     assert [view.preset.data.train_share for view in clones_on_parts(store, run_id)] == [0.25, 0.5]
     slope = slope_of(store, run_id)
     assert [(point.run_id, point.rows) for point in slope.points] == [(half, 200), (run_id, 400)]
