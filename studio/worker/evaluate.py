@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from studio.data.jsonl import read_jsonl
-from studio.data.prepare import prepare
 from studio.data.render import render_rows
 from studio.errors import DataError, StudioError
 from studio.evaluation.answers import AnswerFile
@@ -23,7 +21,6 @@ from studio.evaluation.ways import (
     ENDPOINT,
     TUNED,
     Example,
-    compared_rows,
     last_words,
     planned_ways,
     transcript,
@@ -35,7 +32,7 @@ from studio.worker.guard import Guard
 from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
-from studio.worker.row_prompts import asked_rows
+from studio.worker.row_prompts import asked_rows, rows_to_compare
 from studio.worker.services import answer_by_endpoint, judge_pairs
 from studio.worker.weights import Weights, find_trained, on_each_side
 
@@ -50,7 +47,7 @@ def evaluate(phase: Phase) -> dict:
     model, `DataError` where no row can be asked.
     """
     request = read_request(phase.run_dir)
-    data, rows = request.data, _rows(phase, request.data)
+    data, rows = request.data, rows_to_compare(phase, request.data)
     if not rows:
         return {"skipped": "There are no held-out rows to compare on."}
     weights, seed = find_trained(phase), phase.preset.training.seed
@@ -91,17 +88,6 @@ def evaluate(phase: Phase) -> dict:
     base, tuned = figures["base"]["value"], figures["tuned"]["value"]
     print(f"{report['metric']} on {report['n']} held-out rows: base {base:.3f}, tuned {tuned:.3f}", flush=True)
     return {"metric": report["metric"], "rows": report["n"], "base": base, "tuned": tuned}
-
-
-def _rows(phase: Phase, data: str) -> list[dict]:
-    """`compare_rows` of the held-out rows, or of the data set that the person named."""
-    if data:
-        source = files.override(phase.preset, {
-            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0})
-        rows = prepare(source, phase.settings).train
-    else:
-        rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")
-    return compared_rows(rows, phase.preset.evaluation.compare_rows, phase.preset.training.seed)
 
 
 def _answers(phase: Phase, weights: Weights, asked: list[Example],

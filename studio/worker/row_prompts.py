@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.data.jsonl import read_jsonl
+from studio.data.prepare import prepare
 from studio.data.render import render_prompt
 from studio.errors import DataError
 from studio.evaluation.examples import choose_examples
-from studio.evaluation.ways import BASE, TUNED, Example, askable, build_prompt, fitting_prompt
+from studio.evaluation.ways import BASE, TUNED, Example, askable, build_prompt, compared_rows, fitting_prompt
+from studio.preset import files
 from studio.worker.phase import Phase
 
 
@@ -22,6 +24,22 @@ class RowPrompts:
     prompts: dict[str, list[list[int]]]
     examples: dict[str, list[int]]
     notes: list[str]
+
+
+def rows_to_compare(phase: Phase, data: str) -> list[dict[str, Any]]:
+    """`compare_rows` of the held-out rows, or of all rows of the data set that the person named.
+
+    Raises `DataError` where that cannot be read.
+    """
+    if data:
+        # what the run takes of its own data says nothing of this one
+        source = files.override(phase.preset, {
+            "data.dataset_name": data, "data.dataset_test_split": "", "data.test_size": 0.0, "data.train_share": 1.0,
+            "data.max_rows": 0, "data.edits": ""})
+        rows = prepare(source, phase.settings).train
+    else:
+        rows = read_jsonl(phase.run_dir / "data" / "heldout.jsonl")
+    return compared_rows(rows, phase.preset.evaluation.compare_rows, phase.preset.training.seed)
 
 
 def asked_rows(phase: Phase, rows: list[dict[str, Any]]) -> list[Example]:

@@ -11,7 +11,7 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, read_events
 from studio.settings import Settings
 from studio.worker.phase import Phase
-from studio.worker.row_prompts import asked_rows, row_prompts
+from studio.worker.row_prompts import asked_rows, row_prompts, rows_to_compare
 from tests.tiny_model import CHATML, make_tiny_tokenizer
 
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}" + CHATML
@@ -72,3 +72,12 @@ def test_rows_whose_answer_is_a_call_are_counted_aloud(phase):
     assert [row.question for row in asked_rows(phase, [call, {"prompt": "a", "completion": "b"}])] == ["a"]
     warnings = [event.values["message"] for event in read_events(phase.run_dir)[0] if event.type == "warning"]
     assert len(warnings) == 1 and warnings[0].startswith("1 of 2 held-out rows")
+
+
+def test_of_another_data_set_all_rows_may_be_drawn_whatever_part_the_training_took(phase, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"prompt": f"land {i}", "completion": "city"}) + "\n" for i in range(60)))
+    preset = files.override(phase.preset, {
+        "data.train_share": 0.25, "data.max_rows": 20, "evaluation.compare_rows": 50})
+    asked = Phase("evaluate", tmp_path, preset, phase.settings, phase.journal)
+    assert len(rows_to_compare(asked, str(other))) == 50
