@@ -3,7 +3,8 @@
 The runs on parts are clones of the run that differ from it in `data.train_share` alone, as far as the training goes;
 each smaller part lies within the larger.
 What decides is the step from the largest part to all rows: where its 95 % interval lies above 0 more rows are likely to
-help, where it lies within `MARGIN` of 0 they are not.
+help, where it lies within `MARGIN` of 0 they are not. As in the verdict, fewer than `MIN_ROWS` held-out rows tell
+nothing, and an interval without width is widened by what may have gone unseen.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 import orjson
 
 from studio.evaluation.bootstrap import Resamples, interval
-from studio.evaluation.verdict import MARGIN
+from studio.evaluation.verdict import MARGIN, MIN_ROWS, UNSEEN
 from studio.preset.schema import Preset, Section
 from studio.runs.store import TRAINING, RunStore, RunView
 
@@ -109,10 +110,13 @@ def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
     means = Resamples(len(scores), seed).means(scores)
     points = [Point(part.run_id, part.rows, float(part.scores.mean()), interval(means[:, index]))
               for index, part in enumerate(parts)]
-    low, high = bounds = interval(means[:, -1] - means[:, -2])
-    course = (Course.RISING if low > 0 else Course.FALLING if high < 0
+    low, high = interval(means[:, -1] - means[:, -2])
+    if low == high:
+        unseen = UNSEEN / len(scores)
+        low, high = max(-1.0, low - unseen), min(1.0, high + unseen)
+    course = (Course.UNSURE if len(scores) < MIN_ROWS else Course.RISING if low > 0 else Course.FALLING if high < 0
               else Course.LEVEL if low >= -MARGIN and high <= MARGIN else Course.UNSURE)
-    return Slope(metric, points, points[-1].value - points[-2].value, bounds, course)
+    return Slope(metric, points, points[-1].value - points[-2].value, [low, high], course)
 
 
 def _training(preset: Preset) -> tuple[Section, ...]:

@@ -3,7 +3,7 @@
 import html
 
 from studio import words
-from studio.evaluation.slope import Point, Slope, clones_on_parts, slope_of
+from studio.evaluation.slope import Point, Slope, clones_on_parts, may_have_slope, slope_of
 from studio.evaluation.summary import with_interval
 from studio.runs.store import RunStore, RunView
 from studio.texts import text
@@ -16,7 +16,8 @@ def slope_html(store: RunStore, view: RunView, max_age_s: float) -> str:
     if not clones:
         return ""
     slope = slope_of(store, view.run_id)
-    said = f"<p>{html.escape(sentence(slope))}</p>{_table(slope) if slope else ''}"
+    coming = may_have_slope(view) and any(clone.is_live for clone in clones)
+    said = f"<p>{html.escape(sentence(slope, coming))}</p>{_table(slope) if slope else ''}"
     working = [_note(text("slope.working", n=words.percent(clone.preset.data.train_share), stage=_stage(clone)),
                      _link(clone.run_id, text("slope.open"))) for clone in clones if clone.report is None]
     return f"<h4>{html.escape(text('slope.title'))}</h4>{said}{''.join(working)}{_note(text('slope.explain'))}"
@@ -27,10 +28,10 @@ def slope_mark(store: RunStore, view: RunView, max_age_s: float) -> str:
     return " ".join(f"{clone.run_id} {_stage(clone)}" for clone in clones_on_parts(store, view.run_id, max_age_s))
 
 
-def sentence(slope: Slope | None) -> str:
-    """What the last step says about more rows."""
+def sentence(slope: Slope | None, coming: bool = False) -> str:
+    """What the last step says about more rows; `coming`: a run is at work that may bring the slope."""
     if slope is None:
-        return text("slope.one_missing")
+        return text("slope.one_missing" if coming else "slope.none")
     figures = {"gain": slope.gain, "low": slope.gain_interval[0], "high": slope.gain_interval[1]}
     signed = {name: f"{100 * value:+.0f}".replace("-", "−") for name, value in figures.items()}
     return text(f"slope.course.{slope.course.value}", before=words.count(slope.points[-2].rows),

@@ -23,14 +23,16 @@ def part(rows, right, n):
 
 @pytest.mark.parametrize(("right", "n", "course"), [
     ((20, 40, 60), 100, Course.RISING), ((20, 60, 60), 100, Course.LEVEL), ((20, 60, 40), 100, Course.FALLING),
-    ((5, 11, 12), 20, Course.UNSURE),
+    ((5, 11, 12), 20, Course.UNSURE), ((0, 0, 19), 19, Course.UNSURE), ((3, 20, 20), 20, Course.UNSURE),
+    ((0, 0, 40), 40, Course.RISING),
 ])
 def test_the_course_is_that_of_the_last_step(right, n, course):
     slope = learning_slope([part(400, right[2], n), part(100, right[0], n), part(200, right[1], n)], "exact_match", 3)
     assert slope.course is course
     assert [point.rows for point in slope.points] == [100, 200, 400]
     assert slope.gain == pytest.approx((right[2] - right[1]) / n)
-    assert slope.gain_interval[0] <= slope.gain <= slope.gain_interval[1]
+    low, high = slope.gain_interval
+    assert -1 <= low <= slope.gain <= high <= 1 and low < high
 
 
 def test_a_smaller_share_lies_within_a_larger_and_the_held_out_rows_stay(tmp_path, settings):

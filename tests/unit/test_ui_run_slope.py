@@ -1,7 +1,12 @@
 """The learning slope on a run's page: words for each course, clones at work, and no markup from names."""
 
+import json
+
+from studio.preset.files import override
+from studio.preset.schema import Preset
 from studio.runs.store import RunStore
 from studio.ui.run_slope import slope_html, slope_mark
+from tests.finished_run import REPORT
 from tests.unit.test_evaluation_slope import evaluated
 
 
@@ -21,6 +26,11 @@ def test_the_slope_is_told_in_words_and_links_to_its_runs(settings):
     assert f'data-run="{half}"' in page and "88 %" in page
     (store.run_dir(half) / "report.json").unlink()
     page = slope_html(store, view, 0)
-    assert "when a run on a part of the rows is evaluated" in page and "50 % of the rows" in page
+    assert "There is no slope" in page and "50 % of the rows" in page
+    store.create(override(Preset(), {"data.train_share": 0.25}), parent=run_id)
+    assert "when a run on a part of the rows is evaluated" in slope_html(store, view, 0)
+    report = view.run_dir / "report.json"
+    report.write_text(json.dumps(REPORT | {"data": "other.jsonl"}))
+    assert "There is no slope" in slope_html(store, view, 0), "none can come"
     evaluated(store, 40, 100, share=0.25, parent=run_id)
     assert slope_mark(store, view, 0) != mark
