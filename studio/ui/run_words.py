@@ -27,6 +27,8 @@ TONES = {
 }
 
 
+# what a stop leaves, by phase: a training has a step to finish, the others end at once
+KEPT = {"": "", "train": "", "baselines": "_answers", "evaluate": "_answers", "merge": "_model", "publish": "_model"}
 UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions"})
 
 
@@ -107,10 +109,11 @@ def phase_marks(view: RunView) -> list[PhaseMark]:
 def next_step(view: RunView) -> NextStep:
     """What to do with a run in this stage."""
     stage = view.state.stage
+    kept = KEPT[view.state.phase]
     if stage is RunStage.STOPPING:
-        return NextStep(text("runs.next.stopping"), "", ("stop_now",))
+        return NextStep(text(f"runs.next.stopping{kept}"), "", ("stop_now",))
     if view.is_live:
-        key = "queued" if stage is RunStage.QUEUED else "live"
+        key = "queued" if stage is RunStage.QUEUED else f"live{kept}"
         return NextStep(text(f"runs.next.{key}"), "", ("stop", "clone"))
     later = (*_model_actions(view), "clone", "delete")
     left = remaining_phases(view)

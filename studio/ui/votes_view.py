@@ -10,7 +10,7 @@ import gradio as gr
 from studio import words
 from studio.evaluation.preferences import PREFERENCES_FILE, preference_rows
 from studio.evaluation.votes import VOTES_FILE, read_votes
-from studio.runs.store import RunStore, RunView
+from studio.runs.store import BASELINES, RunStore, RunView
 from studio.texts import text
 from studio.ui.vote_words import rate_sentences
 
@@ -41,7 +41,7 @@ def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any
     sentences += _counted("open", sum(not vote.blind for vote in found.current))
     sentences += _counted("earlier", len(found.votes) - len(found.current)) + _counted("damaged", found.damaged)
     if not sentences:
-        sentences = [text("playground.votes.none")]
+        sentences = [text("playground.votes.none_untrained" if view.kind == BASELINES else "playground.votes.none")]
     links = [_link(view, VOTES_FILE, text("playground.votes.all"))] if found.votes else []
     if rows:
         links.append(_link(view, PREFERENCES_FILE, text("playground.votes.preferences", rows=words.count(rows))))

@@ -2,18 +2,21 @@
 
 import json
 
+import gradio as gr
 import pytest
 
 from studio.errors import DataError, RunError
 from studio.evaluation.votes import read_votes
+from studio.preset.schema import Preset
 from studio.runs.playground import Target
-from studio.runs.store import RunStore
+from studio.runs.store import BASELINES, TRAINING, RunStore
 from studio.settings import Settings
 from studio.ui import playground_votes as voting
 from studio.ui.conversation import Column, Conversation, Sampling
 from studio.ui.differences import differences
 from studio.ui.duel import KEPT, Duels, blind_histories, finished
 from studio.ui.held_out import next_question
+from studio.ui.votes_view import VotesPart, draw_votes
 from tests.finished_run import finished_run
 
 SAMPLING = Sampling(0.5, 1, 64, 1)
@@ -46,6 +49,13 @@ def cast(store, given, choice):
     duels = Duels(store)
     duels.add(given)
     return duels.vote(given.id, choice)
+
+
+@pytest.mark.parametrize(("kind", "said"), [(TRAINING, "Compare blind in the playground"),
+                                            (BASELINES, "trained no model")])
+def test_a_run_without_votes_says_how_to_get_some_where_it_can(store, kind, said):
+    part = VotesPart(gr.HTML(), gr.Button())
+    assert said in draw_votes(part, store, store.get(store.create(Preset(), kind=kind)))[part.html]
 
 
 def test_both_orders_come_up_and_both_models_get_the_same_turns():

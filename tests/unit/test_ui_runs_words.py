@@ -73,6 +73,22 @@ def test_nothing_to_count_says_nothing(run):
     assert run_words.eta_words(run()) == ""
 
 
+@pytest.mark.parametrize(("phase", "kept"), [
+    ("train", "what was learned"), ("baselines", "answers given so far are kept"),
+    ("evaluate", "answers given so far are kept"), ("merge", "trained model is kept"),
+    ("publish", "trained model is kept")])
+def test_a_stop_is_told_with_what_it_keeps(run, store, phase, kept):
+    def write(journal):
+        journal.stage(RunStage.STARTING, phase)
+        journal.stage(RunStage.RUNNING, phase)
+    view = run(write)
+    live = run_words.next_step(view).sentence
+    (view.run_dir / "stop_request").write_text("stop\n")
+    stopping = run_words.next_step(store.get(view.run_id)).sentence
+    assert live.startswith("Nothing to do.") and kept in live and kept in stopping
+    assert ("step" in live, "step" in stopping) == (phase == "train", phase == "train")
+
+
 def test_a_stopping_run_offers_only_to_stop_now(run, store):
     view = run(training)
     (view.run_dir / "stop_request").write_text("stop\n")
