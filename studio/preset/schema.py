@@ -42,8 +42,7 @@ def _check_address(value: str) -> str:
     import httpx  # costs a quarter of a second, which every start of a process would pay
     try:
         parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-        httpx.URL(f"{value}/chat/completions")
+        host, _, _ = parts.hostname, parts.port, httpx.URL(f"{value}/chat/completions").host
     except (ValueError, httpx.InvalidURL):
         host = None
     if not host or parts.scheme not in ("http", "https") or any(character.isspace() for character in value):

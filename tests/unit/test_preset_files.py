@@ -113,7 +113,7 @@ def test_every_leaf_has_title_help_and_level():
         assert field.json_schema_extra["level"] in ("basic", "expert"), name
 
 
-@pytest.mark.parametrize("address", ["http://a\x00b/v1", "http://h/\x01", f"http://h/{'x' * 70_000}"])
+@pytest.mark.parametrize("address", ["http://a\x00b/v1", "http://h/\x01", "http://xn--/v1", f"http://h/{'x' * 70_000}"])
 def test_an_address_that_no_request_can_be_sent_to_is_refused(address):
     with pytest.raises(PresetError, match="an endpoint has an address"):
         files.override(Preset(), {"evaluation.endpoint_url": address})
