@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ from studio import words
 from studio.errors import EndpointError
 
 ENDPOINT_KEY, JUDGE_KEY = "ENDPOINT_API_KEY", "JUDGE_API_KEY"
+# the variables of the addresses that the keys of the environment belong to
+HOMES = {ENDPOINT_KEY: "ENDPOINT_BASE_URL", JUDGE_KEY: "JUDGE_BASE_URL"}
 OPENAI_URL = "https://api.openai.com/v1"
 ATTEMPTS = 4
 # a service that says it is busy is waited for longer than one that fails
@@ -33,6 +36,9 @@ REPLY_BYTES = 4_000_000
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 REFUSALS = 3
 SAID_CHARACTERS = 200
+KEY_HINT = ("Paste the key at the start of a run, or set it in the environment together with the address it belongs "
+            "to: ENDPOINT_API_KEY and ENDPOINT_BASE_URL, JUDGE_API_KEY and JUDGE_BASE_URL.")
+UNPROTECTED_HINT = "No key is sent over http to another machine, where others could read it: give an https address."
 
 Chat = list[dict[str, Any]]
 
@@ -51,6 +57,12 @@ class Service:
     def host(self) -> str:
         """The part of the address that a person knows it by."""
         return urlsplit(self.url).netloc
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody between here and there can read along: the way is https, or stays on this machine."""
+        scheme, host, _ = _origin(self.url)
+        return scheme == "https" or host == "localhost" or _is_loopback(host)
 
 
 @dataclass(frozen=True)
@@ -107,16 +119,26 @@ class _Trouble:
     wait_s: float | None = None
 
 
-def key_for(name: str, url: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The key for a service: that of the variable `name`, else OPENAI_API_KEY, "" for none.
+def pasted(name: str) -> str:
+    """The variable in which a key pasted at the start of a run travels to the run's processes, in place of `name`."""
+    return f"PASTED_{name}"
 
-    The latter is only sent where it belongs, to OPENAI_BASE_URL: a preset from elsewhere must not draw it to its own
-    address.
+
+def key_for(name: str, url: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The key for a service: the one pasted for this run, else that of the variable `name`, else OPENAI_API_KEY.
+
+    "" for none. Who pastes a key sees the address in the preset. The keys of the environment are only sent where they
+    belong, to ENDPOINT_BASE_URL, JUDGE_BASE_URL and OPENAI_BASE_URL: a preset from elsewhere must not draw them to its
+    own address.
     """
-    if own := environ.get(name, "").strip():
-        return own
-    home = environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return environ.get("OPENAI_API_KEY", "").strip() if _origin(url) == _origin(home) else ""
+    if key := environ.get(pasted(name), "").strip():
+        return key
+    homes = {name: environ.get(HOMES[name], ""), "OPENAI_API_KEY": environ.get("OPENAI_BASE_URL") or OPENAI_URL}
+    for variable, home in homes.items():
+        key = environ.get(variable, "").strip()
+        if key and home and _origin(url) == _origin(home):
+            return key
+    return ""
 
 
 def ask_all(service: Service, chats: list[Chat], max_tokens: int, first_wait_s: float = 1.0) -> Iterator[
@@ -154,7 +176,8 @@ class _Asker:
 
     def __init__(self, service: Service, max_tokens: int, first_wait_s: float):
         self._service, self._first_wait_s = service, first_wait_s
-        key = {"Authorization": f"Bearer {service.key}"} if service.key else {}
+        self._key = service.key if service.is_private else ""
+        key = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.client = httpx.Client(headers=HEADERS | key, timeout=service.timeout_s)
         self.given_up = threading.Event()
         self.failure: EndpointError | None = None
@@ -211,8 +234,8 @@ class _Asker:
         if status in (408, 409, 425) or status >= 500:
             return _Trouble(f"fails with status {status}{said}", wait_s=_retry_after(response))
         if status in (401, 403):
-            self.give_up(f"refuses the key{said}" if self._service.key else f"asks for a key{said}",
-                         "Set the key in the environment, or paste it at the start of a run.")
+            self.give_up(f"refuses the key{said}" if self._key else f"asks for a key{said}",
+                         KEY_HINT if self._service.is_private else UNPROTECTED_HINT)
         elif status < 400:
             self.give_up("sends its visitors to another address", "Give the address that it leads to.")
         elif status in (404, 405, 429):
@@ -295,6 +318,17 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port (None: the usual one), read as they are for a request; empty where none could be sent."""
+    try:
+        read = httpx.URL(url.strip())
+    except (httpx.InvalidURL, UnicodeError):
+        return "", "", None
+    return read.scheme, read.raw_host.decode("ascii"), read.port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

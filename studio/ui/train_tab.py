@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import PresetError, StudioError
-from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY
+from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY, pasted
 from studio.evaluation.preferences import votes_preset
 from studio.preset import files
 from studio.preset.files import override
@@ -139,11 +139,11 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     _wire_check(settings, check, stored, fields, sheet)
 
     @shown
-    def begin(draft: dict[str, Any], pasted: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
+    def begin(draft: dict[str, Any], hub_key: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
               token: gr.OAuthToken | None, **values: Any) -> str:
         require_owner(settings, profile)
-        return begin_with(start_run, preset_from(values), draft, hub_token(settings, token, pasted),
-                          {ENDPOINT_KEY: endpoint_key, JUDGE_KEY: judge_key})
+        return begin_with(start_run, preset_from(values), draft, hub_token(settings, token, hub_key),
+                          {pasted(ENDPOINT_KEY): endpoint_key, pasted(JUDGE_KEY): judge_key})
 
     @shown
     def try_untuned(draft: dict[str, Any], endpoint_key: str, profile: gr.OAuthProfile | None,
@@ -151,7 +151,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         require_owner(settings, profile)
         # nothing is made that could be published
         return begin_with(start_baselines, override(preset_from(values), {PUSH: False}), draft,
-                          hub_token(settings, token), {ENDPOINT_KEY: endpoint_key})
+                          hub_token(settings, token), {pasted(ENDPOINT_KEY): endpoint_key})
 
     def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub: str | None, keys: dict[str, str]) -> str:
         origin, parent = _came_from(settings, store, draft["origin"])

@@ -75,7 +75,7 @@ def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
     run_id, = start(Caller(studio.url), long, keys)["output"]["data"]
     process = Path(f"/proc/{read_marks(studio.store.run_dir(run_id))['supervisor'].pid}")
     given = dict(line.partition("=")[::2] for line in (process / "environ").read_text().split("\0"))
-    assert (given["HF_TOKEN"], given["ENDPOINT_API_KEY"], given["JUDGE_API_KEY"]) == keys
+    assert (given["HF_TOKEN"], given["PASTED_ENDPOINT_API_KEY"], given["PASTED_JUDGE_API_KEY"]) == keys
     assert not any(key in (process / "cmdline").read_text() for key in keys)
     end_runs(studio.store)
     for path in studio.settings.data_dir.rglob("*"):

@@ -17,8 +17,8 @@ from tests.tiny_model import make_tiny_model
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 KEY = "sk-for-the-header-alone"
-QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "UNSLOTH_CPU_COMPILE": "0", "ENDPOINT_API_KEY": KEY,
-         "JUDGE_API_KEY": KEY}
+QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "UNSLOTH_CPU_COMPILE": "0",
+         "PASTED_ENDPOINT_API_KEY": KEY, "PASTED_JUDGE_API_KEY": KEY}
 
 
 @dataclass

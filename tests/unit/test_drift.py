@@ -35,11 +35,11 @@ def pins(name: str) -> dict[str, str]:
     return found
 
 
-def settings_variables() -> set[str]:
-    """Every environment variable that settings.py reads, as strings in capitals."""
-    tree = ast.parse((PROJECT_DIR / "studio" / "settings.py").read_text())
+def variables(module: str, form: str = r"[A-Z][A-Z_]+") -> set[str]:
+    """Every environment variable that a module reads, as strings in capitals of a `form`."""
+    tree = ast.parse((PROJECT_DIR / "studio" / module).read_text())
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return {word for word in words if re.fullmatch(r"[A-Z][A-Z_]+", word)}
+    return {word for word in words if re.fullmatch(form, word)}
 
 
 def test_every_variable_of_the_settings_is_in_the_readme_and_the_other_way_round():
@@ -47,7 +47,7 @@ def test_every_variable_of_the_settings_is_in_the_readme_and_the_other_way_round
     for row in re.findall(r"^\| (`[A-Z].*?`) \|", README, re.MULTILINE):
         documented |= set(re.findall(r"`([A-Z_]+)`", row))
     assert "STUDIO_DATA_DIR" in documented
-    assert documented == settings_variables()
+    assert documented == variables("settings.py") | variables("evaluation/endpoint.py", r"[A-Z_]+_(API_KEY|BASE_URL)")
 
 
 def test_the_reference_page_is_what_the_schema_says():

@@ -7,7 +7,7 @@ import pytest
 
 from studio.errors import EndpointError
 from studio.evaluation import endpoint
-from studio.evaluation.endpoint import ENDPOINT_KEY, Service, ask_all, key_for
+from studio.evaluation.endpoint import ENDPOINT_KEY, JUDGE_KEY, Service, ask_all, key_for, pasted
 from tests.chat_service import Said, completion, serve_chats
 
 KEY = "sk-very-secret"
@@ -208,4 +208,41 @@ def test_the_machines_own_openai_key_goes_to_no_other_address():
     assert key_for(ENDPOINT_KEY, "https://api.openai.com.evil.example/v1", machine) == ""
     assert key_for(ENDPOINT_KEY, "http://api.openai.com/v1", machine) == "", "never unprotected"
     assert key_for(ENDPOINT_KEY, "https://other/v1", machine | {"OPENAI_BASE_URL": "https://other/v1"}) == KEY
-    assert key_for(ENDPOINT_KEY, "https://any/v1", machine | {ENDPOINT_KEY: "own"}) == "own"
+
+
+def test_keys_of_the_environment_go_to_their_own_address_only():
+    machine = {"ENDPOINT_API_KEY": KEY, "JUDGE_API_KEY": "sk-judge", "ENDPOINT_BASE_URL": "https://mine.example/v1",
+               "JUDGE_BASE_URL": "http://127.0.0.1:8000"}
+    assert key_for(ENDPOINT_KEY, "https://mine.example:443/v2", machine) == KEY
+    assert key_for(JUDGE_KEY, "http://127.0.0.1:8000/v1", machine) == "sk-judge"
+    for url in ("http://mine.example/v1", "https://mine.example:8443/v1", "https://collector.example/v1",
+                "https://mine.example.collector.example/v1", "http://127.0.0.1:8000/v1"):
+        assert key_for(ENDPOINT_KEY, url, machine) == "", url
+    homeless = {"ENDPOINT_API_KEY": KEY, "ENDPOINT_BASE_URL": "https://h:port/"}
+    assert key_for(ENDPOINT_KEY, "https://mine.example/v1", homeless) == ""
+    assert key_for(ENDPOINT_KEY, "https://mine.example/v1", {"ENDPOINT_API_KEY": KEY}) == ""
+
+
+def test_a_key_pasted_for_the_run_goes_to_the_address_in_its_preset():
+    given = {pasted(ENDPOINT_KEY): KEY, "ENDPOINT_API_KEY": "own", "ENDPOINT_BASE_URL": "https://mine.example/v1"}
+    assert key_for(ENDPOINT_KEY, "https://any.example/v1", given) == KEY
+    assert key_for(ENDPOINT_KEY, "https://mine.example/v1", given) == KEY
+    assert key_for(JUDGE_KEY, "https://any.example/v1", given) == ""
+
+
+@pytest.mark.parametrize(("url", "private"), [
+    ("https://h/v1", True), ("http://h/v1", False), ("http://localhost:8000/v1", True), ("http://127.3.2.1/v1", True),
+    ("http://[::1]:8000/v1", True), ("http://10.0.0.1/v1", False), ("http://localhost.h/v1", False),
+    ("http://127.0.0.1.h/v1", False), ("http://a\x00b", False)])
+def test_a_key_is_sent_by_https_or_stays_on_this_machine(url, private):
+    asker = endpoint._Asker(Service(url, "big", KEY), 16, 1.0)
+    assert ("Authorization" in asker.client.headers) == private
+    asker.client.close()
+
+
+def test_who_asks_for_a_key_over_http_is_told_why_none_was_sent(monkeypatch):
+    monkeypatch.setattr(endpoint, "_is_loopback", lambda host: False)
+    with serve_chats(lambda body: Said({}, 401)) as service, pytest.raises(EndpointError) as caught:
+        asked(service, key=KEY)
+    assert service.keys == [None]
+    assert "asks for a key" in caught.value.message and "https" in caught.value.hint
