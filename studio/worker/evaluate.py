@@ -32,7 +32,7 @@ from studio.worker.guard import Guard
 from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
-from studio.worker.row_prompts import asked_rows, rows_to_compare
+from studio.worker.row_prompts import asked_rows, learned_rows, rows_to_compare
 from studio.worker.services import answer_by_endpoint, judge_pairs
 from studio.worker.weights import Weights, find_trained, on_each_side
 
@@ -53,12 +53,18 @@ def evaluate(phase: Phase) -> dict:
     weights, seed = find_trained(phase), phase.preset.training.seed
     guard, effort = _guard(phase, weights), training_effort(phase.run_dir)
     if "text" in rows[0]:
+        if request.against:
+            phase.journal.warning(f"The run {request.against} is left out of the comparison: another run's model is "
+                                  "compared by its answers, and plain text asks nothing.")
         base, tuned = _row_losses(phase, weights, rows, guard)
         report, predictions = compare_perplexity(base, tuned, seed, effort.seconds) | {"judge": None}, []
     else:
         asked = asked_rows(phase, rows)
         if not asked:
             return {"skipped": "No held-out row holds a question with an answer in words."}
+        if data and (seen := learned_rows(phase.run_dir, asked)):
+            phase.journal.warning(f"This run was trained on {seen} of the {len(asked)} compared rows, so its figures "
+                                  "promise more than it reaches on new ones.")
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
         if request.against:
@@ -127,6 +133,9 @@ def _with_other_run(phase: Phase, run_id: str, rows: list[Example], ways: dict[s
         phase.journal.warning(f"The run {run_id} is left out of the comparison: its model cannot be asked "
                               f"{len(rows) - len(asked.rows)} of the {len(rows)} rows.")
         return ways
+    if seen := learned_rows(folder, rows):
+        phase.journal.warning(f"The run {run_id} was trained on {seen} of the {len(rows)} compared rows, so its "
+                              "figures promise more than it reaches on new ones.")
     on_each_side(other, weights, asked.sides, asked.longest, asked.work)
     name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
     return {way: said for way, said in ways.items() if way != TUNED} | {

@@ -1,6 +1,8 @@
 """The rows that a model can be asked, and their prompts in every way that is compared; imports no torch."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from studio.data.jsonl import read_jsonl
@@ -11,6 +13,8 @@ from studio.evaluation.examples import choose_examples
 from studio.evaluation.ways import BASE, TUNED, Example, askable, build_prompt, compared_rows, fitting_prompt
 from studio.preset import files
 from studio.worker.phase import Phase
+
+SYSTEM_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ def asked_rows(phase: Phase, rows: list[dict[str, Any]]) -> list[Example]:
             f"{len(rows) - len(asked)} of {len(rows)} held-out rows are left out of the comparison: they ask nothing, "
             "or their answer has no words, like the call of a tool.")
     return asked
+
+
+def learned_rows(run_dir: Path, rows: list[Example]) -> int:
+    """How many of the rows a run was trained on, told by what they ask, whatever the system prompt."""
+    learned = {_key(row) for row in askable(read_jsonl(run_dir / "data" / "train.jsonl"))}
+    return sum(_key(row) in learned for row in rows)
 
 
 def row_prompts(phase: Phase, tokenizer: Any, asked: list[Example], ways: list[str], context: int) -> RowPrompts:
@@ -104,3 +114,8 @@ def row_prompts(phase: Phase, tokenizer: Any, asked: list[Example], ways: list[s
             continue
         prompts[way], counts[way] = [ids for ids, _ in fitted], [count for _, count in fitted]
     return RowPrompts(rows, prompts, counts, notes)
+
+
+def _key(row: Example) -> str:
+    turns = [{"role": "user", "content": row.question}] if isinstance(row.question, str) else row.question
+    return json.dumps([(turn["role"], turn["content"]) for turn in turns if turn["role"] not in SYSTEM_ROLES])

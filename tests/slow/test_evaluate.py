@@ -99,6 +99,9 @@ def test_plain_text_is_judged_by_perplexity(runs):
     assert report["wins"] == 6
     final = events(run_dir, "eval")[-1].values["metrics"]["eval_loss"]
     assert figures["tuned"]["value"] == pytest.approx(math.exp(final), rel=0.1)
+    write_request(run_dir, EvaluateRequest(against="20260101-000000-other-0000"))
+    assert runs.work("evaluate", run_dir) == 0
+    assert any("plain text asks nothing" in event.values["message"] for event in events(run_dir, "warning"))
 
 
 @pytest.mark.parametrize("overrides", [dict(evaluation__compare_rows=0), dict(data__test_size=0.0)])
@@ -213,6 +216,7 @@ def test_another_run_s_model_is_one_more_way(runs):
     report = json.loads((run_dir / "report.json").read_text())
     assert list(report["ways"]) == ["base", "Tuned model of first", "tuned"]
     assert "Tuned model of first" in (run_dir / "report.html").read_text()
+    assert not any("was trained on" in event.values["message"] for event in events(run_dir, "warning"))
     write_request(run_dir, EvaluateRequest(against="20260101-000000-deleted-0000"))
     assert runs.work("evaluate", run_dir) == 0
     assert any("is left out of the comparison" in event.values["message"] for event in events(run_dir, "warning"))

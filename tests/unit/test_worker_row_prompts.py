@@ -11,7 +11,7 @@ from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, read_events
 from studio.settings import Settings
 from studio.worker.phase import Phase
-from studio.worker.row_prompts import asked_rows, row_prompts, rows_to_compare
+from studio.worker.row_prompts import asked_rows, learned_rows, row_prompts, rows_to_compare
 from tests.tiny_model import CHATML, make_tiny_tokenizer
 
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}" + CHATML
@@ -81,3 +81,7 @@ def test_of_another_data_set_all_rows_may_be_drawn_whatever_part_the_training_to
         "data.train_share": 0.25, "data.max_rows": 20, "evaluation.compare_rows": 50})
     asked = Phase("evaluate", tmp_path, preset, phase.settings, phase.journal)
     assert len(rows_to_compare(asked, str(other))) == 50
+
+
+def test_compared_rows_that_a_run_was_trained_on_are_found(phase):
+    assert learned_rows(phase.run_dir, [*ROWS, WITH_SYSTEM, Example("question 9", "city")]) == 4
