@@ -4,8 +4,8 @@ import re
 
 NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+",
                     re.ASCII)
-# what may stand around a wanted number: signs and one short unit
-BARE = re.compile(r"\W*[^\W\d]{0,3}\W*")
+# what may stand around a wanted number: signs and one short unit (possessive: long rows of signs took minutes)
+BARE = re.compile(r"\W*+[^\W\d]{0,3}\W*+")
 SOLUTION = "####"  # before the number that a worked answer ends with
 
 

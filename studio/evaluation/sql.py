@@ -33,7 +33,8 @@ BUILDING = READING | {sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, 
                       sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_REINDEX, sqlite3.SQLITE_TRANSACTION}
 TABLE = re.compile(r"\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[^\s(]+\s*\(", re.IGNORECASE)
 FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
-QUERY = re.compile(r"^\s*(?:SELECT|WITH)\b", re.IGNORECASE | re.MULTILINE)
+# possessive, and within the line: many empty lines would be gone through again from each of them
+QUERY = re.compile(r"^[^\S\n]*+(?:SELECT|WITH)\b", re.IGNORECASE | re.MULTILINE)
 LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(-?\d+(?:\.\d+)?)")
 WORDS = ("alpha", "beta", "gamma", "delta", "2020-01-15", "2021-06-30", "7")
 ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, MemoryError)

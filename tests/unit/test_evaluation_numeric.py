@@ -1,5 +1,7 @@
 """The last number of an answer, and how near it must come."""
 
+import time
+
 import pytest
 
 from studio.evaluation.numeric import are_numbers, last_number, numeric_match
@@ -24,3 +26,10 @@ def test_a_number_matches_within_its_share(answer, expected, tolerance, score):
 def test_numbers_are_told_from_texts_with_numbers():
     assert are_numbers(["42", " $3.50", "7 km", "-1 %"])
     assert not are_numbers(["42", "room 5"]) and not are_numbers(["no"]) and not are_numbers(["1 2"])
+
+
+def test_a_long_row_of_signs_is_read_once():
+    began = time.process_time()
+    assert not are_numbers(["7" + "." * 50_000 + "abcd"])
+    assert time.process_time() - began < 0.5
+    assert are_numbers(["7" + "." * 50_000 + "abc" + "-" * 50_000])

@@ -118,3 +118,10 @@ def test_tables_are_found_in_the_question():
 def test_queries_are_told_from_other_answers():
     assert are_queries(["SELECT 1", " with x as (select 1) select * from x"])
     assert not are_queries(["SELECT 1", "DELETE FROM t"])
+    assert are_queries(["Here:\n\n \t select 1"])
+
+
+def test_many_empty_lines_are_read_once():
+    began = time.process_time()
+    assert not are_queries(["x" + "\n" * 50_000 + "x"])
+    assert time.process_time() - began < 0.5
