@@ -76,15 +76,17 @@ def results(view: RunView) -> str:
         report = read_report(view.run_dir)
     except RunError as error:
         return _render("run_no_results.html", sentence=str(error), samples=[])
+    result = view.state.phases["evaluate"].result if "evaluate" in view.state.phases else None
+    skipped = result["skipped"] if result and "skipped" in result else ""
     if report is None:
         key = "skipped" if view.preset.evaluation.compare_rows == 0 else "none"
-        result = view.state.phases["evaluate"].result if "evaluate" in view.state.phases else None
-        sentence = result["skipped"] if result and "skipped" in result else text(f"runs.results.{key}")
+        sentence = skipped or text(f"runs.results.{key}")
         return _render("run_no_results.html", sentence=sentence, samples=view.state.samples[:SAMPLES_SHOWN])
     page_link = f"download/{view.run_id}/report.html" if (view.run_dir / "report.html").is_file() else ""
     extremes = {name: [_card(_extreme(report, row)) for row in report[name]] for name in ("best", "worst")}
-    return _render("run_results.html", report=report, summary=summarise(report), page_link=page_link, extremes=extremes,
-                   measures=comparison.measures(report), sentence=comparison.sentence(report),
+    earlier = text("runs.results.earlier", reason=skipped) if skipped else ""
+    return _render("run_results.html", report=report, earlier=earlier, summary=summarise(report), page_link=page_link,
+                   extremes=extremes, measures=comparison.measures(report), sentence=comparison.sentence(report),
                    names=[way_name(way) for way in report["ways"]] if "ways" in report else [])
 
 

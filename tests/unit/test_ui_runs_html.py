@@ -132,6 +132,16 @@ def test_a_comparison_without_rows_says_why(store):
     assert "no held-out rows to compare on" in run_html.results(store.get(run_id))
 
 
+def test_a_comparison_without_rows_does_not_pass_for_the_one_before(store):
+    run_id = finished_run(store)
+    assert "the comparison before" not in run_html.results(store.get(run_id))
+    journal = EventWriter(store.run_dir(run_id))
+    journal.done("evaluate", {"skipped": "There are no held-out rows to compare on."})
+    journal.close()
+    page = run_html.results(store.get(run_id))
+    assert page.index("compare on. What follows is the comparison before") < page.index("JSON equal")
+
+
 def test_answers_keep_their_words_and_long_ones_are_cut(store):
     rows = [Prediction(1, HOSTILE, f"wanted {HOSTILE}", [
         ("base", HOSTILE, 0.0), ("few_shot", "x" * 9000, 0.5), ("retrieval", "  ", 0.0), ("tuned", HOSTILE, 1.0)])]
