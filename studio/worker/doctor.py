@@ -50,6 +50,8 @@ def main() -> int:
             said.line({"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint,
                                  "field": error.field}})
             return 3
+        finally:  # Python lets go of its signals before it is gone
+            signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 
