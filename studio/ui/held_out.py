@@ -1,4 +1,7 @@
-"""The held-out rows of a run as prompts: examples to begin with, and the next one to vote on. Knows no Gradio."""
+"""The held-out rows of a run as prompts: examples to begin with, and the next one to vote on. Knows no Gradio.
+
+The file may come from elsewhere: rows that are long or not in form are passed over.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ from studio.runs.store import RunView
 
 EXAMPLES = 8
 BEGINNING_WORDS = 12
+MAX_ROW_BYTES = 100_000
+UNREADABLE = (KeyError, IndexError, AttributeError, TypeError, ValueError, DataError)
 
 Messages = list[dict[str, str]]
 
@@ -39,7 +44,7 @@ class Question:
 
 def examples(view: RunView, limit: int = EXAMPLES) -> list[Example]:
     """First turns from the run's held-out rows; empty where the run has none."""
-    return [_example(row) for row in islice(_rows(view), limit)]
+    return list(islice(_examples(view), limit))
 
 
 def next_question(view: RunView, after: int = -1) -> Question:
@@ -63,27 +68,64 @@ def next_question(view: RunView, after: int = -1) -> Question:
     raise DataError("Every held-out row has a vote.", "Type prompts of your own.")
 
 
-def _rows(view: RunView) -> Iterator[dict[str, Any]]:
+def _lines(view: RunView) -> Iterator[bytes]:
+    """The file's lines, "" for those that are too long to be read."""
     try:
-        with open(view.run_dir / "data" / "heldout.jsonl", encoding="utf-8", newline="\n") as rows:
-            yield from map(json.loads, rows)
+        with open(view.run_dir / "data" / "heldout.jsonl", "rb") as file:
+            while line := file.readline(MAX_ROW_BYTES):
+                is_whole = line.endswith(b"\n") or len(line) < MAX_ROW_BYTES
+                yield line if is_whole else b""
+                while not is_whole:
+                    rest = file.readline(MAX_ROW_BYTES)
+                    is_whole = not rest or rest.endswith(b"\n")
     except FileNotFoundError:
         return
 
 
-def _questions(view: RunView) -> Iterator[Question]:
-    for number, row in enumerate(_rows(view)):
-        if "text" in row:
-            begun = _beginning(row["text"])
-            yield Question(number, [], begun.prompt, begun.wanted)
+def _rows(view: RunView) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each readable row with its number."""
+    for number, line in enumerate(_lines(view)):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
-        asked, wanted = split_answer(row)
-        turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-        system = turns[0]["content"] if turns[0]["role"] == "system" else ""
-        turns = [{"role": turn["role"], "content": turn["content"]} for turn in turns[bool(system):]]
-        # a chat that goes on after a tool's result is no question a person could judge
-        if turns and turns[-1]["role"] == "user" and {turn["role"] for turn in turns} <= {"user", "assistant"}:
-            yield Question(number, turns[:-1], turns[-1]["content"], wanted, system)
+        if isinstance(row, dict):
+            yield number, row
+
+
+def _examples(view: RunView) -> Iterator[Example]:
+    for _, row in _rows(view):
+        try:
+            example = _example(row)
+        except UNREADABLE:
+            continue
+        if example.prompt:
+            yield example
+
+
+def _questions(view: RunView) -> Iterator[Question]:
+    for number, row in _rows(view):
+        try:
+            question = _question(number, row)
+        except UNREADABLE:
+            continue
+        if question:
+            yield question
+
+
+def _question(number: int, row: dict[str, Any]) -> Question | None:
+    if "text" in row:
+        begun = _beginning(row["text"])
+        return Question(number, [], begun.prompt, begun.wanted)
+    asked, wanted = split_answer(row)
+    turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    system = _text(turns[0]["content"]) if turns[0]["role"] == "system" else ""
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in turns[bool(system):]]
+    # a chat that goes on after a tool's result is no question a person could judge
+    if not turns or turns[-1]["role"] != "user" or not {turn["role"] for turn in turns} <= {"user", "assistant"}:
+        return None
+    turns = [turn | {"content": _text(turn["content"])} for turn in turns]
+    return Question(number, turns[:-1], turns[-1]["content"], _text(wanted), system)
 
 
 def _key(messages: Messages) -> str:
@@ -107,7 +149,14 @@ def _beginning(text: str) -> Example:
 
 
 def _first(messages: list[dict[str, Any]], role: str) -> str:
-    return next((message["content"] for message in messages if message["role"] == role), "")
+    return _text(next((message["content"] for message in messages if message["role"] == role), ""))
+
+
+def _text(content: Any) -> str:
+    """A message's text, "" where it only calls a tool. Raises `TypeError` for anything else."""
+    if not isinstance(content, str | None):
+        raise TypeError("no text")
+    return content or ""
 
 
 def _turns(value: str | list[dict[str, Any]], role: str) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from studio.ui.transcript import build_transcript
 
 TICK_S = 2
 MAX_TOKENS, SEED = 256, 3407
+SHOWN_CHARACTERS = 300  # of an example, until it is picked
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
 
@@ -112,7 +113,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         return [gr.Dropdown(options, value=value, interactive=True),
                 gr.Dropdown(others, value=against, interactive=len(others) > 1), run.preset.data.system_prompt,
                 run.preset.evaluation.max_new_tokens,
-                gr.Dataset(samples=[[example.prompt] for example in found], visible=bool(found)),
+                gr.Dataset(samples=[[example.prompt[:SHOWN_CHARACTERS]] for example in found], visible=bool(found)),
                 gr.Textbox(visible=False)]
 
     def open_page(profile: gr.OAuthProfile | None) -> list[Any]:

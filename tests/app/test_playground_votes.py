@@ -134,6 +134,17 @@ def test_held_out_rows_are_asked_one_after_the_other_until_each_has_a_vote(url, 
     assert not last["success"] and "Every held-out row has a vote" in last["output"]["error"]
 
 
+def test_a_long_example_is_sent_whole_only_to_who_picks_it(url, settings, run_id):
+    visitor, prompt = Visitor(url), "x" * 300 + "y" * 700
+    rows = RunStore(settings).run_dir(run_id) / "data" / "heldout.jsonl"
+    rows.write_text(json.dumps({"prompt": prompt, "completion": "{}"}))
+    events = {entry["api_name"]: entry for entry in visitor.functions}
+    offered, last = visitor.send(events["pick"], [run_id, True])
+    assert last["success"] and "x" * 300 in offered and "y" * 10 not in offered
+    picked, last = visitor.send(events["pick_example"], [0, run_id])
+    assert last["success"] and prompt in picked
+
+
 def test_two_runs_are_compared_and_the_win_rate_names_the_other(url, settings, run_id):
     visitor, rival = Visitor(url), finished_run(RunStore(settings), name="cookbook")
     # the drop-down offers the other runs once this one is picked

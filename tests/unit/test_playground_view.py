@@ -11,7 +11,7 @@ from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Tar
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import playground_view as view
-from studio.ui.held_out import Example, examples
+from studio.ui.held_out import Example, examples, next_question
 from studio.ui.playground_tab import stopped_chats
 from studio.ui.playground_votes import empty_sides
 from studio.ui.transcript import transcript
@@ -84,6 +84,30 @@ def test_a_held_out_row_becomes_a_first_turn(store, row, wanted):
     (store.run_dir(run_id) / "data").mkdir()
     (store.run_dir(run_id) / "data" / "heldout.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
     assert examples(store.get(run_id), limit=1) == [wanted]
+
+
+@pytest.mark.parametrize("line", [
+    "{", "[" * 3000, "[]", "5", "", "\\xff", '{"prompt": "p"}', '{"text": 5}', '{"prompt": 5, "completion": "a"}',
+    '{"messages": []}', '{"messages": [{"role": "user", "content": ["q"]}, {"role": "assistant", "content": "a"}]}',
+    '{"messages": [{"role": "user", "content": {}}, {"role": "assistant", "content": {}}]}', '{"messages": ["x"]}',
+    json.dumps({"prompt": "x" * 100_000, "completion": "y"}), json.dumps({"prompt": "x" * 300_000, "completion": "y"})])
+def test_held_out_rows_that_are_long_or_not_in_form_are_passed_over(store, line):
+    run_id = finished_run(store)
+    (store.run_dir(run_id) / "data").mkdir()
+    row = json.dumps({"prompt": "2 eggs", "completion": "{}"})
+    (store.run_dir(run_id) / "data" / "heldout.jsonl").write_bytes(
+        f"{row}\n{line}\n{row}".encode().replace(b"\\xff", b"\xff"))
+    assert examples(store.get(run_id)) == [Example("2 eggs", "{}")] * 2
+    assert [next_question(store.get(run_id), after).row for after in (-1, 0)] == [0, 2]
+
+
+def test_a_call_of_a_tool_is_an_answer_without_text(store):
+    run_id = finished_run(store)
+    (store.run_dir(run_id) / "data").mkdir()
+    row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": []}]}
+    (store.run_dir(run_id) / "data" / "heldout.jsonl").write_text(json.dumps(row))
+    assert examples(store.get(run_id)) == [Example("q", "")]
+    assert next_question(store.get(run_id)).wanted == ""
 
 
 def test_a_run_without_held_out_rows_has_no_examples(store):
