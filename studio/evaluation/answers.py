@@ -1,7 +1,8 @@
 """Answers as they come, one line each in a run's `answers.jsonl`, so that a stopped comparison goes on where it was.
 
 A line is found again by what it answers (`answer_key`): other weights, another prompt or another length limit make
-another key, so an answer never passes for one to a different question.
+another key, so an answer never passes for one to a different question. Its time counts too, so that another machine or
+another batch size makes another key.
 """
 
 import hashlib
@@ -23,9 +24,12 @@ class Answer:
     cut: bool
 
 
-def answer_key(weights: str, prompt: list[Any], max_new_tokens: int) -> str:
-    """Names an answer by all it depends on: the model's mark, the prompt (tokens or messages), the length limit."""
-    said = json.dumps([weights, max_new_tokens, prompt])
+def answer_key(weights: str, prompt: list[Any], max_new_tokens: int, batch_size: int = 1) -> str:
+    """Names an answer by all that it and its time depend on.
+
+    These are the model's mark, the prompt (tokens or messages), the length limit, and how many rows a batch holds.
+    """
+    said = json.dumps([weights, max_new_tokens, batch_size, prompt])
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 

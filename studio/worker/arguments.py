@@ -31,6 +31,15 @@ def load_arguments(preset: Preset, folder: Path, device: Device, training: bool 
     )
 
 
+def held_as(preset: Preset, device: Device) -> list[Any]:
+    """What tells the form and place that weights are used in from all others: device, 4 bits, number format.
+
+    "auto" is the same number format on the same device.
+    """
+    values = load_arguments(preset, Path(), device, training=False)
+    return [device.name, values["load_in_4bit"], values["dtype"]]
+
+
 def lora_arguments(preset: Preset) -> dict[str, Any]:
     """Arguments of `FastLanguageModel.get_peft_model`."""
     return dict(

@@ -31,8 +31,8 @@ class RowAnswers:
             planned.rows, planned.notes, planned.prompts, planned.examples)
         self._ways = ways = list(planned.prompts)
         marks = {side: weights.mark(phase, side) for side in (BASE, TUNED)}
-        self._keys = {way: [answer_key(marks[_side(way)], ids, evaluation.max_new_tokens) for ids in self._prompts[way]]
-                      for way in ways}
+        limits = evaluation.max_new_tokens, evaluation.per_device_eval_batch_size
+        self._keys = {way: [answer_key(marks[_side(way)], ids, *limits) for ids in self._prompts[way]] for way in ways}
         answers.take_over(phase.settings.runs_dir.glob("*/answers.jsonl"),
                           {key: way for way in ways for key in self._keys[way]})
         self._missing = {way: [i for i, key in enumerate(self._keys[way]) if answers.find(key) is None] for way in ways}

@@ -21,6 +21,7 @@ from studio.preset import files
 from studio.runs.device import probe_device
 from studio.worker import base_model
 from studio.worker import model as models
+from studio.worker.arguments import held_as
 from studio.worker.base_model import BaseModel
 from studio.worker.phase import Phase
 from studio.worker.tokenizer import load_tokenizer
@@ -40,9 +41,8 @@ class Weights:
     adapter: bool
 
     def mark(self, phase: Phase, side: str) -> str:
-        """Tells the weights of a side, and the form they are held in, from all others."""
-        section = phase.preset.model
-        held = [weights_mark(self.base.folder), section.load_in_4bit, section.dtype]
+        """Tells the weights of a side, the form they are held in and the device they are used on from all others."""
+        held = [weights_mark(self.base.folder), *held_as(phase.preset, probe_device())]
         if side == TUNED:
             held = [weights_mark(self.trained), *(held if self.adapter else held[1:])]
         return json.dumps(held)

@@ -81,3 +81,12 @@ def test_whole_models_train_in_float32_on_a_cpu_only():
     assert arguments.load_arguments(preset, Path("base"), CPU, training=False)["dtype"] is None
     on_gpu = arguments.load_arguments(preset, Path("base"), GPU)
     assert on_gpu["dtype"] is None and on_gpu["load_in_4bit"] is False
+
+
+def test_weights_are_told_apart_by_device_and_by_the_form_they_are_really_held_in():
+    four_bits = override(Preset(), {"model.load_in_4bit": True})
+    whole = override(four_bits, {"method.full_finetuning": True})
+    forms = [arguments.held_as(preset, device) for preset, device in [
+        (four_bits, GPU), (four_bits, OLD_GPU), (whole, GPU), (override(whole, {"model.dtype": "float32"}), GPU)]]
+    assert all(forms.count(form) == 1 for form in forms)
+    assert arguments.held_as(override(whole, {"model.load_in_4bit": False}), GPU) == forms[2], "4 bits were no choice"
