@@ -79,7 +79,7 @@ def test_a_query_without_an_end_is_stopped(answer):
 
 @pytest.mark.parametrize(("columns", "rows", "most_bytes"), [(1000, 1, 2_000_000), (100, 15**3, 20_000_000)])
 def test_a_query_that_finds_gigabytes_is_stopped_early(columns, rows, most_bytes):
-    text = f"'{'a' * 10_000}'"
+    text = f"'{'a' * 9000}'"
     answer = (f"WITH k AS (SELECT replace({text}, 'a', 'bb') AS s) SELECT {', '.join(['s'] * columns)} "
               f"FROM k, song a, song b, song c LIMIT {rows}")
     tracemalloc.start()
