@@ -1,4 +1,4 @@
-"""The same claims as tests/unit/test_data_doctor_fuzz.py over 10,000 cases in all (STUDIO_FUZZ_CASES: another number)."""
+"""The claims of tests/unit/test_data_doctor_fuzz.py over 10,000 cases in all (STUDIO_FUZZ_CASES: another number)."""
 
 import os
 import tempfile
