@@ -67,7 +67,7 @@ def train(run_dir, preset, script, journal):
 
 
 def evaluate(run_dir, preset, script, journal):
-    rows = [{"prompt": f"line {i}", "expected": "{}", "base": "no idea", "tuned": "{}"} for i in range(8)]
+    rows = [{"prompt": f"line {i}", "expected": "{}", "base": "no idea", "tuned": "{}"} for i in range(24)]
     for number, row in enumerate(rows, 1):
         journal.progress("evaluate", number, len(rows), "rows")
         if number <= 3:
@@ -75,11 +75,11 @@ def evaluate(run_dir, preset, script, journal):
     figures = {"base": {"value": 0.0, "interval": [0.0, 0.1]}, "tuned": {"value": 0.9, "interval": [0.8, 1.0]},
                "difference": {"value": 0.9, "interval": [0.8, 1.0]}, "higher_is_better": True}
     report = {"n": len(rows), "metric": "exact_match", "metrics": {"exact_match": figures},
-              "wins": 7, "ties": 1, "losses": 0, "examples": []}
+              "wins": 23, "ties": 1, "losses": 0, "examples": []}
     (run_dir / "report.json").write_text(json.dumps(report))
     # the more rows it learned from, the more it has right
     share = preset.data.train_share
-    judged = [row | {"base_score": 0.0, "tuned_score": float(number < 8 * share)} for number, row in enumerate(rows)]
+    judged = [row | {"base_score": 0.0, "tuned_score": float(number < 24 * share)} for number, row in enumerate(rows)]
     (run_dir / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in judged))
     (run_dir / "environment.json").write_text(json.dumps({"rows": {"train": int(400 * share), "heldout": 80}}))
     return {"rows": len(rows)}
