@@ -47,7 +47,7 @@ def rows(tmp_path):
 def test_a_run_from_start_to_deletion(studio, rows):
     out = studio("run", "quickstart", "--name", "first", "--set", "training.max_steps=4",
                  "--set", "description=step_s=0.01", "--set", f"data.dataset_name={rows}")
-    assert "first  COMPLETED" in out and "base against tuned on 8 held-out rows" in out
+    assert "first  COMPLETED" in out and "base against tuned on 24 held-out rows" in out
     (facts,) = json.loads(studio("runs", "--json"))
     assert facts["name"] == "first" and facts["stage"] == "COMPLETED"
     assert facts["run_id"] in studio("runs")
