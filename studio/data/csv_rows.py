@@ -28,11 +28,12 @@ def read_csv(part: Part, lines: TextLines) -> Found:
             # one reader a row, so that a row that ends in an error does not take the lines read ahead with it
             cells = next(csv.reader(source, delimiter=delimiter, strict=True), None)
         except (csv.Error, _TooLong) as error:
+            said = words.plain(str(error).replace("'\t'", "a tab"))
             if not header:
-                raise DataError(f"{part.name} has a header that cannot be read: {error}.",
+                raise DataError(f"{part.name} has a header that cannot be read: {said}.",
                                 "The first line must name every column.") from None
             first, lost = source.first, source.rewind()
-            yield None, first, Fault("ragged_csv", first, f"{error}" + (f"; {lost:,} lines with it" if lost else ""))
+            yield None, first, Fault("ragged_csv", first, said + (f"; {lost:,} lines with it" if lost else ""))
             continue
         if cells is None:
             return

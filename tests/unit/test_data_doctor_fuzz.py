@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.doctor_fuzz import LINES, check_any_bytes, check_good_rows_survive, damaged_files, names, rubbish
@@ -19,6 +19,7 @@ def folder():
 
 
 @FEW
+@example(name="rows.tsv", head=b"", rest=b'""\x00')
 @given(name=names, head=st.sampled_from([b"", LINES[0] + b"\n", b"PAR1", b"ARROW1\0\0", b"[" + LINES[0]]), rest=rubbish)
 def test_any_bytes_end_in_a_report_or_a_sentence(folder, name, head, rest):
     check_any_bytes(folder, name, head + rest)
