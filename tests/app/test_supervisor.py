@@ -44,7 +44,7 @@ def test_a_run_goes_through_its_phases(store):
     view = wait(store, run_id)
     assert view.state.stage is RunStage.COMPLETED
     assert list(view.state.phases) == ["train", "evaluate", "merge"]
-    assert view.has_adapter and view.has_merged and view.report["n"] == 8
+    assert view.has_adapter and view.has_merged and view.report["n"] == 24
     assert len(view.state.logs) == 20 and view.state.step == 20 and view.eta_s is None
     assert view.info["name"] == "Straight through" and launcher.remaining_phases(view) == []
     with pytest.raises(RunError, match="is complete"):
