@@ -1,5 +1,7 @@
 """The Publish tab in a browser: a real push to the stand-in Hub, by mouse, with a failure in between."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -57,6 +59,8 @@ def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, h
         expect(page.get_by_text("Publishes as ana")).to_be_visible()
         page.get_by_role("tab", name="Edit").click()
         box = page.get_by_label("Model card in Markdown")
+        # what the Hub says of account and licence is written into the card, which is drawn anew with it
+        expect(box).to_have_value(re.compile(r"license: apache-2\.0.*ana/recipes", re.DOTALL))
         box.fill("---\nlicense: mit\n---\n\n# My own words\n")
         box.blur()
         expect(page.get_by_text("You have edited this card")).to_be_visible()
