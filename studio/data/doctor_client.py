@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from studio import __version__
-from studio.data import doctor_reports, overlay
+from studio.data import doctor_reports
 from studio.data.doctor_process import DoctorProcess, ExaminationState
+from studio.data.preview_client import stamps
 from studio.data.sources import is_hub, local_path
 from studio.preset.files import dumps
 from studio.preset.schema import Preset
@@ -131,20 +132,9 @@ def _key(preset: Preset, settings: Settings, token: str | None) -> str:
     parts = Preset(model=model, data=data, method=preset.method, training={
         "max_length": training.max_length, "seed": training.seed,
         "per_device_train_batch_size": training.per_device_train_batch_size})
-    stamps = [_stamp(file) for file in (
-        local_path(data.dataset_name, settings), data.dataset_test_split, model.model_name_or_path)]
-    stamps.append(overlay.stamp(data, settings))
     far = is_hub(data.dataset_name)
-    text = json.dumps([__version__, dumps(parts, comments=False), stamps, token if far else ""])
+    text = json.dumps([__version__, dumps(parts, comments=False), stamps(preset, settings), token if far else ""])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _stamp(file: Path | str | None) -> list[int]:
-    try:
-        stat = Path(file).expanduser().stat() if file else None
-    except (OSError, ValueError):
-        return []
-    return [stat.st_size, stat.st_mtime_ns] if stat else []
 
 
 def _path(settings: Settings, key: str) -> Path:

@@ -116,11 +116,15 @@ def data_key(preset: Preset, settings: Settings, token: str | None) -> str:
     """A hash over all that the rows of a preset hang on: parts of the preset, the files' size and time, the token."""
     parts = Preset(model=preset.model, data=preset.data, method=preset.method,
                    training={"max_length": preset.training.max_length, "seed": preset.training.seed})
-    data = local_path(preset.data.dataset_name, settings)
-    stamps = [_stamp(file) for file in (data, preset.data.dataset_test_split, preset.model.model_name_or_path)]
-    stamps.append(overlay.stamp(preset.data, settings))
-    text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), token, stamps])
+    text = json.dumps([dumps(parts, comments=False), str(settings.data_dir), token, stamps(preset, settings)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stamps(preset: Preset, settings: Settings) -> list[list[int]]:
+    """Size and time of each file the rows hang on, [] for one that is not there: data, held-out rows, model, edits."""
+    data = local_path(preset.data.dataset_name, settings)
+    files = (data, preset.data.dataset_test_split, preset.model.model_name_or_path)
+    return [*(_stamp(file) for file in files), overlay.stamp(preset.data, settings)]
 
 
 def _stamp(file: Path | str | None) -> list[int]:
