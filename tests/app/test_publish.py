@@ -197,6 +197,7 @@ def test_a_push_is_stopped_and_pushed_again_through_the_launcher(store, run_dir,
     _wait_for(lambda: not store.get(run_dir.name).is_live)
     assert store.get(run_dir.name).state.stage is RunStage.STOPPED
 
+    hub.heal()  # the push may have been stopped before it met the fault
     launcher.run_phases(store, run_dir.name, ["publish"], {"HF_TOKEN": hub.token})
     _wait_for(lambda: not store.get(run_dir.name).is_live)
     assert store.get(run_dir.name).state.stage is RunStage.COMPLETED
