@@ -53,6 +53,8 @@ def _check_address(value: str) -> str:
 
 
 Words = Annotated[list[str], BeforeValidator(_split_words)]
+GgufKind = Literal["f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+GgufKinds = Annotated[list[GgufKind], BeforeValidator(_split_words)]
 Address = Annotated[str, AfterValidator(_check_address)]
 AnswerChecks = Annotated[str, AfterValidator(_readable_checks)]
 
@@ -312,6 +314,13 @@ class ExportSection(Section):
         True, "Merge at the end", "Joins adapter and base model into one model that runs anywhere.", BASIC)
     max_shard_size_gb: float = parameter(
         4, "File size at most (GB)", "Larger models are saved as several files.", gt=0, le=50)
+    gguf: GgufKinds = parameter(
+        [], "GGUF files",
+        "Kinds to write at the end, for llama.cpp and Ollama: q4_k_m is the smallest, f16 the truest.")
+    parity_prompts: int = parameter(
+        20, "Prompts of the parity check",
+        "Before anything is published, the exported files answer so many held-out prompts as the trained model does.",
+        ge=1, le=200)
 
 
 class PublishSection(Section):

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-PHASES = ("train", "baselines", "evaluate", "merge", "publish")
+PHASES = ("train", "baselines", "evaluate", "merge", "gguf", "parity", "publish")
 
 
 class RunStage(StrEnum):

@@ -98,6 +98,9 @@ def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:
         "train": True,
         "evaluate": preset.evaluation.compare_rows > 0,
         "merge": (preset.export.save_merged or _pushes_merged(preset)) and not preset.method.full_finetuning,
+        "gguf": bool(preset.export.gguf),
+        # nothing is published before the exported files have answered as the trained model does
+        "parity": bool(preset.export.gguf) or preset.publish.push_to_hub,
         "publish": preset.publish.push_to_hub,
     }
     return [phase for phase, asked in wanted.items() if asked]

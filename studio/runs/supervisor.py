@@ -27,7 +27,7 @@ BEAT_S = 5
 KILL_GRACE_S = 5
 # a later phase may still be useful after these failed: a model without its report can be merged
 OPTIONAL_PHASES = frozenset({"evaluate"})
-DEVICE_PHASES = frozenset({"train", "baselines", "evaluate", "merge"})
+DEVICE_PHASES = frozenset({"train", "baselines", "evaluate", "merge", "gguf", "parity"})
 ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Killed)\b.*")
 
 

@@ -1,4 +1,4 @@
-"""`python -m studio.worker train|baselines|evaluate|merge RUN_DIR` and other parts (see USAGE): dispatch, nothing else.
+"""`python -m studio.worker PHASE RUN_DIR` and other parts (see USAGE): dispatch, nothing else.
 
 The environment is set before the chosen part is imported, since torch, the Hub client and Unsloth read it at import.
 """
@@ -6,14 +6,14 @@ The environment is set before the chosen part is imported, since torch, the Hub 
 import sys
 from pathlib import Path
 
-USAGE = ("usage: python -m studio.worker train|baselines|evaluate|merge RUN_DIR"
+USAGE = ("usage: python -m studio.worker train|baselines|evaluate|merge|gguf|parity RUN_DIR"
          " | preview | rows | doctor | export | tokens | infer ...")
 
 
 def main(argv: list[str]) -> int:
     """Run one worker and return its exit code: 0 done, 1 defect or machine trouble, 3 the person can mend it."""
     match argv:
-        case ["train" | "baselines" | "evaluate" | "merge" as name, run_dir]:
+        case ["train" | "baselines" | "evaluate" | "merge" | "gguf" | "parity" as name, run_dir]:
             from studio.worker.phase import run_phase
             return run_phase(name, Path(run_dir).resolve())
         case ["preview"]:

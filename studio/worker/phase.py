@@ -58,6 +58,12 @@ def run_phase(name: str, run_dir: Path) -> int:
 
 def _work(phase: Phase) -> dict:
     """Do the phase and return its facts; each module brings in torch and Unsloth when it is imported."""
+    if phase.name == "gguf":
+        from studio.worker import gguf_export
+        return gguf_export.export(phase)
+    if phase.name == "parity":
+        from studio.worker import parity
+        return parity.compare(phase)
     phase.say("Starting Unsloth")
     if phase.name == "train":
         from studio.worker import sft
