@@ -1,0 +1,146 @@
+"""The forms in which a run's model lies on the disk: adapter, merged model, GGUF files; and what each was made from.
+
+A form says of which weights it was made by their print (`weights_print`), in a hidden record beside it. It is stale
+when those weights have changed since. Reads a run folder, imports no torch.
+"""
+
+import json
+import os
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, get_args
+
+from studio.preset.schema import GgufKind
+
+Form = Literal["adapter", "merged", "gguf"]
+
+GGUF_DIR = "gguf"
+GGUF_KINDS: tuple[str, ...] = get_args(GgufKind)
+MERGED_RECORD = ".made_from.json"
+# of each weights file so many pieces are read, evenly spread, so that 30 GB are told apart in a moment
+PIECES, PIECE_BYTES = 256, 4096
+
+
+@dataclass(frozen=True)
+class Export:
+    """One form of a run's model.
+
+    `kind` is one of `GGUF_KINDS`, "" for adapter and merged. `path` is the folder, or the .gguf file; `files` are all
+    its files, the largest first, for a GGUF with its Modelfile. `size_bytes` is their sum, `made_at` seconds since
+    1970. `fresh` is False where the weights it was made from have changed since.
+    """
+
+    form: Form
+    kind: str
+    path: Path
+    files: list[Path]
+    size_bytes: int
+    made_at: float
+    fresh: bool
+
+    @property
+    def name(self) -> str:
+        """What the form is called in one word: "adapter", "merged", "q4_k_m"."""
+        return self.kind or self.form
+
+    @property
+    def modelfile(self) -> Path | None:
+        """Ollama's Modelfile of a GGUF."""
+        return next((file for file in self.files if file.suffix == ".modelfile"), None)
+
+
+def list_exports(run_dir: Path) -> list[Export]:
+    """The forms a run has: adapter, merged model, then GGUF files from the truest to the smallest."""
+    found = []
+    adapter, merged = run_dir / "adapter", run_dir / "merged"
+    if (adapter / "adapter_config.json").is_file():
+        found.append(_folder_export("adapter", adapter, fresh=True))
+    merged_fresh = True
+    if (merged / "config.json").is_file():
+        merged_fresh = not found or _made_from(merged / MERGED_RECORD) in ("", weights_print(adapter))
+        found.append(_folder_export("merged", merged, merged_fresh))
+    for kind in GGUF_KINDS:
+        if (file := gguf_file(run_dir, kind)) is not None:
+            fresh = merged_fresh and _made_from(gguf_record(file)) == weights_print(merged)
+            found.append(_gguf_export(kind, file, fresh))
+    return found
+
+
+def gguf_file(run_dir: Path, kind: str) -> Path | None:
+    """The finished GGUF file of a kind, or None."""
+    ending = f"-{kind.upper()}.gguf"
+    return next((file for file in sorted((run_dir / GGUF_DIR).glob("*.gguf"))
+                 if file.name.endswith(ending) and not file.name.startswith(".")), None)
+
+
+def gguf_record(file: Path) -> Path:
+    """The hidden file that says what a GGUF file was made from."""
+    return file.with_name(f".{file.name}.json")
+
+
+def modelfile_of(file: Path) -> Path:
+    """Where Ollama's Modelfile of a GGUF file lies."""
+    return file.with_suffix(".modelfile")
+
+
+def write_record(record: Path, source: Path) -> None:
+    """Note that a form was made from the weights in the folder `source`."""
+    partial = record.with_name(f"{record.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"made_from": weights_print(source)}) + "\n", encoding="utf-8")
+    os.replace(partial, record)
+
+
+def weights_print(folder: Path) -> str:
+    """A short name for the weights in a folder's safetensors files, by their bytes: a copy has the same, a retrained
+    model another; "" without such files."""
+    files = sorted(folder.glob("*.safetensors"))
+    stamps = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _print(folder, stamps) if files else ""
+
+
+def tensor_shapes(folder: Path) -> dict[str, list[int]]:
+    """{name: shape} of all tensors in a folder's safetensors files, read from their heads."""
+    shapes: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with open(path, "rb") as file:
+            head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        shapes |= {name: tensor["shape"] for name, tensor in head.items() if name != "__metadata__"}
+    return shapes
+
+
+@lru_cache(maxsize=64)
+def _print(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = sha256()
+    for name, size, _ in stamps:
+        digest.update(f"{name} {size} ".encode())
+        with open(folder / name, "rb") as file:
+            for piece in range(PIECES):
+                file.seek(max(0, size - PIECE_BYTES) * piece // (PIECES - 1))
+                digest.update(file.read(PIECE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _made_from(record: Path) -> str:
+    """What the record says, "" where there is none: an earlier studio wrote none."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["made_from"]
+    except FileNotFoundError:
+        return ""
+
+
+def _folder_export(form: Form, folder: Path, fresh: bool) -> Export:
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    return _export(form, "", folder, files, fresh)
+
+
+def _gguf_export(kind: str, file: Path, fresh: bool) -> Export:
+    return _export("gguf", kind, file, [each for each in (file, modelfile_of(file)) if each.is_file()], fresh)
+
+
+def _export(form: Form, kind: str, path: Path, files: list[Path], fresh: bool) -> Export:
+    sizes = {file: file.stat().st_size for file in files}
+    ordered = sorted(files, key=lambda file: (-sizes[file], file.name))
+    return Export(form, kind, path, ordered, sum(sizes.values()), ordered[0].stat().st_mtime, fresh)
