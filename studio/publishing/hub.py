@@ -118,7 +118,7 @@ def whose_token(token: str, *, endpoint: str | None = None, limit_s: float = CHE
     """Ask the Hub whose token it is. Raises `HubError`, also after `limit_s` seconds without an answer."""
     doing = "checking the token"
     api = HfApi(endpoint=endpoint, token=token)
-    return _within(limit_s, doing, lambda: _account(_patiently(lambda: api.whoami(token), doing, "", CHECK_WAITS_S)))
+    return within(limit_s, doing, lambda: _account(_patiently(lambda: api.whoami(token), doing, "", CHECK_WAITS_S)))
 
 
 def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: Kind = "model",
@@ -131,7 +131,7 @@ def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: K
     if not token:
         raise no_token()
     api = HfApi(endpoint=endpoint, token=token)
-    return _within(limit_s, "checking the token and the repository", lambda: _check(api, repo_id, token, private, kind))
+    return within(limit_s, "checking the token and the repository", lambda: _check(api, repo_id, token, private, kind))
 
 
 def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", endpoint: str | None = None,
@@ -140,7 +140,7 @@ def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", end
     api = HfApi(endpoint=endpoint, token=token)
     doing = f"reading the card of {repo_id}"
     try:
-        info = _within(
+        info = within(
             limit_s, doing, lambda: _explained(lambda: api.repo_info(repo_id, repo_type=kind), doing, repo_id))
     except HFValidationError:
         return ""  # a folder or file of this machine
@@ -276,7 +276,7 @@ def _patiently(call: Callable[[], Answer], doing: str, repo_id: str,
     return _explained(call, doing, repo_id)
 
 
-def _within(limit_s: float, doing: str, call: Callable[[], Answer]) -> Answer:
+def within(limit_s: float, doing: str, call: Callable[[], Answer]) -> Answer:
     """Call in a thread and give up after `limit_s` seconds: the client itself waits for ever."""
     outcome: list = []
 
