@@ -9,7 +9,7 @@ LFS_PATTERNS = ("*.safetensors", "*.bin", "*.gguf", "*.parquet", "*.png", "*.mod
 LFS_ABOVE_BYTES = 10_000_000
 KINDS = ("models", "datasets", "spaces")
 ROUTES = ("whoami", "create", "delete", "validate-yaml", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit",
-          "info", "tree", "paths-info", "resolve", "refs", "auth-check")
+          "info", "list", "tree", "paths-info", "resolve", "refs", "auth-check")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Repo:
     gated: bool
     allowed: set[str] = field(default_factory=set)
     commits: list[Commit] = field(default_factory=list)
+    facts: dict = field(default_factory=dict)
 
     @property
     def head(self) -> Commit:

@@ -106,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             return "create", self._create
         if parts == ["repos", "delete"]:
             return "delete", self._delete
+        if parts[0] in KINDS and len(parts) == 1:
+            return "list", lambda: self._list(parts[0])
         if parts[0] not in KINDS or len(parts) < 3:
             return "unknown", self._unknown
         kind, repo_id, rest = parts[0], f"{parts[1]}/{parts[2]}", parts[3:]
@@ -239,7 +241,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def _info(self, kind: str, repo_id: str, revision: str):
         repo = self._allowed(kind, repo_id)
-        commit = self._commit_at(repo, revision)
+        return self._facts(repo, self._commit_at(repo, revision))
+
+    def _list(self, kind: str):
+        """Repositories by the words of their names, their tags and task, in one page; only what `expand` asks for."""
+        asked, user = self._query, self._user()
+        words = asked.get("search", [""])[0].lower()
+        found = [self._facts(repo, repo.head) for (held, _), repo in sorted(self.hub.repos.items())
+                 if held == kind and words in repo.id.lower() and self._may_read(user, repo)]
+        wanted, task = set(asked.get("filter", [])), asked.get("pipeline_tag", [""])[0]
+        found = [info for info in found if wanted <= set(info["tags"]) and task in ("", info.get("pipeline_tag"))]
+        order = asked.get("sort", ["trendingScore"])[0]
+        found.sort(key=lambda info: info.get(order, 0), reverse=True)
+        shown = {"_id", "id", *asked.get("expand", [])}
+        found = [{name: info[name] for name in info if name in shown} if "expand" in asked else info for info in found]
+        return found[:int(asked.get("limit", ["1000"])[0])]
+
+    def _facts(self, repo: Repo, commit: Commit):
+        kind = repo.kind
         blobs = "blobs" in self._query or "siblings" in self._query.get("expand[]", [])
         siblings = [{"rfilename": path} | (self._sizes(blob) if blobs else {}) for path, blob in commit.files.items()]
         card = _card_data(commit.files.get("README.md"))
@@ -247,7 +266,8 @@ class Handler(BaseHTTPRequestHandler):
                 "lastModified": "2026-01-01T00:00:00.000Z", "createdAt": "2026-01-01T00:00:00.000Z",
                 "private": repo.private, "gated": "auto" if repo.gated else False, "disabled": False, "tags": [],
                 "downloads": 0, "likes": 0, "siblings": siblings, "cardData": card, "usedStorage": 0}
-        return info | ({"modelId": repo.id, "library_name": "transformers", "config": {}} if kind == "models" else {})
+        info |= {"modelId": repo.id, "library_name": "transformers", "config": {}} if kind == "models" else {}
+        return info | repo.facts
 
     def _sizes(self, blob: Blob) -> dict:
         lfs = {"lfs": {"sha256": blob.sha256, "size": blob.size, "pointerSize": 134}} if blob.lfs else {}

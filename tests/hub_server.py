@@ -67,9 +67,13 @@ class HubServer:
         return token
 
     def add_repo(self, repo_id: str, files: dict[str, bytes | Path] | None = None, kind: str = "models",
-                 private: bool = False, gated: bool = False, allowed: set[str] | None = None) -> Repo:
-        """Add a repository with a first commit; `allowed` names who was let through the gate."""
-        repo = Repo(kind, repo_id, private, gated, allowed or set())
+                 private: bool = False, gated: bool = False, allowed: set[str] | None = None,
+                 facts: dict | None = None) -> Repo:
+        """Add a repository with a first commit; `allowed` names who was let through the gate.
+
+        `facts` are what the Hub says of it besides: tags, safetensors, config, downloads, lastModified and the like.
+        """
+        repo = Repo(kind, repo_id, private, gated, allowed or set(), facts=facts or {})
         contents = {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"} | (files or {})
         blobs = {path: self.keep(path, content) for path, content in contents.items()}
         self.add_commit(repo, "initial commit", blobs)
