@@ -13,6 +13,7 @@ from typing import Any
 from studio import start, terminal, terminal_doctor, words
 from studio.data import doctor_client
 from studio.errors import DataError, PresetError, StudioError
+from studio.evaluation.other import Other, find_other
 from studio.evaluation.slope import slope_of
 from studio.preset import files
 from studio.preset.flatten import flatten
@@ -124,8 +125,9 @@ def _delete(store: RunStore, arguments: argparse.Namespace) -> None:
 def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     path = Path(arguments.on)
+    against = find_other(store, arguments.against) if arguments.against else Other(view.run_id, arguments.checkpoint)
     start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on,
-                   against=store.find(arguments.against).run_id if arguments.against else "")
+                   against=str(against) if arguments.against or arguments.checkpoint else "")
     return _followed_or_detached(store, view, arguments)
 
 
@@ -325,7 +327,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = working(on_run("evaluate", _evaluate, "compare the tuned model with the other ways again"))
     evaluate.add_argument("--on", metavar="DATA", default="",
                           help="ask the rows of this file or data set instead of the held-out rows")
-    evaluate.add_argument("--against", metavar="RUN2", default="", help="compare with this run's model too")
+    beside = evaluate.add_mutually_exclusive_group()
+    beside.add_argument("--against", metavar="RUN2[@STEP]", default="",
+                        help="compare with this run's model too, or with its checkpoint of that step")
+    beside.add_argument("--checkpoint", metavar="STEP", type=int, default=0,
+                        help="compare with this run's own checkpoint of that step too")
     working(on_run("merge", _merge, "merge adapter and base model again"))
     working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))

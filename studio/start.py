@@ -9,6 +9,7 @@ from typing import TypeVar
 from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
+from studio.evaluation.other import read_other, require_other
 from studio.evaluation.request import EvaluateRequest
 from studio.evaluation.request import write_request as write_evaluate_request
 from studio.evaluation.slope import SHARES, clones_on_parts, may_have_slope
@@ -131,14 +132,12 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
 
 
 def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None, against: str = "") -> None:
-    """Compare the ways again, on the rows of another data set and with another run's model where these are named.
+    """Compare the ways again, on the rows of another data set and with another model (see other.py) where named.
 
-    Raises `RunError` if the run is live, or the other run has no model of its own.
+    Raises `RunError` if the run is live, or the other model is not there.
     """
     if against:
-        other = store.get(against)
-        if against == run_id or not (other.has_adapter or other.has_merged):
-            raise RunError(f"{other.name} has no other trained model to compare with.", "Name a run that was trained.")
+        require_other(store, run_id, read_other(against))
     launcher.run_phases(store, run_id, ["evaluate"], child_environment(token),
                         prepare=lambda run_dir: write_evaluate_request(run_dir, EvaluateRequest(data, against)))
 

@@ -10,7 +10,8 @@ FILE = "evaluate.json"
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """The data set whose rows are asked, "" for the run's own held-out rows, and another run to compare with, or ""."""
+    """The data set whose rows are asked, "" for the run's own held-out rows, and another model to compare with
+    (see other.py), "" for none."""
 
     data: str = ""
     against: str = ""

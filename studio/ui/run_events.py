@@ -14,6 +14,7 @@ from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui.access import hub_token, may_look, require_owner
 from studio.ui.answer_rows import wire_answer_rows
+from studio.ui.compare_again import wire_compare_again
 from studio.ui.log_view import log_delta, log_tail
 from studio.ui.messages import shown
 from studio.ui.plots import Drawing, draw_charts, watermark
@@ -89,6 +90,8 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
     }
     for action, act in acts.items():
         page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)
+
+    wire_compare_again(page.again, page.buttons["compare_with"], settings, store, run_id, page.live_timer, redraw)
 
     @shown
     def delete(run: str, profile: gr.OAuthProfile | None) -> str:

@@ -11,13 +11,15 @@ from studio.runs.store import RunStore, RunView
 from studio.texts import text
 from studio.ui import run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
+from studio.ui.compare_again import CompareAgain, build_compare_again, hide_compare_again
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
 from studio.ui.run_slope import slope_html, slope_mark
 from studio.ui.votes_view import VotesPart, build_votes, draw_votes, votes_mark
 
-ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "slope", "merge", "clone", "delete")
+ACTIONS = ("stop", "stop_now", "resume", "talk", "publish", "evaluate", "compare_with", "slope", "merge",
+           "clone", "delete")
 LIVE_S, PLOT_S, LOG_S = 1.5, 4, 1
 # viewers of a run share one look at it for so long
 LOOK_AGE_S = 0.5
@@ -34,6 +36,7 @@ class RunPage:
     delete_box: gr.Group
     delete_sure: gr.Button
     delete_keep: gr.Button
+    again: CompareAgain
     body: gr.Column
     plots: list[gr.LinePlot]
     plots_mark: gr.Textbox
@@ -56,7 +59,8 @@ class RunPage:
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
         return [self.votes.html, self.votes.button,
-                self.column, self.head, *self.buttons.values(), self.delete_box, self.body, self.results,
+                self.column, self.head, *self.buttons.values(), self.delete_box, self.again.box, self.body,
+                self.results,
                 *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,
                 self.preset, self.environment, self.live_timer, self.plot_timer, self.log_timer]
 
@@ -73,6 +77,7 @@ def build_run_page() -> RunPage:
                 delete_sure = gr.Button(text("runs.button.delete_sure"), variant="stop", scale=0, min_width=140,
                                         elem_id="run-delete-sure")
                 delete_keep = gr.Button(text("runs.button.keep"), scale=0, min_width=140)
+        again = build_compare_again()
         with gr.Column(elem_id="run-body") as body:
             with gr.Column(elem_id="run-curves"):
                 _title("curves", HIDE_MARKS_JS)
@@ -94,14 +99,14 @@ def build_run_page() -> RunPage:
             with gr.Accordion(text("runs.section.environment"), open=False):
                 environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
-        column, head, buttons, delete_box, delete_sure, delete_keep, body, plots, gr.Textbox("", visible=False),
+        column, head, buttons, delete_box, delete_sure, delete_keep, again, body, plots, gr.Textbox("", visible=False),
         results, answers, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
         *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes)
 
 
 def close_page(page: RunPage) -> Updates:
     """Updates that leave nothing of the run shown before."""
-    return {page.delete_box: gr.Group(visible=False),
+    return {page.delete_box: gr.Group(visible=False), **hide_compare_again(page.again),
             page.log_fold: gr.Accordion(open=False), page.log_open: False, page.log: empty_log(),
             page.live_timer: gr.Timer(active=False), page.log_timer: gr.Timer(active=False)}
 
@@ -151,7 +156,8 @@ def _draw_problem(page: RunPage, error: RunError, may_delete: bool) -> Updates:
 
 def _draw_actions(page: RunPage, view: RunView, may_act: bool) -> Updates:
     step = run_words.next_step(view)
-    updates: Updates = {page.body: gr.Column(visible=True), page.delete_box: gr.Group(visible=False)}
+    updates: Updates = {page.body: gr.Column(visible=True), page.delete_box: gr.Group(visible=False),
+                        **hide_compare_again(page.again)}
     for action, button in page.buttons.items():
         label = step.resume_label if action == "resume" and step.resume_label else text(f"runs.button.{action}")
         updates[button] = gr.Button(

@@ -36,7 +36,7 @@ UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions"}
 class NextStep:
     """What to do now, in a sentence, and the actions on offer; `primary` is the one to take ("" for none).
 
-    Actions: stop, stop_now, resume, talk, publish, evaluate, merge, clone, delete.
+    Actions: stop, stop_now, resume, talk, publish, evaluate, compare_with, slope, merge, clone, delete.
     """
 
     sentence: str
@@ -155,7 +155,7 @@ def _model_actions(view: RunView) -> tuple[str, ...]:
     can_merge = view.has_adapter and not view.preset.method.full_finetuning
     compares = view.preset.evaluation.compare_rows > 0
     has_parts = compares and may_have_slope(view)
-    return ("talk", "publish", *(["evaluate"] if compares else []), *(["slope"] if has_parts else []),
+    return ("talk", "publish", *(["evaluate", "compare_with"] if compares else []), *(["slope"] if has_parts else []),
             *(["merge"] if can_merge else []))
 
 

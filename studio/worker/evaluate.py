@@ -2,16 +2,16 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from studio.data.render import render_rows
-from studio.errors import DataError, StudioError
+from studio.errors import DataError
 from studio.evaluation.answers import AnswerFile
 from studio.evaluation.costs import price_report
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import Pair
+from studio.evaluation.other import read_other
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
@@ -25,10 +25,10 @@ from studio.evaluation.ways import (
     planned_ways,
     transcript,
 )
-from studio.preset import files
 from studio.runs.estimates import price_per_hour
 from studio.runs.trainings import training_effort
 from studio.worker.guard import Guard
+from studio.worker.other_model import answer_by_other
 from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, RowAnswers
 from studio.worker.row_losses import measure_losses
@@ -54,8 +54,8 @@ def evaluate(phase: Phase) -> dict:
     guard, effort = _guard(phase, weights), training_effort(phase.run_dir)
     if "text" in rows[0]:
         if request.against:
-            phase.journal.warning(f"The run {request.against} is left out of the comparison: another run's model is "
-                                  "compared by its answers, and plain text asks nothing.")
+            phase.journal.warning(f"{request.against} is left out of the comparison: another model is compared by its "
+                                  "answers, and plain text asks nothing.")
         base, tuned = _row_losses(phase, weights, rows, guard)
         report, predictions = compare_perplexity(base, tuned, seed, effort.seconds) | {"judge": None}, []
     else:
@@ -68,7 +68,9 @@ def evaluate(phase: Phase) -> dict:
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
         if request.against:
-            answers = _with_other_run(phase, request.against, asked, answers, kept)
+            other = answer_by_other(phase, read_other(request.against), asked, kept)
+            if other:
+                answers = _before_tuned(answers, *other)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
@@ -113,33 +115,13 @@ def _answers(phase: Phase, weights: Weights, asked: list[Example],
     ways = rows.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, answers) if phase.preset.evaluation.endpoint_url else None
     if other:
-        ways = {way: said for way, said in ways.items() if way != TUNED} | {ENDPOINT: other, TUNED: ways[TUNED]}
+        ways = _before_tuned(ways, ENDPOINT, other)
     return rows.rows, ways
 
 
-def _with_other_run(phase: Phase, run_id: str, rows: list[Example], ways: dict[str, WayAnswers],
-                    kept: AnswerFile) -> dict[str, WayAnswers]:
-    """The ways with one more, before the tuned model: the model of another run, as that run trained it."""
-    folder = phase.settings.runs_dir / run_id
-    try:
-        preset = files.load(folder / "preset.yaml").model_copy(update={"evaluation": phase.preset.evaluation})
-        other = replace(phase, run_dir=folder, preset=preset)
-        weights = find_trained(other)
-        asked = RowAnswers(other, weights, weights.tokenizer(other), rows, [TUNED], kept)
-    except StudioError as error:
-        phase.journal.warning(f"The run {run_id} is left out of the comparison: {error.message}")
-        return ways
-    if len(asked.rows) < len(rows):
-        phase.journal.warning(f"The run {run_id} is left out of the comparison: its model cannot be asked "
-                              f"{len(rows) - len(asked.rows)} of the {len(rows)} rows.")
-        return ways
-    if seen := learned_rows(folder, rows):
-        phase.journal.warning(f"The run {run_id} was trained on {seen} of the {len(rows)} compared rows, so its "
-                              "figures promise more than it reaches on new ones.")
-    on_each_side(other, weights, asked.sides, asked.longest, asked.work)
-    name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
-    return {way: said for way, said in ways.items() if way != TUNED} | {
-        f"Tuned model of {name}": asked.results()[TUNED], TUNED: ways[TUNED]}
+def _before_tuned(ways: dict[str, WayAnswers], name: str, answers: WayAnswers) -> dict[str, WayAnswers]:
+    """The ways with one more; the tuned model stays the last."""
+    return {way: said for way, said in ways.items() if way != TUNED} | {name: answers, TUNED: ways[TUNED]}
 
 
 def _judged(phase: Phase, rows: list[Example], ways: dict[str, WayAnswers], kept: AnswerFile) -> dict | None:

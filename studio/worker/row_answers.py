@@ -19,13 +19,14 @@ DOING = {
 class RowAnswers:
     """`rows` are those that can be asked, `notes` say what was left out; `sides` those whose model has still to answer.
 
-    `longest` is the most tokens of prompt and answer together. Raises `DataError` where no row can be asked.
+    `longest` is the most tokens of prompt and answer together; `doing` says what is done, by way. Raises `DataError`
+    where no row can be asked.
     """
 
     def __init__(self, phase: Phase, weights: Weights, tokenizer: Any, asked: list[Example], ways: list[str],
-                 answers: AnswerFile):
+                 answers: AnswerFile, doing: dict[str, str] = DOING):
         evaluation = phase.preset.evaluation
-        self._phase, self._tokenizer, self._answers = phase, tokenizer, answers
+        self._phase, self._tokenizer, self._answers, self._doing = phase, tokenizer, answers, doing
         planned = row_prompts(phase, tokenizer, asked, ways, weights.context() - evaluation.max_new_tokens)
         self.rows, self.notes, self._prompts, self._examples = (
             planned.rows, planned.notes, planned.prompts, planned.examples)
@@ -66,7 +67,8 @@ class RowAnswers:
         return answer
 
     def _say(self, way: str) -> None:
-        self._phase.journal.progress(self._phase.name, self._done, len(self.rows) * len(self._ways), "rows", DOING[way])
+        self._phase.journal.progress(
+            self._phase.name, self._done, len(self.rows) * len(self._ways), "rows", self._doing[way])
 
 
 def _side(way: str) -> str:

@@ -57,12 +57,18 @@ class Weights:
         return getattr(config, "max_position_embeddings", CONTEXT_TOKENS)  # models without positions have no limit
 
 
-def find_trained(phase: Phase) -> Weights:
-    """The weights of a trained run. Raises `RunError` where it has none, `ModelError` where the base is gone."""
+def find_trained(phase: Phase, checkpoint: str = "") -> Weights:
+    """The final weights of a trained run, or those of a checkpoint such as "checkpoint-50".
+
+    Raises `RunError` where it has none, `ModelError` where the base is gone.
+    """
     base = base_model.locate(phase.preset.model, phase.settings)
-    for name, config in [("adapter", "adapter_config.json"), ("merged", "config.json")]:
+    folders = [f"checkpoints/{checkpoint}"] * 2 if checkpoint else ["adapter", "merged"]
+    for name, config in zip(folders, ("adapter_config.json", "config.json"), strict=True):
         if (phase.run_dir / name / config).is_file():
-            return Weights(base, phase.run_dir / name, adapter=name == "adapter")
+            return Weights(base, phase.run_dir / name, adapter=config == "adapter_config.json")
+    if checkpoint:
+        raise RunError(f"The run has no {checkpoint} any more.", "Compare with another checkpoint.")
     raise RunError("The run has no trained model yet.", "Resume the run, then compare again.")
 
 

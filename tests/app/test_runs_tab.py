@@ -92,6 +92,9 @@ def test_a_stranger_changes_nothing(settings, store, live_run):
             assert answer["success"] is False and "Only the owner" in json.dumps(answer)
         for button in ("run-resume", "run-evaluate", "run-merge", "run-delete-sure"):
             assert page.press(button, done)["success"] is False
+        (begin,) = page.events("run-compare-start", "click")
+        assert page.send(begin, [done, "", "me/rows"])["success"] is False
+        assert page.press("run-compare-with", done)["success"] is False
     assert store.get(live_run).is_live and not (store.run_dir(live_run) / "stop_request").exists()
     assert not store.get(done).is_live
 

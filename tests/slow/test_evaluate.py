@@ -217,6 +217,15 @@ def test_another_run_s_model_is_one_more_way(runs):
     assert list(report["ways"]) == ["base", "Tuned model of first", "tuned"]
     assert "Tuned model of first" in (run_dir / "report.html").read_text()
     assert not any("was trained on" in event.values["message"] for event in events(run_dir, "warning"))
+    given = len((run_dir / "answers.jsonl").read_text().splitlines())
+    write_request(run_dir, EvaluateRequest(against="second@1"))
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+    assert all(row["Checkpoint 1"] == row["tuned"] for row in predictions), "it is the last step's"
+    assert len((run_dir / "answers.jsonl").read_text().splitlines()) == given + 3, "as one more way it answers itself"
+    write_request(run_dir, EvaluateRequest(against=f"{named}@7"))
+    assert runs.work("evaluate", run_dir) == 0
+    assert any("Checkpoint 7 of first is left out" in event.values["message"] for event in events(run_dir, "warning"))
     write_request(run_dir, EvaluateRequest(against="20260101-000000-deleted-0000"))
     assert runs.work("evaluate", run_dir) == 0
     assert any("is left out of the comparison" in event.values["message"] for event in events(run_dir, "warning"))

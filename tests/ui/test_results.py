@@ -4,7 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.finished_run import compared_run
+from studio.evaluation.request import EvaluateRequest, read_request
+from tests.finished_run import compared_run, finished_run
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -44,6 +45,23 @@ def test_another_run_begins_with_all_its_rows(page, studio):
     page.locator(f'#runs-board a[data-run="{second}"]').click()
     expect(page.locator("#run-answers-rows [role=status]")).to_have_text("12 of 12 rows, page 1 of 2")
     expect(page.get_by_label("Search")).to_have_value("")
+
+
+def test_a_comparison_with_a_checkpoint_is_asked_for_on_the_page(page, studio):
+    finished_run(studio.store, name="rival")
+    run_id = compared_run(studio.store, rows=12)
+    folder = studio.store.run_dir(run_id) / "checkpoints" / "checkpoint-20"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"0")
+    page.goto(f"{studio.url}/?run={run_id}")
+    page.get_by_role("button", name="Compare with…").press("Enter")
+    page.get_by_label("Another model, too").click()
+    expect(page.get_by_role("option")).to_have_text(["✓ None", "✓ Checkpoint 20 of this run", "✓ rival"])
+    page.get_by_role("option", name="Checkpoint 20 of this run").click()
+    page.get_by_label("Rows of your own").fill("me/rows")
+    page.get_by_role("button", name="Compare", exact=True).press("Enter")
+    expect(page.get_by_label("Rows of your own")).to_be_hidden()
+    assert read_request(studio.store.run_dir(run_id)) == EvaluateRequest("me/rows", f"{run_id}@20")
 
 
 def test_damaged_results_are_named_and_the_page_goes_on(page, studio):

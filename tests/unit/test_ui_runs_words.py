@@ -101,7 +101,7 @@ def test_a_finished_run_wants_to_be_talked_to(store):
     view = store.get(finished_run(store))
     step = run_words.next_step(view)
     assert step.primary == "talk"
-    assert set(step.actions) == {"talk", "publish", "evaluate", "merge", "clone", "delete"}
+    assert set(step.actions) == {"talk", "publish", "evaluate", "compare_with", "merge", "clone", "delete"}
 
 
 def test_a_failed_training_can_be_started_again_or_resumed(run):
