@@ -18,6 +18,7 @@ from studio.evaluation.ways import TUNED
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
+from studio.publishing import deploy
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.release import CURVE
 from studio.publishing.request import PublishRequest
@@ -98,10 +99,14 @@ def build(facts: RunFacts, request: PublishRequest, licence: str) -> str:
 
 
 def _preset(preset: Preset) -> str:
-    """The preset as a block of code, whose fence is longer than any that a prompt in it holds."""
+    """The preset as a block of code."""
     yaml = files.dumps(preset, comments=False).rstrip()
-    longest = max((len(ticks) for ticks in re.findall("`{3,}", yaml)), default=2)
-    return texts.PRESET.format(preset=yaml, fence="`" * (longest + 1))
+    return texts.PRESET.format(preset=yaml, fence=_fence(yaml))
+
+
+def _fence(code: str) -> str:
+    """A fence that is longer than any that a prompt in the code holds."""
+    return "`" * (max((len(ticks) for ticks in re.findall("`{3,}", code)), default=2) + 1)
 
 
 def public_preset(preset: Preset) -> Preset:
@@ -158,26 +163,16 @@ def _summary(preset: Preset, request: PublishRequest) -> str:
 
 
 def _usage(preset: Preset, request: PublishRequest) -> str:
-    ways = {"merged": [texts.USE_TRANSFORMERS], "adapter": [texts.USE_ADAPTER],
-            "both": [texts.USE_TRANSFORMERS, texts.USE_ADAPTER]}
-    return "\n\n".join(way.format(**_places(preset, request)) for way in [*ways[request.what], texts.USE_UNSLOTH])
-
-
-def _places(preset: Preset, request: PublishRequest) -> dict[str, Any]:
-    """What the code examples are filled in with."""
-    return {"repo": request.repo_id, "base": preset.model.model_name_or_path, "max_length": preset.training.max_length,
-            "subfolder": ', subfolder="adapter"' if request.what == "both" else ""}
+    examples = usage_examples(request, preset)
+    return "\n\n".join(
+        texts.USE_WAY.format(way=name, language=language, code=code, fence=_fence(code))
+        for name, language, code in examples)
 
 
 def usage_examples(request: PublishRequest, preset: Preset) -> list[tuple[str, str, str]]:
-    """Three ways to use the published model, as (name, language, code)."""
-    preset = public_preset(preset)
-    places = _places(preset, request)
-    python = texts.ADAPTER_CODE if request.what == "adapter" else texts.TRANSFORMERS_CODE
-    serve = texts.VLLM_ADAPTER_CODE if request.what == "adapter" else texts.VLLM_CODE
-    return [("PEFT" if request.what == "adapter" else "Transformers", "python", python.format(**places)),
-            ("Unsloth", "python", texts.UNSLOTH_CODE.format(**places)),
-            ("vLLM", "shell", serve.format(**places))]
+    """Ways to use the published model, as (name, language, code)."""
+    places = deploy.pushed_places({"repo_id": request.repo_id, "what": request.what})
+    return deploy.usage_examples(deploy.published(public_preset(preset), places))
 
 
 def _results(facts: RunFacts) -> str:

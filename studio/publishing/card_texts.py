@@ -1,4 +1,4 @@
-"""The words and the code examples of a model card."""
+"""The words of a model card; its code examples are those of deploy_texts.py."""
 
 TITLE = """
 # {name}
@@ -12,47 +12,11 @@ USE = """
 {usage}
 """
 
-TRANSFORMERS_CODE = """\
-from transformers import pipeline
+USE_WAY = """With {way}:
 
-chat = pipeline("text-generation", model="{repo}")
-messages = [{{"role": "user", "content": "Your question"}}]
-print(chat(messages, max_new_tokens=256)[0]["generated_text"][-1]["content"])"""
-
-ADAPTER_CODE = """\
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{base}")
-model = AutoModelForCausalLM.from_pretrained("{base}")
-model = PeftModel.from_pretrained(model, "{repo}"{subfolder})"""
-
-UNSLOTH_CODE = """\
-from unsloth import FastLanguageModel
-
-model, tokenizer = FastLanguageModel.from_pretrained("{repo}", max_seq_length={max_length})
-FastLanguageModel.for_inference(model)"""
-
-VLLM_CODE = "vllm serve {repo}"
-VLLM_ADAPTER_CODE = "vllm serve {base} --enable-lora --lora-modules tuned={repo}"
-
-USE_TRANSFORMERS = f"""With transformers:
-
-```python
-{TRANSFORMERS_CODE}
-```"""
-
-USE_ADAPTER = f"""The adapter with PEFT:
-
-```python
-{ADAPTER_CODE}
-```"""
-
-USE_UNSLOTH = f"""With Unsloth:
-
-```python
-{UNSLOTH_CODE}
-```"""
+{fence}{language}
+{code}
+{fence}"""
 
 RESULTS = """
 ## Results
