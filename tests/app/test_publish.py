@@ -333,7 +333,7 @@ def _progress(run_dir: Path) -> list[Event]:
             if event.type == "progress" and event.values["phase"] == "publish"]
 
 
-def _wait_for(condition, seconds: float = 20) -> None:
+def _wait_for(condition, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

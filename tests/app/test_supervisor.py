@@ -21,7 +21,7 @@ from studio.runs.liveness import read_marks
 from studio.runs.store import BASELINES
 from studio.ui import run_html, run_words
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 def preset(script="", **fields):

@@ -20,7 +20,7 @@ def start(studio: Studio, script: str, steps: int = 5000, name: str = "watched",
     return launcher.start(studio.store, preset)
 
 
-def wait_for_end(studio: Studio, run_id: str, timeout_s: float = 60) -> str:
+def wait_for_end(studio: Studio, run_id: str, timeout_s: float = 120) -> str:
     deadline = time.monotonic() + timeout_s
     while (stage := studio.store.get(run_id).state.stage) not in TERMINAL_STAGES:
         assert time.monotonic() < deadline, f"still {stage}"
@@ -28,7 +28,7 @@ def wait_for_end(studio: Studio, run_id: str, timeout_s: float = 60) -> str:
     return stage.value
 
 
-def until(condition, timeout_s: float = 30) -> None:
+def until(condition, timeout_s: float = 60) -> None:
     """Wait until a condition that no locator can express holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
