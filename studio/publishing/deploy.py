@@ -173,9 +173,11 @@ def usage_examples(model: Model) -> list[tuple[str, str, str]]:
     if not (model.merged or model.adapter):
         return [(way(name, model).title, block.language, block.code) for name in ("llama.cpp", "ollama")
                 for block in way(name, model).blocks[:1]]
+    found = [("Transformers", "python", transformers_code(model))] if model.merged else []
+    if model.adapter:
+        found.append(("PEFT", "python", adapter_code(model)))
     unsloth = fill(texts.UNSLOTH_CODE, model=model.merged or model.adapter, max_length=model.max_length)
-    return [("Transformers" if model.merged else "PEFT", "python", transformers_code(model)),
-            ("Unsloth", "python", unsloth),
+    return [*found, ("Unsloth", "python", unsloth),
             ("vLLM", "shell", vllm_code(model) if model.merged else vllm_adapter_code(model))]
 
 
@@ -237,7 +239,7 @@ def _transformers(model: Model) -> tuple[list[Block], str]:
     if not (model.merged or model.adapter):
         return [], text("deploy.missing.merged_on_hub")
     blocks = [Block(text("deploy.block.python"), "python", transformers_code(model))]
-    if model.merged and model.adapter and not model.on_hub:
+    if model.merged and model.adapter:
         blocks.append(Block(text("deploy.block.adapter"), "python", adapter_code(model)))
     return blocks, ""
 
