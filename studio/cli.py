@@ -157,6 +157,13 @@ def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
     return _followed_or_detached(store, view, arguments)
 
 
+def _deploy(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import terminal_deploy
+
+    ways = terminal_deploy.find_ways(store.find(arguments.run), arguments.way, not arguments.here)
+    _print(arguments, terminal_deploy.facts(ways), lambda: terminal_deploy.print_ways(ways))
+
+
 def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
     from studio.runs.playground import chat_once
 
@@ -338,6 +345,9 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")
     publish.add_argument("--public", action="store_true", help="let everyone see it (default: private)")
     publish.add_argument("--what", choices=["merged", "adapter", "both"], default="merged", help="what to push")
+    deploy = on_run("deploy", _deploy, "commands and code to use a run's model")
+    deploy.add_argument("--way", metavar="WAY", default="", help="vllm, tgi, llama.cpp, ollama or transformers alone")
+    deploy.add_argument("--here", action="store_true", help="from this machine's folders, also after a push")
     chat = on_run("chat", _chat, "ask a run's model one question")
     chat.add_argument("--prompt", required=True, help="the question")
     chat.add_argument("--base", action="store_true", help="ask the untouched base model instead")
