@@ -42,7 +42,8 @@ UV_COMPILE = $(PY) -m uv pip compile --quiet --upgrade --python-version 3.11 --a
 	--custom-compile-command "make lock"
 lock: $(INSTALLED_DEV)
 	$(UV_COMPILE) requirements.in -o requirements.txt
-	sed -i -e '/^\(nvidia-\|cuda-\|triton=\)/d' -e 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.txt
+	sed -i -e '/^nvidia-ml-py=/b' -e '/^\(nvidia-\|cuda-\|triton=\)/d' -e 's/^\(torch==[0-9.]*\)+cpu/\1/' \
+		-e "s/^libgguf==[0-9.]*/& ; $$(sed -n 's/^libgguf.*; //p' requirements.in)/" requirements.txt
 	$(UV_COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
 $(PY):
