@@ -3,6 +3,7 @@
 A model is used from this machine's folders or, once pushed, from the Hub. Texts are in deploy_texts.py and deploy.yaml.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -341,6 +342,8 @@ def _notes(name: str, model: Model) -> list[str]:
         notes.append(text("deploy.note.private_ollama" if name == "ollama" else "deploy.note.private"))
     if name == "vllm" and model.adapter and model.merged and not _vllm_takes_adapter(model):
         notes.append(text("deploy.note.adapter_merged_only"))
+    if name in ("vllm", "tgi"):
+        notes.append(text("deploy.note.this_machine"))
     if name != "transformers":
         notes.append(text("deploy.note.context", tokens=words.count(model.max_length)))
     if model.system_prompt and model.is_chat:
@@ -377,10 +380,10 @@ def _has_template(folder: Path) -> bool:
 
 def _shape(view: RunView, folder: Path) -> ModelShape | None:
     """The model's shape from its own config, else from what is known of the base without asking anybody."""
-    try:
-        config = folder / "config.json"
-        if config.is_file():
+    config = folder / "config.json"
+    if config.is_file():
+        with contextlib.suppress(ModelError, ValueError):
             return ModelShape.from_config(json.loads(config.read_text(encoding="utf-8")))
+    with contextlib.suppress(ModelError, ValueError):
         return known_shape(view.preset.model)
-    except (ModelError, ValueError):
-        return None
+    return None

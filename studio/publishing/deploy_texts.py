@@ -49,17 +49,18 @@ from unsloth import FastLanguageModel
 model, tokenizer = FastLanguageModel.from_pretrained({model!p}, max_seq_length={max_length})
 FastLanguageModel.for_inference(model)"""
 
+# vLLM and Docker would open the port to the whole network, and none of these servers asks for a key
 VLLM_INSTALL = "pip install vllm"
-VLLM_CODE = "vllm serve {model!q} --served-model-name {name!q} --max-model-len {max_length}"
+VLLM_CODE = "vllm serve {model!q} --served-model-name {name!q} --max-model-len {max_length} --host 127.0.0.1"
 VLLM_ADAPTER_CODE = ("vllm serve {base!q} --enable-lora --lora-modules {lora_module!q}"
-                     " --max-lora-rank {lora_rank} --max-model-len {max_length}")
+                     " --max-lora-rank {lora_rank} --max-model-len {max_length} --host 127.0.0.1")
 VLLM_FETCH_ADAPTER = "hf download {repo!q} --include 'adapter/*' --local-dir {folder!q}"
 
 # the tag that the documentation of TGI names
 TGI_IMAGE = "ghcr.io/huggingface/text-generation-inference:3.3.5"
-TGI_LOCAL_CODE = ("docker run --gpus all --shm-size 1g -p 8080:80 --mount {mount!q} " + TGI_IMAGE
+TGI_LOCAL_CODE = ("docker run --gpus all --shm-size 1g -p 127.0.0.1:8080:80 --mount {mount!q} " + TGI_IMAGE
                   + " --model-id /model --max-total-tokens {max_length} --max-input-tokens {max_input}")
-TGI_HUB_CODE = ("docker run --gpus all --shm-size 1g -p 8080:80 -v tgi-data:/data -e HF_TOKEN " + TGI_IMAGE
+TGI_HUB_CODE = ("docker run --gpus all --shm-size 1g -p 127.0.0.1:8080:80 -v tgi-data:/data -e HF_TOKEN " + TGI_IMAGE
                 + " --model-id {model!q} --max-total-tokens {max_length} --max-input-tokens {max_input}")
 
 LLAMA_CPP_LOCAL_CODE = "llama-server -m {file!q} --jinja --alias {name!q} -c {max_length}"

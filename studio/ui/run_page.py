@@ -9,9 +9,10 @@ from studio.errors import RunError
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.texts import text
-from studio.ui import run_html, run_words
+from studio.ui import deploy_view, run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
 from studio.ui.compare_again import CompareAgain, build_compare_again, hide_compare_again
+from studio.ui.deploy_part import DeployPart, build_deploy, draw_deploy
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
@@ -54,11 +55,12 @@ class RunPage:
     plot_timer: gr.Timer
     log_timer: gr.Timer
     votes: VotesPart
+    deploy: DeployPart
 
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
-        return [self.votes.html, self.votes.button,
+        return [self.votes.html, self.votes.button, *self.deploy.drawn,
                 self.column, self.head, *self.buttons.values(), self.delete_box, self.again.box, self.body,
                 self.results,
                 *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,
@@ -88,6 +90,7 @@ def build_run_page() -> RunPage:
             slope = gr.HTML("", elem_id="run-slope")
             with gr.Column(elem_id="run-votes-part"):
                 votes = build_votes()
+            deploy = build_deploy()
             with gr.Accordion(text("runs.section.log"), open=False, elem_id="run-log-fold") as log_fold:
                 log = build_log()
             with gr.Accordion(text("runs.section.data"), open=False):
@@ -101,7 +104,7 @@ def build_run_page() -> RunPage:
     return RunPage(
         column, head, buttons, delete_box, delete_sure, delete_keep, again, body, plots, gr.Textbox("", visible=False),
         results, answers, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
-        *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes)
+        *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes, deploy)
 
 
 def close_page(page: RunPage) -> Updates:
@@ -133,6 +136,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= draw_answer_rows(page.answers, view)
     if changed(marks, "votes", votes_mark(view)):
         updates |= draw_votes(page.votes, store, view)
+    if changed(marks, "deploy", deploy_view.mark(view)):
+        updates |= draw_deploy(page.deploy, view)
     if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):
         updates[page.slope] = slope_html(store, view, LOOK_AGE_S)
     return updates

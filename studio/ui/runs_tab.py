@@ -14,6 +14,7 @@ from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import run_html
 from studio.ui.access import is_owner, may_look
+from studio.ui.deploy_part import wire_deploy
 from studio.ui.run_events import QUIET, wire_actions, wire_live_parts
 from studio.ui.run_page import LOOK_AGE_S, build_run_page, changed, close_page, draw_page
 
@@ -100,6 +101,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     run_id.change(None, run_id, None, js=_ADDRESS)
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)
+    wire_deploy(page.deploy, settings, store, run_id)
     wire_actions(page, settings, store, run_id, shown_now)
     return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
                    page.votes.button)

@@ -60,9 +60,11 @@ def test_vllm_serves_the_merged_model_and_the_adapter_with_a_rank_it_takes(view)
     model = model_here(view)
     merged, adapter = (shlex.split(block.code)[3:] for block in way("vllm", model).blocks[:2])
     folder = view.run_dir.resolve()
-    assert merged == ["vllm", "serve", f"{folder}/merged", "--served-model-name", "recipes", "--max-model-len", "1024"]
+    assert merged == ["vllm", "serve", f"{folder}/merged", "--served-model-name", "recipes", "--max-model-len", "1024",
+                      "--host", "127.0.0.1"]
     assert adapter == ["vllm", "serve", "HuggingFaceTB/SmolLM2-135M-Instruct", "--enable-lora", "--lora-modules",
-                       f"recipes={folder}/adapter", "--max-lora-rank", "16", "--max-model-len", "1024"]
+                       f"recipes={folder}/adapter", "--max-lora-rank", "16", "--max-model-len", "1024",
+                       "--host", "127.0.0.1"]
     assert "--max-lora-rank 32" in code(hostile_model(), "vllm")
 
 
