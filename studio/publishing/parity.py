@@ -77,12 +77,14 @@ class FormCheck:
 
 @dataclass(frozen=True)
 class Parity:
-    """The checks of a run's forms; `prompts` were asked, taken from `source`.
+    """The checks of a run's forms; `prompts` were asked, taken from `source`. `mark` tells what was asked of which
+    trained model from all else.
 
     `training_kl` is how far the untouched base model is from the trained one, in the measure of `Figures.mean_kl`: what
     the training changed. None where all weights were trained.
     """
 
+    mark: str
     prompts: int
     source: Literal["heldout", "text", "guard"]
     number_format: str

@@ -1,0 +1,232 @@
+"""The phase `parity`: do the exported files of a run answer as the trained model does? Writes parity.json.
+
+What the training used is the measure: base model and adapter weights with the preset's strength, the base's tokenizer
+with the preset's chat template. Every form is then read from its own files alone: vocabulary, template, end of answers
+and generation settings first, then its weights. One model is in memory at a time. docs/parity.md has the rules.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studio import words
+from studio.errors import RunError
+from studio.evaluation.answers import weights_mark
+from studio.publishing import parity
+from studio.publishing.parity import MERGED, FormCheck, Parity
+from studio.runs.device import probe_device
+from studio.worker import base_model, parity_figures
+from studio.worker.base_model import BaseModel
+from studio.worker.parity_faults import GGUF_HINT, HINTS, Expected, Fault, find_fault
+from studio.worker.parity_figures import Logits, greedy_answers, score_answers
+from studio.worker.parity_forms import (
+    Opened,
+    choose_place,
+    free,
+    load_form,
+    load_reference,
+    open_form,
+    settings_of,
+    vocabulary_rows,
+)
+from studio.worker.parity_prompts import choose_prompts, special_ids, taught_end, with_dialogue
+from studio.worker.phase import Phase
+from studio.worker.tokenizer import load_tokenizer
+
+# enough to see a model run on, drift or change its words
+MAX_NEW_TOKENS = 64
+CONTEXT_TOKENS = 4096
+REFERENCE_FILE = ".parity.npz"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The trained model's side: what it used, what it answered, and how far from it the untouched base model is."""
+
+    answers: list[list[int]]
+    logits: Logits
+    training_kl: float | None
+
+
+def compare(phase: Phase) -> dict:
+    """Check every form that the run has and that was not checked as it is now; returns the phase's facts.
+
+    Raises `RunError` where there is nothing to check, or a form is refused: that is not to be published.
+    """
+    forms = parity.forms_in(phase.run_dir)
+    if not forms:
+        raise RunError("The run has no exported model to check.", "Merge it first: `python -m studio merge`.")
+    check = Check(phase, base_model.locate(phase.preset.model, phase.settings))
+    found = check.run(forms)
+    refused = [each for form in forms if (each := found.forms[form]).outcome == "refused"]
+    if refused:
+        more = f" {words.count(len(refused) - 1)} more exports are refused." if len(refused) > 1 else ""
+        raise RunError(f"{refused[0].sentence}{more}", refused[0].hint)
+    for form in forms:
+        if found.forms[form].sentence:
+            phase.journal.warning(found.forms[form].sentence)
+    return {"prompts": found.prompts, "source": found.source,
+            "forms": {form: found.forms[form].outcome for form in forms}}
+
+
+class Check:
+    """One check of a run: the prompts, what the training used, and the forms one after the other."""
+
+    def __init__(self, phase: Phase, base: BaseModel):
+        self.phase, self.base, self.preset = phase, base, phase.preset
+        self.tokenizer = load_tokenizer(base.folder, phase.preset.model)
+        self.prompts = choose_prompts(phase, self.tokenizer, CONTEXT_TOKENS)
+        self.written = with_dialogue(self.prompts, self.tokenizer)
+        self.expected = self._expected()
+        self.asked = self.expected.prompts[:len(self.prompts.prompts)]
+        self.place = choose_place(base.folder, probe_device())
+        self.answer_tokens = min(MAX_NEW_TOKENS, phase.preset.evaluation.max_new_tokens)
+        self.done = self.total = 0
+
+    def run(self, forms: list[str]) -> Parity:
+        """Check the forms that have to be, each noted in parity.json as soon as it is done."""
+        mark, run_dir = self._mark(), self.phase.run_dir
+        found = parity.read(run_dir)
+        if found is None or found.mark != mark:
+            found = Parity(mark, len(self.asked), self.prompts.source, self.place.words)
+        kept = {form: found.forms[form] for form in forms
+                if form in found.forms and parity.is_current(run_dir, found.forms[form])}
+        missing = [form for form in forms if form not in kept]
+        if not missing:
+            return found
+        trained = _read_reference(run_dir / REFERENCE_FILE, mark)
+        self.total = 2 * len(self.asked) * (len(missing) + (trained is None))
+        if trained is None:
+            trained = self._ask_trained()
+            free(self.place)
+            _write_reference(run_dir / REFERENCE_FILE, mark, trained)
+        found = replace(found, forms=kept, training_kl=trained.training_kl)
+        for number, form in enumerate(missing, start=1):
+            found.forms[form] = self.check_form(form, trained)
+            free(self.place)
+            parity.write(run_dir, found)
+            self.done = self.total - 2 * len(self.asked) * (len(missing) - number)
+            print(f"{parity.name(form)}: {found.forms[form].outcome} {found.forms[form].sentence}".strip(), flush=True)
+        return found
+
+    def check_form(self, form: str, trained: Trained) -> FormCheck:
+        """What one form is worth, from its files alone."""
+        started, run_dir = time.monotonic(), self.phase.run_dir
+        empty = FormCheck(form, "", "refused", parity.fingerprint(run_dir, form),
+                          parity.fingerprint(run_dir, parity.ADAPTER))
+        self._say(f"Reading {parity.name(form)}", 0)
+        opened = open_form(run_dir, form, self.base, self.preset, self.expected, self.tokenizer, self.written.written)
+        fault = opened if isinstance(opened, Fault) else find_fault(form, self.expected, opened.shipped)
+        if fault is not None:
+            kind = opened.kind if isinstance(opened, Opened) else ""
+            return replace(empty, kind=kind, sentence=fault.sentence, hint=fault.hint)
+        if opened.reason:
+            return replace(empty, kind=opened.kind, outcome="unread", hint="Try it in llama.cpp before you rely on it.",
+                           sentence=f"The weights of {parity.name(form)} were not compared: {opened.reason}")
+        model = load_form(run_dir, form, self.base, self.place)
+        if isinstance(model, Fault):
+            return replace(empty, kind=opened.kind, sentence=model.sentence, hint=model.hint)
+        ends = self.expected.stop_ids if opened.shipped.stop_ids is None else opened.shipped.stop_ids
+        answers = self._answers(model, sorted(ends), parity.name(form))
+        logits = score_answers(model, self.asked, trained.answers, trained.logits.ids, self._scoring(form))
+        figures = parity_figures.compare(trained.logits, logits, answers, trained.answers, self.tokenizer.decode)
+        judged = judge(form, figures, trained.training_kl, opened.quantised)
+        return replace(judged, kind=opened.kind, files=empty.files, reference=empty.reference,
+                       seconds=round(time.monotonic() - started, 1))
+
+    def _ask_trained(self) -> Trained:
+        """Answers and logits of the trained model, and what the training changed."""
+        self._say("Loading the trained model", 0)
+        model = load_reference(self.phase.run_dir, self.base, self.preset, self.place)
+        answers = self._answers(model, sorted(self.expected.stop_ids), "The trained model")
+        logits = score_answers(model, self.asked, answers, say=self._scoring("reference"))
+        if self.preset.method.full_finetuning:
+            return Trained(answers, logits, None)
+        with model.disable_adapter():
+            untouched = score_answers(model, self.asked, answers, logits.ids)
+        return Trained(answers, logits, parity_figures.mean_divergence(logits, untouched))
+
+    def _answers(self, model: Any, stop_ids: list[int], who: str) -> list[list[int]]:
+        self._say(f"{who} answers", 0)
+        pad = self.tokenizer.pad_token_id
+        answers = greedy_answers(model, self.asked, stop_ids, self.tokenizer.eos_token_id or 0 if pad is None else pad,
+                                 self.answer_tokens, lambda done: self._say(f"{who} answers", done))
+        self.done += len(self.asked)
+        return answers
+
+    def _scoring(self, form: str) -> Callable[[int], None]:
+        return lambda done: self._say(f"Comparing the logits of {form}", done)
+
+    def _expected(self) -> Expected:
+        tokenizer, folder = self.tokenizer, self.base.folder
+        texts, prompts = self.written.written(tokenizer)
+        ends, settings = settings_of(folder)
+        end = taught_end(self.phase, tokenizer)
+        stops = ends | {token for token in (end, tokenizer.eos_token_id) if token is not None}
+        return Expected(
+            vocabulary=tokenizer.get_vocab(), special=special_ids(tokenizer), rows=vocabulary_rows(folder),
+            eos_id=tokenizer.eos_token_id, end_id=end, stop_ids=frozenset(stops), settings=settings,
+            has_template=tokenizer.chat_template is not None, texts=texts, prompts=prompts,
+            write=lambda token: tokenizer.decode([token]))
+
+    def _mark(self) -> str:
+        """Tells what is asked of which trained model, how and where, from all else."""
+        said = [parity.RULES, self.asked, self.answer_tokens, sorted(self.expected.stop_ids), self.place.words,
+                weights_mark(self.base.folder), parity.fingerprint(self.phase.run_dir, parity.ADAPTER),
+                self.preset.lora.model_dump_json(), self.preset.model.model_dump_json()]
+        if self.preset.method.full_finetuning:
+            said.append(weights_mark(self.phase.run_dir / MERGED))
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
+
+    def _say(self, message: str, done: int) -> None:
+        self.phase.journal.progress(self.phase.name, self.done + done, self.total, "answers", message)
+
+
+def judge(form: str, figures: parity.Figures, training_kl: float | None, quantised: bool) -> FormCheck:
+    """Whether a form that reads as trained also computes as trained: the verdict from its figures."""
+    outcome = parity_figures.outcome(figures, training_kl)
+    other = round((1 - figures.equal_answers) * 100)
+    distance = (f"{parity.name(form)} computes otherwise than the trained model: its probabilities of the next token "
+                f"are {figures.mean_kl:.3g} nats apart, and {other} % of the answers are other ones.")
+    if training_kl is not None and figures.mean_kl > training_kl / 2 and outcome == "differs":
+        distance += " It is no nearer to it than the untouched base model: it may come from another training."
+    sentence, hint = "", ""
+    if quantised:
+        if outcome == "differs":
+            sentence, hint = distance, "Publish a kind with more bits, such as q8_0, or try this one before you do."
+    elif outcome != "same":
+        outcome, sentence, hint = "refused", distance, HINTS.get(form, GGUF_HINT)
+    return FormCheck(form, "", outcome, {}, {}, sentence, hint, figures)
+
+
+def _read_reference(path: Path, mark: str) -> Trained | None:
+    """What the trained model answered in an earlier check that was stopped, None where it was asked otherwise."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if str(kept["mark"]) != mark:
+                return None
+            lengths = kept["lengths"].tolist()
+            tokens, answers = iter(kept["tokens"].tolist()), []
+            for length in lengths:
+                answers.append([next(tokens) for _ in range(length)])
+            change = float(kept["training_kl"])
+            return Trained(answers, Logits(kept["ids"], kept["values"], kept["total"], kept["top"]),
+                           None if np.isnan(change) else change)
+    except (FileNotFoundError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _write_reference(path: Path, mark: str, trained: Trained) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with open(partial, "wb") as file:
+        np.savez(file, mark=np.array(mark), lengths=np.array(list(map(len, trained.answers))),
+                 tokens=np.array([token for answer in trained.answers for token in answer]), **vars(trained.logits),
+                 training_kl=np.array(np.nan if trained.training_kl is None else trained.training_kl))
+    os.replace(partial, path)

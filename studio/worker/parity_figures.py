@@ -1,0 +1,153 @@
+"""How near two models are: greedy answers token by token, and logits on the same answers (teacher-forced).
+
+The reference's logits are kept for the `KEPT` likeliest tokens of each place, the rest as one sum, so that a check can
+go on later without the trained model in memory.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+
+from studio.publishing.parity import Difference, Figures, Outcome
+
+KEPT = 1024
+BATCH = 8
+SHOWN_CHARACTERS = 80
+# nats a token; docs/parity.md says what was measured
+SAME_KL, CLOSE_KL = 0.01, 0.1
+# below this the training has changed less than rounding may
+TRACE_KL = 0.001
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a model said at each place of the answers, one row a place.
+
+    `ids` (places, kept) are the tokens looked at, `values` their logits, `total` (places) the log of the sum of the
+    exponentials of all logits, `top` (places) the likeliest token.
+    """
+
+    ids: np.ndarray
+    values: np.ndarray
+    total: np.ndarray
+    top: np.ndarray
+
+
+@torch.inference_mode()
+def greedy_answers(model: Any, prompts: list[list[int]], stop_ids: list[int], pad_id: int, max_new_tokens: int,
+                   say: Callable[[int], None]) -> list[list[int]]:
+    """The tokens that the model answers each prompt with, the one that ends the answer included.
+
+    Its own generation settings hold, but for sampling. `say` gets the number of prompts answered by then.
+    """
+    answers: list[list[int]] = []
+    for start in range(0, len(prompts), BATCH):
+        batch = prompts[start:start + BATCH]
+        width = max(map(len, batch))
+        ids = torch.tensor([[pad_id] * (width - len(prompt)) + prompt for prompt in batch], device=model.device)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in batch], device=model.device)
+        said = model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=False, temperature=None, top_p=None, top_k=None,
+            max_new_tokens=max_new_tokens, eos_token_id=stop_ids, pad_token_id=pad_id)[:, width:].tolist()
+        answers += [_to_stop(tokens, stop_ids) for tokens in said]
+        say(len(answers))
+    return answers
+
+
+def score_answers(model: Any, prompts: list[list[int]], answers: list[list[int]], kept: np.ndarray | None = None,
+                  say: Callable[[int], None] = lambda done: None) -> Logits:
+    """The model's logits at each token of the given answers, in one row after the other.
+
+    `kept` are the tokens to look at, those of the reference; None takes the model's own likeliest.
+    """
+    parts: list[Logits] = []
+    places = 0
+    for number, logits in enumerate(_each(model, prompts, answers), start=1):
+        wanted = None if kept is None else kept[places:places + len(logits)]
+        parts.append(_looked_at(logits, wanted))
+        places += len(logits)
+        say(number)
+    return Logits(*(np.concatenate([vars(part)[name] for part in parts]) for name in ("ids", "values", "total", "top")))
+
+
+def mean_divergence(reference: Logits, other: Logits) -> float:
+    """Mean Kullback-Leibler divergence KL(P || Q) in nats over the places, P the reference's, Q the other's.
+
+    KL = sum p ln(p / q) (Kullback and Leibler 1951, "On Information and Sufficiency"), here over the kept tokens and
+    one more event, "any other token". Joining events never raises KL (their log sum inequality); with the 1,024
+    likeliest tokens what is lost is below what float32 resolves for any trained model.
+    """
+    log_p = reference.values - reference.total[:, None]
+    log_q = other.values - other.total[:, None]
+    p, q = np.exp(log_p), np.exp(log_q)
+    kept = (p * (log_p - log_q)).sum(axis=1)
+    rest_p, rest_q = (np.clip(1 - share.sum(axis=1), 1e-9, None) for share in (p, q))
+    return float(np.maximum(kept + rest_p * np.log(rest_p / rest_q), 0).mean())
+
+
+def compare(reference: Logits, other: Logits, said: list[list[int]], expected: list[list[int]],
+            decode: Callable[[list[int]], str]) -> Figures:
+    """The figures of a form: `said` are its greedy answers, `expected` the reference's.
+
+    Share of equal tokens: places at which both answers hold the same token, of the places of the longer answer.
+    `max_abs` is the largest |logit - logit| over the kept tokens of all places.
+    """
+    pairs = [list(zip_longest(one, two)) for one, two in zip(expected, said, strict=True)]
+    same = sum(one == two for pair in pairs for one, two in pair)
+    return Figures(
+        equal_tokens=same / max(1, sum(map(len, pairs))),
+        equal_answers=sum(one == two for one, two in zip(expected, said, strict=True)) / len(said),
+        max_abs=float(np.abs(reference.values - other.values).max()),
+        mean_kl=mean_divergence(reference, other),
+        same_top=float((reference.top == other.top).mean()),
+        first=_first_difference(expected, said, decode))
+
+
+def outcome(figures: Figures, training_kl: float | None) -> Outcome:
+    """How far a form is from the trained model, in a word: by its logits, since a near tie may flip any token.
+
+    It "differs" also where it is nearer to the untouched base model than to the trained one, however little the
+    training changed, unless that is as little as rounding changes.
+    """
+    untrained = training_kl is not None and training_kl > TRACE_KL and figures.mean_kl > training_kl / 2
+    if not math.isfinite(figures.mean_kl) or untrained or figures.mean_kl > CLOSE_KL:
+        return "differs"
+    return "same" if figures.mean_kl <= SAME_KL else "close"
+
+
+def _each(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> Iterator[torch.Tensor]:
+    """For each answer the logits (tokens of the answer, vocabulary) that its tokens were chosen by."""
+    for prompt, answer in zip(prompts, answers, strict=True):
+        with torch.inference_mode():
+            ids = torch.tensor([prompt + answer], device=model.device)
+            logits = model(input_ids=ids, use_cache=False, logits_to_keep=len(answer) + 1).logits
+            yield logits[0, -len(answer) - 1:-1].float()
+
+
+def _looked_at(logits: torch.Tensor, wanted: np.ndarray | None) -> Logits:
+    if wanted is None:
+        ids = logits.topk(min(KEPT, logits.shape[-1])).indices
+    else:
+        ids = torch.from_numpy(wanted).long().to(logits.device)
+    return Logits(ids.cpu().numpy().astype(np.int32), logits.gather(1, ids).double().cpu().numpy(),
+                  logits.double().logsumexp(1).cpu().numpy(), logits.argmax(1).cpu().numpy())
+
+
+def _to_stop(tokens: list[int], stop_ids: list[int]) -> list[int]:
+    end = next((i for i, token in enumerate(tokens) if token in stop_ids), len(tokens) - 1)
+    return tokens[:end + 1]
+
+
+def _first_difference(expected: list[list[int]], said: list[list[int]],
+                      decode: Callable[[list[int]], str]) -> Difference | None:
+    for prompt, (one, two) in enumerate(zip(expected, said, strict=True), start=1):
+        for token, (left, right) in enumerate(zip_longest(one, two)):
+            if left != right:
+                return Difference(prompt, token + 1, decode(one[token:])[:SHOWN_CHARACTERS],
+                                  decode(two[token:])[:SHOWN_CHARACTERS])
+    return None
