@@ -141,6 +141,11 @@ def form_of(run_dir: Path, export: Export) -> str:
     return export.path.relative_to(run_dir).as_posix()
 
 
+def forms_of(run_dir: Path, what: Iterable[str]) -> list[str]:
+    """The run's forms of the named kinds ("merged", "adapter", "gguf")."""
+    return [form_of(run_dir, export) for export in list_exports(run_dir) if export.form in what]
+
+
 def is_current(run_dir: Path, check: FormCheck) -> bool:
     """Whether a check was made of the files there are now."""
     return check.files == fingerprint(run_dir, check.form) and check.reference == fingerprint(run_dir, ADAPTER)
