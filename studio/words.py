@@ -44,6 +44,15 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def compact(number: int) -> str:
+    """Three digits at most, as the Hub writes counts: "135M", "1.5B", "980", "12K"."""
+    for length, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= length:
+            value = number / length
+            return f"{value:.1f}".removesuffix(".0") + unit if value < 9.95 else f"{value:.0f}{unit}"
+    return str(number)
+
+
 def figure(value: float) -> str:
     """Three significant digits, small numbers in scientific form: 2.31, 0.0213, 2e-4."""
     if value == 0:

@@ -15,6 +15,7 @@ from studio.ui.doctor_rows import RowsPart, build_rows
 from studio.ui.findings_view import FIX_JS
 from studio.ui.form import build_fields, group_title
 from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
+from studio.ui.hub_browser import BrowserPart, build_browser
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
 PLAN_GROUPS = ("plan",)
@@ -50,6 +51,7 @@ class DataStep:
     step: gr.Step
     fields: dict[str, gr.components.Component]
     upload: gr.File
+    browser: BrowserPart
     bundled_button: gr.Button
     look_button: gr.Button
     mapping: MappingPart
@@ -65,6 +67,7 @@ class MethodStep:
     """Step 3: the form, and the YAML beside it."""
 
     step: gr.Step
+    browser: BrowserPart
     fields: dict[str, gr.components.Component]
     yaml: gr.Code
     status: gr.HTML
@@ -127,6 +130,7 @@ def build_data_step() -> DataStep:
                 upload = gr.File(
                     label=text("train.data.upload"), file_types=list(EXTENSIONS), file_count="multiple", height=170,
                     elem_id="upload")
+                browser = build_browser("datasets")
                 fields = build_fields(DATA_GROUPS, MAPPING_FIELDS)
                 mapping = build_mapping()
                 fields |= mapping.fields
@@ -138,8 +142,8 @@ def build_data_step() -> DataStep:
         rows = build_rows()
         export = build_export()
         back_button, next_button = _actions(text("train.data.next"))
-    return DataStep(step, fields, upload, bundled_button, look_button, mapping, report, rows, export, back_button,
-                    next_button)
+    return DataStep(step, fields, upload, browser, bundled_button, look_button, mapping, report, rows, export,
+                    back_button, next_button)
 
 
 def build_method_step() -> MethodStep:
@@ -147,6 +151,7 @@ def build_method_step() -> MethodStep:
         _heading("method")
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
+                browser = build_browser("models")
                 fields = build_fields(METHOD_GROUPS)
             with gr.Column(scale=2, min_width=320):
                 yaml = gr.Code(
@@ -155,7 +160,7 @@ def build_method_step() -> MethodStep:
                     elem_id="yaml")
                 status = gr.HTML(elem_id="yaml-status", elem_classes="flush", js_on_load=LEAVE_EDITOR_JS)
         back_button, next_button = _actions(text("train.method.next"))
-    return MethodStep(step, fields, yaml, status, back_button, next_button)
+    return MethodStep(step, browser, fields, yaml, status, back_button, next_button)
 
 
 def build_check_step() -> CheckStep:

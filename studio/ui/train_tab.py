@@ -31,6 +31,7 @@ from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_v
 from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.form import field_checks, is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
+from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
 from studio.ui.sheet import filled
 from studio.ui.uploads import store_uploads
@@ -136,6 +137,8 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
     _wire_data(settings, data, stored, fields, sheet)
+    mark_changed(wire_browser(settings, store, data.browser, stored, fields, sheet), data.report)
+    wire_browser(settings, store, method.browser, stored, fields, sheet)
     _wire_check(settings, check, stored, fields, sheet)
 
     @shown
