@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,9 @@ LFS_PATTERNS = ("*.safetensors", "*.bin", "*.gguf", "*.parquet", "*.png", "*.mod
 LFS_ABOVE_BYTES = 10_000_000
 KINDS = ("models", "datasets", "spaces")
 ROUTES = ("whoami", "create", "delete", "validate-yaml", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit",
-          "info", "list", "tree", "paths-info", "resolve", "refs", "auth-check")
+          "info", "list", "tree", "paths-info", "resolve", "refs", "auth-check",
+          "branch", "tag", "commits", "discussions", "collections",
+          "secrets", "hardware", "ep-hardware", "ep-create", "ep-delete", "ep-act", "ep-get")
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,37 @@ class Repo:
     allowed: set[str] = field(default_factory=set)
     commits: list[Commit] = field(default_factory=list)
     facts: dict = field(default_factory=dict)
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    pulls: list["Pull"] = field(default_factory=list)
 
     @property
     def head(self) -> Commit:
         return self.commits[-1]
+
+    def line(self, revision: str) -> list[Commit] | None:
+        """The commits of main, of another branch or of a pull request, oldest first; None where there is none."""
+        if revision in ("main", "refs/heads/main"):
+            return self.commits
+        pulls = {f"refs/pr/{pull.number}": pull.commits for pull in self.pulls}
+        return self.branches.get(revision.removeprefix("refs/heads/")) or pulls.get(revision)
+
+    @property
+    def all_commits(self) -> list[Commit]:
+        """Every commit of every branch and pull request."""
+        lines = [self.commits, *self.branches.values(), *(pull.commits for pull in self.pulls)]
+        return [commit for line in lines for commit in line]
+
+
+@dataclass
+class Pull:
+    """A pull request: its number, title, author and commits upon those of main."""
+
+    number: int
+    title: str
+    author: str
+    commits: list[Commit]
+    status: str = "open"
 
 
 @dataclass
@@ -69,6 +99,7 @@ class Fault:
     drop: str
     hang: bool
     slow_s: float
+    meanwhile: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

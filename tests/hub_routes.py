@@ -13,9 +13,11 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import yaml
 
 from tests.hub_content import KINDS, Blob, Commit, Fault, HubError, Repo, Request, User, git_sha1, is_lfs, lfs_pointer
+from tests.hub_endpoints import RentedRoutes
+from tests.hub_refs import RefRoutes
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     @property
@@ -56,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _befall(self, fault: Fault) -> bool:
         """Let a fault happen; True where it was the whole answer."""
+        if fault.meanwhile:
+            fault.meanwhile()
         if fault.hang:
             self._drain()
             self.hub.closed.wait()
@@ -87,6 +91,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = self._parts
         if parts[0] == "api":
             return self._api_route(parts[1:])
+        if parts[0] == "v2":
+            return self._endpoint_route(parts[1:])
         if parts[0] == "lfs-storage":
             return "lfs-put", lambda: self._put_lfs(parts[1])
         if parts[0] == "lfs-verify":
@@ -106,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
             return "create", self._create
         if parts == ["repos", "delete"]:
             return "delete", self._delete
+        if parts[0] == "collections":
+            adds = parts[-1] == "items"
+            return "collections", lambda: self._collections("/".join(parts[1:-1] if adds else parts[1:]), adds)
         if parts[0] in KINDS and len(parts) == 1:
             return "list", lambda: self._list(parts[0])
         if parts[0] not in KINDS or len(parts) < 3:
@@ -117,8 +126,10 @@ class Handler(BaseHTTPRequestHandler):
                  "paths-info": self._paths_info}
         if rest[0] in named and len(rest) > 1:
             return rest[0], lambda: named[rest[0]](kind, repo_id, rest[1], "/".join(rest[2:]))
-        if rest[0] == "refs":
-            return "refs", lambda: self._refs(kind, repo_id)
+        if found := self._ref_route(kind, repo_id, rest):
+            return found
+        if kind == "spaces" and rest in (["secrets"], ["hardware"]):
+            return self._space_route(repo_id, rest)
         if rest[0] == "auth-check":
             return "auth-check", lambda: self._allowed(kind, repo_id) and {}
         return "unknown", self._unknown
@@ -232,10 +243,11 @@ class Handler(BaseHTTPRequestHandler):
         return {"errors": [], "warnings": []}
 
     def _commit_at(self, repo: Repo, revision: str) -> Commit:
-        if revision in ("main", "refs/heads/main"):
-            return repo.head
-        for commit in repo.commits:
-            if commit.oid == revision:
+        if line := repo.line(revision):
+            return line[-1]
+        oid = repo.tags.get(revision, revision)
+        for commit in repo.all_commits:
+            if commit.oid == oid:
                 return commit
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
@@ -302,11 +314,6 @@ class Handler(BaseHTTPRequestHandler):
         folders = [path for path in paths if path not in commit.files and self._items(commit, path, False)]
         return found + [_folder(path) for path in folders]
 
-    def _refs(self, kind: str, repo_id: str):
-        repo = self._allowed(kind, repo_id)
-        main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repo.head.oid}
-        return {"branches": [main], "converts": [], "tags": []}
-
     # -- uploads
 
     def _preupload(self, kind: str, repo_id: str, revision: str, _: str):
@@ -363,19 +370,23 @@ class Handler(BaseHTTPRequestHandler):
     def _commit(self, kind: str, repo_id: str, revision: str, _: str):
         lines = [json.loads(line) for line in self._body().splitlines() if line.strip()]
         repo = self._writable(kind, repo_id)
-        if revision != "main":
-            raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         header = next(line["value"] for line in lines if line["key"] == "header")
         with self.hub.lock:
+            line = repo.line(revision)
+            if line is None:
+                raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
             parent = header.get("parentCommit")
-            if parent and parent != repo.head.oid:
+            if parent and parent != line[-1].oid:
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
-            files = dict(repo.head.files)
-            for line in lines:
-                self._apply(line["key"], line["value"], files)
-            commit = self.hub.add_commit(repo, header["summary"], files)
-        url = f"{self.hub.endpoint}/{'' if kind == 'models' else kind + '/'}{repo_id}/commit/{commit.oid}"
-        return {"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""}
+            files = dict(line[-1].files)
+            for change in lines:
+                self._apply(change["key"], change["value"], files)
+            pull = self._opened(repo, header["summary"], self._user().name) if "create_pr" in self._query else None
+            commit = self.hub.add_commit(repo, header["summary"], files, pull.commits if pull else line)
+        url = f"{self.hub.endpoint}/{'' if kind == 'models' else kind + '/'}{repo_id}"
+        opened = {"pullRequestUrl": f"{url}/discussions/{pull.number}"} if pull else {}
+        return {"success": True, "commitOid": commit.oid, "commitUrl": f"{url}/commit/{commit.oid}",
+                "hookOutput": ""} | opened
 
     def _apply(self, key: str, value: dict, files: dict[str, Blob]) -> None:
         if key == "file":

@@ -15,6 +15,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,6 +33,10 @@ class HubServer:
         self.users: dict[str, User] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.lfs: dict[str, Blob] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.space_hardware: dict[str, tuple[str, int | None]] = {}
+        self.endpoints: dict[tuple[str, str], dict] = {}
+        self.collections: list[dict] = []
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.server = _Server(("127.0.0.1", port), Handler)
@@ -90,15 +95,16 @@ class HubServer:
 
     def fail(self, route: str, times: int = 1, *, status: int = 0, message: str = "The server is not well.",
              skip: int = 0, headers: dict[str, str] | None = None, drop: str = "", hang: bool = False,
-             slow_s: float = 0) -> None:
+             slow_s: float = 0, meanwhile: Callable[[], None] | None = None) -> None:
         """Let the next `times` calls of a route fail, after `skip` good ones.
 
         `status` answers with an error, `drop="request"` closes the connection before the work, `drop="answer"` after
         it, `hang` never answers, `slow_s` waits that many seconds and then does the work (of an upload: per 64 kB).
+        `meanwhile` is called when the request has come, before anything else.
         """
         if route not in ROUTES:
             raise ValueError(f"no route {route}")
-        self.faults.append(Fault(route, times, skip, status, message, headers or {}, drop, hang, slow_s))
+        self.faults.append(Fault(route, times, skip, status, message, headers or {}, drop, hang, slow_s, meanwhile))
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -138,10 +144,12 @@ class HubServer:
             self.lfs[sha256] = blob
         return blob
 
-    def add_commit(self, repo: Repo, title: str, files: dict[str, Blob]) -> Commit:
-        seed = json.dumps([title, len(repo.commits), repo.id, sorted((p, b.sha256) for p, b in files.items())])
+    def add_commit(self, repo: Repo, title: str, files: dict[str, Blob], line: list[Commit] | None = None) -> Commit:
+        """Add a commit to main, or to another of the repository's lines."""
+        line = repo.commits if line is None else line
+        seed = json.dumps([title, len(repo.all_commits), repo.id, sorted((p, b.sha256) for p, b in files.items())])
         commit = Commit(hashlib.sha1(seed.encode()).hexdigest(), title, files)
-        repo.commits.append(commit)
+        line.append(commit)
         return commit
 
 
