@@ -71,8 +71,9 @@ class RentedRoutes:
         if key in self.hub.endpoints:
             raise HubError(409, f"Endpoint {asked['name']} already exists")
         self.hub.endpoints[key] = asked | {
-            "healthRoute": "/health", "status": {"state": "pending", "message": "", "url": None, "createdAt": "2026-01-01T00:00:00.000Z",
-                       "updatedAt": "2026-01-01T00:00:00.000Z"}}
+            "healthRoute": "/health", "status": {
+                "state": "pending", "message": "", "url": None, "createdAt": "2026-01-01T00:00:00.000Z",
+                "updatedAt": "2026-01-01T00:00:00.000Z"}}
         return self.hub.endpoints[key]
 
     def _endpoint(self, namespace: str, name: str) -> dict[str, Any]:
