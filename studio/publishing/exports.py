@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,7 +20,15 @@ Form = Literal["adapter", "merged", "gguf"]
 
 GGUF_DIR = "gguf"
 GGUF_KINDS: tuple[str, ...] = get_args(GgufKind)
+# these are written straight from the merged weights
+FULL_KINDS = frozenset({"f16", "bf16", "q8_0"})
+# bits a weight takes in each kind, embeddings and output apart: with rows of a multiple of 256 weights, and with others
+BITS = {"f16": (16, 16), "bf16": (16, 16), "q8_0": (8.5, 8.5), "q6_k": (6.5625, 8.5), "q5_k_m": (5.7, 6.3),
+        "q4_k_m": (4.85, 5.7)}
+OUTPUT_BITS = (6.5625, 8.5)
 MERGED_RECORD = ".made_from.json"
+# vocabulary and facts at the front of a GGUF file
+HEAD_BYTES = 4_000_000
 # of each weights file so many pieces are read, evenly spread, so that 30 GB are told apart in a moment
 PIECES, PIECE_BYTES = 256, 4096
 
@@ -99,6 +108,21 @@ def weights_print(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     stamps = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     return _print(folder, stamps) if files else ""
+
+
+def expected_sizes(merged: Path, kinds: list[str]) -> dict[str, int]:
+    """How large the GGUF file of each kind will be, in bytes, within a tenth, from the shapes in merged/."""
+    shapes = tensor_shapes(merged)
+    ends = {name for name in shapes if "embed" in name or name.startswith("lm_head")}
+    wide = all(shape[-1] % 256 == 0 for name, shape in shapes.items() if len(shape) > 1)
+    outer, inner = (sum(prod(shape) for name, shape in shapes.items() if (name in ends) is is_end)
+                    for is_end in (True, False))
+    sizes = {}
+    for kind in kinds:
+        bits = BITS[kind][0 if wide else 1]
+        outer_bits = bits if kind in FULL_KINDS else OUTPUT_BITS[0 if wide else 1]
+        sizes[kind] = int((inner * bits + outer * outer_bits) / 8) + HEAD_BYTES
+    return sizes
 
 
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:
