@@ -78,6 +78,11 @@ def list_exports(run_dir: Path) -> list[Export]:
     return found
 
 
+def is_merged(run_dir: Path) -> bool:
+    """Whether the run has a merged model of its present weights."""
+    return any(export.form == "merged" and export.fresh for export in list_exports(run_dir))
+
+
 def gguf_file(run_dir: Path, kind: str) -> Path | None:
     """The finished GGUF file of a kind, or None."""
     ending = f"-{kind.upper()}.gguf"

@@ -15,7 +15,7 @@ PIECE_VALUES = 2**25
 WRITTEN_ANEW = ("general.architecture", "general.file_type")
 
 
-def quantize(source: Path, target: Path, kind: str, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
+def quantize(source: Path, target: Path, kind: str, tell: Callable[[int, int], None]) -> None:
     """Write `target` from `source`; `tell` gets the bytes that are done and those there will be.
 
     Memory: the largest tensor as it will be stored, and one piece. Values are quantized by libgguf's port of ggml.
