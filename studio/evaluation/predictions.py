@@ -30,6 +30,16 @@ class Turnout(StrEnum):
     WRONG = "wrong"  # at least one way is not right
 
 
+class Order(StrEnum):
+    """The order of the rows; a gain is the tuned model's score less that of the base, or of the best other way."""
+
+    FILE = "file"
+    GAIN = "gain"
+    LOSS = "loss"
+    GAIN_ON_BEST = "gain_on_best"
+    LOSS_ON_BEST = "loss_on_best"
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One row: its number from 1, what was asked and wanted, and (way, answer, score from 0 to 1) for each way."""
@@ -49,7 +59,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionPage:
-    """Some of the rows that were looked for: `found` of `total`; `page` counts from 1; `damaged` lines are left out."""
+    """Some of the rows that were looked for: `found` of `total`; `page` counts from 1; `damaged` lines are left out.
+
+    `rival` is the way that the gains of the order are on, "" where the rows stand as in the file.
+    """
 
     rows: list[Prediction]
     found: int
@@ -57,16 +70,22 @@ class PredictionPage:
     page: int
     pages: int
     damaged: int
+    rival: str = ""
 
 
 @dataclass(frozen=True)
 class _Index:
-    """Where each readable line begins, its number in the file, the tuned model's gain, whether any way is not right."""
+    """Where each readable line begins, its number in the file, the tuned model's gains, whether any way is not right.
+
+    `best` is the way besides the tuned model that reaches most on these rows.
+    """
 
     offsets: np.ndarray
     numbers: np.ndarray
     gains: np.ndarray
+    gains_on_best: np.ndarray
     wrong: np.ndarray
+    best: str
     damaged: int
 
 
@@ -79,37 +98,51 @@ def file_mark(path: Path) -> str:
     return f"{stat.st_mtime_ns} {stat.st_size}"
 
 
-def read_page(path: Path, search: str, turnout: Turnout, page: int, size: int) -> PredictionPage:
+def read_page(path: Path, search: str, turnout: Turnout, page: int, size: int,
+              order: Order = Order.FILE) -> PredictionPage:
     """The rows that turned out so and hold `search` in question or answers, in any case; `page` is kept in bounds.
 
-    Raises `FileNotFoundError` where the run has no predictions.
+    Rows of equal gain stand as in the file. Raises `FileNotFoundError` where the run has no predictions.
     """
     mark = file_mark(path)
     index = _read_index(path, mark)
     found = _find(path, mark, " ".join(search.casefold().split()), turnout)
+    found = _sorted(index, found, order)
     pages = max(1, -(-len(found) // size))
     page = min(max(1, page), pages)
     rows = [row for row in _read_rows(path, index, found[(page - 1) * size:page * size]) if row is not None]
-    return PredictionPage(rows, len(found), len(index.offsets), page, pages, index.damaged)
+    rival = "" if order is Order.FILE else BASE if order in (Order.GAIN, Order.LOSS) else index.best
+    return PredictionPage(rows, len(found), len(index.offsets), page, pages, index.damaged, rival)
+
+
+def _sorted(index: _Index, places: np.ndarray, order: Order) -> np.ndarray:
+    if order is Order.FILE:
+        return places
+    gains = (index.gains if order in (Order.GAIN, Order.LOSS) else index.gains_on_best)[places]
+    ahead = order in (Order.GAIN, Order.GAIN_ON_BEST)
+    return places[np.argsort(-gains if ahead else gains, kind="stable")]
 
 
 @lru_cache(maxsize=8)
 def _read_index(path: Path, mark: str) -> _Index:
-    offsets, numbers, gains, wrong, offset, damaged = [], [], [], [], 0, 0
+    offsets, numbers, judged, offset, damaged = [], [], [], 0, 0
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             row = _parse(line, number)
             if row is None:
                 damaged += 1
             else:
-                scores = {way: score for way, _, score in row.answers}
                 offsets.append(offset)
                 numbers.append(number)
-                gains.append(scores[TUNED] - scores[BASE])
-                wrong.append(min(scores.values()) < 1)
+                judged.append({way: score for way, _, score in row.answers})
             offset += len(line)
-    return _Index(np.array(offsets, np.int64), np.array(numbers, np.int64), np.array(gains, np.float32),
-                  np.array(wrong, bool), damaged)
+    # one comparison writes the file, so that every row has the same ways; a line from elsewhere may lack some
+    ways = [way for way in (judged[0] if judged else (BASE, TUNED)) if all(way in scores for scores in judged)]
+    scores = {way: np.array([row[way] for row in judged], np.float32) for way in ways}
+    best = max((way for way in ways if way != TUNED), key=lambda way: scores[way].sum())
+    wrong = np.array([min(row.values()) < 1 for row in judged], bool)
+    return _Index(np.array(offsets, np.int64), np.array(numbers, np.int64), scores[TUNED] - scores[BASE],
+                  scores[TUNED] - scores[best], wrong, best, damaged)
 
 
 @lru_cache(maxsize=16)

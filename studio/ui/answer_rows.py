@@ -1,4 +1,4 @@
-"""The answers row by row on the run page: search, filter, pages; the differences from the wanted answer are marked.
+"""The answers row by row on the run page: search, filter, order, pages; the differences from the wanted answer are marked.
 
 The browser holds what is searched and which page is shown, the server nothing.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import RunError
-from studio.evaluation.predictions import PredictionPage, Turnout, file_mark, read_page
+from studio.evaluation.predictions import Order, PredictionPage, Turnout, file_mark, read_page
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 from studio.texts import text
@@ -28,6 +28,7 @@ class AnswerRows:
     column: gr.Column
     search: gr.Textbox
     turnout: gr.Radio
+    order: gr.Dropdown
     rows: gr.HTML
     page: gr.Number
     previous: gr.Button
@@ -36,7 +37,7 @@ class AnswerRows:
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `draw_answer_rows` may change."""
-        return [self.column, self.search, self.turnout, self.rows, self.page, self.previous, self.next]
+        return [self.column, self.search, self.turnout, self.order, self.rows, self.page, self.previous, self.next]
 
 
 def build_answer_rows() -> AnswerRows:
@@ -48,11 +49,14 @@ def build_answer_rows() -> AnswerRows:
                                 max_length=200, min_width=220, scale=1)
             turnout = gr.Radio([(text(f"evaluation.rows.turnouts.{kind.value}"), kind.value) for kind in Turnout],
                                value=Turnout.ALL.value, label=text("evaluation.rows.turnout"), min_width=280, scale=3)
+            order = gr.Dropdown([(text(f"evaluation.rows.orders.{kind.value}"), kind.value) for kind in Order],
+                                value=Order.FILE.value, label=text("evaluation.rows.order"), filterable=False,
+                                info=text("evaluation.rows.order_info"), min_width=220, scale=1)
         rows = gr.HTML("", elem_id="run-answers-rows")
         with gr.Row(elem_id="run-answers-pages"):
             previous = gr.Button(text("evaluation.rows.previous"), scale=0, min_width=120, size="md")
             following = gr.Button(text("evaluation.rows.next"), scale=0, min_width=120, size="md")
-    return AnswerRows(column, search, turnout, rows, gr.Number(1, visible=False), previous, following)
+    return AnswerRows(column, search, turnout, order, rows, gr.Number(1, visible=False), previous, following)
 
 
 def answers_mark(view: RunView) -> str:
@@ -67,36 +71,40 @@ def draw_answer_rows(part: AnswerRows, view: RunView) -> dict[Any, Any]:
     except FileNotFoundError:
         return {part.column: gr.Column(visible=False), part.rows: ""}
     return {part.column: gr.Column(visible=page.total + page.damaged > 0), part.search: "",
-            part.turnout: Turnout.ALL.value, **_updates(part, page)}
+            part.turnout: Turnout.ALL.value, part.order: Order.FILE.value, **_updates(part, page)}
 
 
 def wire_answer_rows(part: AnswerRows, settings: Settings, store: RunStore, run_id: gr.Textbox) -> None:
-    """Searching and filtering begin at the first page."""
+    """Searching, filtering and sorting begin at the first page."""
 
-    def look(run: str, search: str, turnout: str, page: float | None, profile: gr.OAuthProfile | None) -> Any:
+    def look(run: str, search: str, turnout: str, order: str, page: float | None,
+             profile: gr.OAuthProfile | None) -> Any:
         if not may_look(settings, profile):
             return gr.skip()
         try:
             path = store.run_dir(run) / FILE
-            return _updates(part, read_page(path, search, Turnout(turnout), int(page or 1), PAGE_ROWS))
+            return _updates(part, read_page(path, search, Turnout(turnout), int(page or 1), PAGE_ROWS, Order(order)))
         except (FileNotFoundError, RunError):  # deleted, or trained anew, while it was looked at
             return {part.column: gr.Column(visible=False)}
 
-    def first(run: str, search: str, turnout: str, profile: gr.OAuthProfile | None) -> Any:
-        return look(run, search, turnout, 1, profile)
+    def first(run: str, search: str, turnout: str, order: str, profile: gr.OAuthProfile | None) -> Any:
+        return look(run, search, turnout, order, 1, profile)
 
     shown = [part.column, part.rows, part.page, part.previous, part.next]
-    gr.on([part.search.input, part.turnout.input], first, [run_id, part.search, part.turnout], shown,
+    chosen = [run_id, part.search, part.turnout, part.order]
+    gr.on([part.search.input, part.turnout.input, part.order.input], first, chosen, shown,
           trigger_mode="always_last", **QUIET)
 
-    def back(run: str, search: str, turnout: str, page: float | None, profile: gr.OAuthProfile | None) -> Any:
-        return look(run, search, turnout, (page or 1) - 1, profile)
+    def back(run: str, search: str, turnout: str, order: str, page: float | None,
+             profile: gr.OAuthProfile | None) -> Any:
+        return look(run, search, turnout, order, (page or 1) - 1, profile)
 
-    def forth(run: str, search: str, turnout: str, page: float | None, profile: gr.OAuthProfile | None) -> Any:
-        return look(run, search, turnout, (page or 1) + 1, profile)
+    def forth(run: str, search: str, turnout: str, order: str, page: float | None,
+              profile: gr.OAuthProfile | None) -> Any:
+        return look(run, search, turnout, order, (page or 1) + 1, profile)
 
     for button, act in ((part.previous, back), (part.next, forth)):
-        button.click(act, [run_id, part.search, part.turnout, part.page], shown, **QUIET)
+        button.click(act, [*chosen, part.page], shown, **QUIET)
 
 
 def _updates(part: AnswerRows, page: PredictionPage) -> dict[Any, Any]:

@@ -22,7 +22,7 @@ CLICK: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "
 class CompareAgain:
     """The components: the box, what to choose in it, and its buttons."""
 
-    box: gr.Group
+    box: gr.Column
     other: gr.Dropdown
     data: gr.Textbox
     upload: gr.UploadButton
@@ -32,7 +32,7 @@ class CompareAgain:
 
 def build_compare_again() -> CompareAgain:
     """Build the box, hidden."""
-    with gr.Group(visible=False, elem_id="run-compare-box") as box:
+    with gr.Column(visible=False, elem_id="run-compare-box") as box:
         with gr.Row(equal_height=False):
             other = gr.Dropdown([_none()], value="", label=text("evaluation.again.other"), min_width=260,
                                 info=text("evaluation.again.other_info"), elem_id="run-compare-other")
@@ -49,7 +49,7 @@ def build_compare_again() -> CompareAgain:
 
 def hide_compare_again(part: CompareAgain) -> dict[Any, Any]:
     """Updates that close the box."""
-    return {part.box: gr.Group(visible=False)}
+    return {part.box: gr.Column(visible=False)}
 
 
 def wire_compare_again(part: CompareAgain, opener: gr.Button, settings: Settings, store: RunStore,
@@ -60,7 +60,7 @@ def wire_compare_again(part: CompareAgain, opener: gr.Button, settings: Settings
     def opened(run: str, profile: gr.OAuthProfile | None) -> dict[Any, Any]:
         require_owner(settings, profile)
         choices = [_none(), *other_choices(store, store.get(run))]
-        return {part.box: gr.Group(visible=True), part.other: gr.Dropdown(choices, value=""), part.data: ""}
+        return {part.box: gr.Column(visible=True), part.other: gr.Dropdown(choices, value=""), part.data: ""}
 
     @shown
     def uploaded(paths: list[str], profile: gr.OAuthProfile | None) -> str:
@@ -76,7 +76,7 @@ def wire_compare_again(part: CompareAgain, opener: gr.Button, settings: Settings
         return {live_timer: gr.Timer(active=True), **hide_compare_again(part)}
 
     opener.click(opened, run_id, [part.box, part.other, part.data], **CLICK)
-    part.close.click(lambda: gr.Group(visible=False), None, part.box, **CLICK)
+    part.close.click(lambda: gr.Column(visible=False), None, part.box, **CLICK)
     part.upload.upload(uploaded, part.upload, part.data, **CLICK)
     part.start.click(begun, [run_id, part.other, part.data], [live_timer, part.box], **CLICK).then(
         **redraw, queue=False, show_progress="hidden", api_visibility="private")

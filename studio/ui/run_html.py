@@ -100,7 +100,8 @@ def _baselines(view: RunView) -> str:
 
 def answer_rows(page: PredictionPage) -> str:
     """Some of the rows with the answers of all ways side by side; what differs from the wanted answer is marked."""
-    return _render("answer_rows.html", page=page, rows=[_card(row) for row in page.rows])
+    sorted_by = text("evaluation.rows.sorted", way=way_name(page.rival)) if page.rival else ""
+    return _render("answer_rows.html", page=page, rows=[_card(row) for row in page.rows], sorted_by=sorted_by)
 
 
 def file_list(view: RunView) -> str:

@@ -36,6 +36,22 @@ def test_answers_are_searched_filtered_and_paged(page, studio):
     expect(status).to_have_text("80 of 80 rows, page 1 of 8")
 
 
+def test_rows_are_sorted_by_gain_with_the_keyboard_and_search_and_pages_keep_it(page, studio):
+    open_answers(page, studio, compared_run(studio.store))
+    rows, status = page.locator("#run-answers-rows article"), page.locator("#run-answers-rows [role=status]")
+    order = page.get_by_label("Order")
+    order.focus()
+    for _ in range(2):
+        order.press("ArrowDown")
+    order.press("Enter")
+    expect(status).to_have_text("80 of 80 rows, page 1 of 8, sorted by the gain on this way: Base model")
+    expect(rows.nth(1)).to_contain_text("Row 13")
+    page.get_by_role("button", name="Next").press("Enter")
+    expect(status).to_contain_text("page 2 of 8, sorted by")
+    page.get_by_label("Search").press_sequentially("honey")
+    expect(status).to_have_text("10 of 80 rows, page 1 of 1, sorted by the gain on this way: Base model")
+
+
 def test_another_run_begins_with_all_its_rows(page, studio):
     first, second = compared_run(studio.store), compared_run(studio.store, rows=12, name="second")
     open_answers(page, studio, first)

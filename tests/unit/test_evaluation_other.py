@@ -62,7 +62,7 @@ def test_what_is_not_there_is_refused_with_what_is(store):
     run_id, bare = with_checkpoints(store, 5, 20, name="mine"), finished_run(store, name="bare")
     require_other(store, run_id, Other(run_id, 5))
     require_other(store, run_id, Other(bare))
-    with pytest.raises(RunError, match="no checkpoint of step 7.*the steps 20, 5"):
+    with pytest.raises(RunError, match=r"no checkpoint of step 7.*the steps 20, 5"):
         require_other(store, run_id, Other(run_id, 7))
     with pytest.raises(RunError, match="It keeps no checkpoints"):
         require_other(store, run_id, Other(bare, 7))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from studio.evaluation.predictions import Turnout, file_mark, read_page
+from studio.evaluation.predictions import Order, Turnout, file_mark, read_page
 
 
 @pytest.fixture
@@ -82,3 +82,18 @@ def test_an_empty_file_has_no_rows_and_a_missing_one_no_mark(path):
     assert file_mark(path) == ""
     with pytest.raises(FileNotFoundError):
         read_page(path, "", Turnout.ALL, 1, 10)
+
+
+@pytest.mark.parametrize(("order", "first", "last", "rival"), [
+    (Order.FILE, [1, 2, 3], 25, ""), (Order.GAIN, [1, 4, 7], 23, "base"), (Order.LOSS, [2, 5, 8], 25, "base"),
+    (Order.GAIN_ON_BEST, [1, 3, 4], 23, "few_shot"), (Order.LOSS_ON_BEST, [2, 5, 8], 25, "few_shot")])
+def test_rows_are_sorted_by_gain_and_stay_in_order_where_it_is_equal(path, order, first, last, rival):
+    pages = [read_page(path, "", Turnout.ALL, number, 10, order) for number in (1, 2, 3)]
+    shown = [number for page in pages for number in numbers(page)]
+    assert shown[:3] == first and shown[-1] == last and sorted(shown) == list(range(1, 26))
+    assert {page.rival for page in pages} == {rival}
+
+
+def test_order_search_and_filter_work_together(path):
+    page = read_page(path, "question 1", Turnout.WRONG, 1, 3, Order.LOSS)
+    assert numbers(page) == [2, 11, 14] and (page.found, page.pages) == (8, 3)
