@@ -28,13 +28,15 @@ def fill(hub: HubServer) -> None:
     _model(hub, "lab/small-1.5B-AWQ", 500_000_000, 400_000, TEMPLATE | {"quantization_config": {"quant_method": "awq"}})
     hub.add_repo("lab/small-1.5B-GGUF", facts={
         "pipeline_tag": "text-generation", "tags": ["gguf"], "downloads": 300, "library_name": "",
-        "gguf": {"total": 1_543_714_304, "architecture": "qwen2", "context_length": 32768}, "usedStorage": 9_000_000_000})
+        "gguf": {"total": 1_543_714_304, "architecture": "qwen2", "context_length": 32768},
+        "usedStorage": 9_000_000_000})
+    columns = [{"name": "question"}, {"name": "answer"}]
     _dataset(hub, "lab/recipes", 20_000, {
         "license": "mit", "configs": [{"config_name": "plain"}, {"config_name": "long"}],
         "dataset_info": [
-            {"config_name": "plain", "download_size": 12_000_000, "features": [{"name": "question"}, {"name": "answer"}],
+            {"config_name": "plain", "download_size": 12_000_000, "features": columns,
              "splits": [{"name": "train", "num_examples": 14_300}, {"name": "test", "num_examples": 700}]},
-            {"config_name": "long", "download_size": 30_000_000, "features": [{"name": "question"}, {"name": "answer"}],
+            {"config_name": "long", "download_size": 30_000_000, "features": columns,
              "splits": [{"name": "validation", "num_examples": 500}]}]})
     _dataset(hub, "lab/letters", 10_000, {"license": ["cc-by-4.0", "odc-by"]}, gated="auto")
     _dataset(hub, "odd/pictures", 900, {}, tags=["modality:image"])

@@ -100,12 +100,10 @@ def build_browser(kind: Kind) -> BrowserPart:
                              label=text("hub.where.label"), info=text(f"hub.{kind}.here_help"), elem_id=f"{name}-where")
             query = gr.Textbox("", label=text(f"hub.{kind}.query"), info=text(f"hub.{kind}.query_help"), max_lines=1,
                                max_length=200, elem_id=f"{name}-query", elem_classes="hub-query")
-            with gr.Row():
+            with gr.Column(elem_classes="field-grid"):
                 sort = gr.Dropdown([(text(f"hub.sort.{order}"), order) for order in ORDERS], value="downloads",
-                                   filterable=False, label=text("hub.sort.label"), info=text("hub.sort.help"),
-                                   min_width=160)
-                everything = gr.Checkbox(False, label=text(f"hub.{kind}.all"), info=text(f"hub.{kind}.all_help"),
-                                         min_width=160)
+                                   filterable=False, label=text("hub.sort.label"), info=text("hub.sort.help"))
+                everything = gr.Checkbox(False, label=text(f"hub.{kind}.all"), info=text(f"hub.{kind}.all_help"))
             results = gr.HTML("", js_on_load=BROWSER_JS + DEBOUNCE_JS, elem_id=f"{name}-results", elem_classes="flush")
             more_button = gr.Button(text("hub.more"), size="md", visible=False)
             details = gr.HTML("", js_on_load=BROWSER_JS, elem_id=f"{name}-details", elem_classes="flush")
@@ -128,7 +126,7 @@ def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored:
                      asker(profile, token))
         stars = {result.id for result in browse_choices.starred(settings, kind)}
         page = shelf_html(kind, shelf, _preset(values), stars, is_owner(settings, profile))
-        return [page, gr.Button(visible=shelf.more), limit]
+        return [page, gr.Button(visible=shelf.more), limit, ""]
 
     @shown
     def search(query: str, where: str, sort: str, everything: bool, profile: gr.OAuthProfile | None,
@@ -167,7 +165,7 @@ def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored:
         browse_choices.set_star(settings, kind, result, bool(event.on))
 
     asked = [part.query, part.where, part.sort, part.everything]
-    listed = [part.results, part.more_button, part.limit]
+    listed = [part.results, part.more_button, part.limit, part.details]
     gr.on([part.fold.expand, part.results.input, part.query.submit, part.where.input, part.sort.input,
            part.everything.input], search, asked, listed, inputs_kwargs=fields, trigger_mode="always_last",
           show_progress="minimal", show_progress_on=part.results, **ASKING)

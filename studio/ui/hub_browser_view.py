@@ -90,17 +90,22 @@ def _facts(result: Found) -> list[str]:
     elif result.rows is not None:
         facts.append(text("hub.row.rows", n=words.count(result.rows)))
     elif result.size_category:
-        facts.append(text("hub.row.rows", n=result.size_category))
+        facts.append(text("hub.row.rows", n=_range(result.size_category)))
     facts += [words.size(result.size_bytes)] if result.size_bytes else []
     if result.source == "hub" or result.licence:
         facts.append(result.licence or text("hub.row.no_licence"))
     if isinstance(result, ModelResult):
         facts += [text(f"hub.row.{result.kind}")] if result.kind else []
-        facts += [fact for fact in (result.pipeline_tag, result.library) if fact]
     else:
         facts += [", ".join(result.languages[:LANGUAGES_SHOWN])] if result.languages else []
         facts += [text("hub.row.configs", n=len(result.configs))] if len(result.configs) > 1 else []
     return facts + ([text("hub.row.private")] if result.private else [])
+
+
+def _range(category: str) -> str:
+    """"10K to 100K" for the Hub's "10K<n<100K"."""
+    low, _, high = category.partition("<n<")
+    return f"{low} to {high}" if high else category.replace("n<", "under ").replace("n>", "over ")
 
 
 def _row(result: Found, fit: Fit | None) -> Row:
@@ -111,6 +116,8 @@ def _row(result: Found, fit: Fit | None) -> Row:
         minor.append(text("hub.row.downloads", n=words.compact(result.downloads)))
     if result.likes is not None:
         minor.append(text("hub.row.likes", n=words.compact(result.likes)))
+    if isinstance(result, ModelResult):
+        minor += [fact for fact in (result.pipeline_tag, result.library) if fact]
     return Row(result, _facts(result), minor, fit.mark if fit else "", fit_words(fit))
 
 
