@@ -188,9 +188,10 @@ def _check_hardware(model: deploy.Model, hardware: str) -> None:
 
 
 def _readme(request: SpaceRequest) -> str:
+    title = words.plain(request.title)  # a line of --- would end the head
     head = SpaceCardData(
-        title=request.title, emoji="💬", colorFrom="gray", colorTo="green", sdk="gradio", sdk_version=SDK_VERSION,
+        title=title, emoji="💬", colorFrom="gray", colorTo="green", sdk="gradio", sdk_version=SDK_VERSION,
         python_version=PYTHON_VERSION, app_file="app.py", models=[request.model], tags=["fine-tune-studio"],
         suggested_hardware=request.hardware, pinned=False)
     text = (TEMPLATE / "README.md").read_text(encoding="utf-8")
-    return text.format(head=head.to_yaml(), title=" ".join(request.title.split()), model=request.model)
+    return text.format(head=head.to_yaml(), title=title, model=request.model)

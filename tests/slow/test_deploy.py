@@ -1,0 +1,128 @@
+"""What is copied from "Use it" really runs: the code with a tiny model, the client against the studio's own chat
+server, and the demo Space's app, once in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import gradio as gr
+import pytest
+import uvicorn
+from gradio_client import Client
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from studio.preset.files import validate
+from studio.publishing import deploy, space
+from studio.publishing.deploy import Model, way
+from studio.worker.answerer import Answerer
+from studio.worker.chat_app import build_chat_app
+from tests.conftest import free_port
+
+SYSTEM = 'Turn the "ingredient" line into JSON.'
+PRESET = validate({"data": {"system_prompt": SYSTEM}, "evaluation": {"max_new_tokens": 8}})
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory) -> Model:
+    """The tiny model as merged model, and a LoRA adapter for it in a folder with an awkward name."""
+    adapter = tmp_path_factory.mktemp("a run's") / "adapter"
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"])).save_pretrained(adapter)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(adapter)
+    here = deploy.published(PRESET, {"merged": (str(tiny_model), ""), "adapter": (str(adapter), "")})
+    return replace(here, base=str(tiny_model))
+
+
+def printed(code: str, capsys) -> str:
+    """What the code prints when it is run as it stands."""
+    capsys.readouterr()
+    exec(compile(code, "copied", "exec"), {})
+    return capsys.readouterr().out
+
+
+def test_the_code_with_transformers_and_with_peft_answers(model, capsys):
+    for code in (deploy.transformers_code(model), deploy.adapter_code(model)):
+        assert "ingredient" in code, "the system prompt goes along"
+        assert len(printed(code, capsys)) > 1
+    text = replace(model, is_chat=False)
+    for code in (deploy.transformers_code(text), deploy.adapter_code(text)):
+        assert printed(code, capsys).startswith("The beginning of a text")
+
+
+def test_the_client_asks_a_real_chat_server(model, tiny_model, capsys):
+    answerer = Answerer({model.name: AutoModelForCausalLM.from_pretrained(tiny_model)},
+                        AutoTokenizer.from_pretrained(tiny_model), PRESET, {}, 512)
+    app, port = build_chat_app(answerer, deploy.NO_KEY, lambda: None), free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.05)
+        code = way("vllm", model).blocks[-1].code.replace("localhost:8000", f"127.0.0.1:{port}")
+        assert len(printed(code, capsys)) > 1
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def demo(folder: Path, **changes) -> Path:
+    """The files of a demo Space in a folder; returns its app.py."""
+    folder.mkdir()
+    request = space.SpaceRequest("ana/demo", "ana/recipes", True, "Recipes", "Turns lines into JSON.", SYSTEM, 512, 8,
+                                 examples=("2 cups flour",))
+    space.stage(folder, replace(request, **changes))
+    return folder / "space" / "app.py"
+
+
+def imported(app: Path, monkeypatch, shown_model: str) -> ModuleType:
+    """The app in this process, not launched."""
+    monkeypatch.setenv("DEMO_MODEL", shown_model)
+    spec = importlib.util.spec_from_file_location("demo_app", app)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_demo_answers_on_its_own_server(tiny_model, tmp_path):
+    app, port = demo(tmp_path / "run"), free_port()
+    environment = os.environ | {
+        "DEMO_MODEL": str(tiny_model), "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    process = subprocess.Popen([sys.executable, str(app)], cwd=app.parent, env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        line = next(line for line in process.stdout if "http://" in line)
+        client = Client(line.split()[-1], verbose=False)
+        first = client.predict("2 cups flour", api_name="/chat")
+        assert isinstance(first, str) and first
+        assert client.predict("one onion", api_name="/chat")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_demo_asks_an_adapter_on_its_base_and_reads_the_chat_so_far(model, tiny_model, tmp_path, monkeypatch):
+    app = imported(demo(tmp_path / "run", base=str(tiny_model)), monkeypatch, model.adapter)
+    assert type(app.model).__name__.startswith("Peft")
+    history = [{"role": "user", "content": [{"type": "text", "text": "2 cups flour"}]},
+               {"role": "assistant", "content": "{}"}]
+    *_, whole = app.answer("one onion", history)
+    assert whole
+    with pytest.raises(gr.Error, match="longer than the model can read"):
+        list(app.answer("onion " * 600, []))
+
+
+def test_a_demo_without_its_model_says_what_to_do(tmp_path, monkeypatch):
+    app = imported(demo(tmp_path / "run"), monkeypatch, str(tmp_path / "nothing"))
+    with pytest.raises(gr.Error, match="add a secret HF_TOKEN"):
+        list(app.answer("hello", []))
+    assert "add a secret HF_TOKEN" in app.demo.description
