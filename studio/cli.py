@@ -18,7 +18,7 @@ from studio.evaluation.slope import slope_of
 from studio.preset import files
 from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
-from studio.publishing.request import PublishRequest
+from studio.publishing.exports import GGUF_KINDS
 from studio.runs import launcher
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
@@ -137,6 +137,12 @@ def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
     return _followed_or_detached(store, view, arguments)
 
 
+def _gguf(store: RunStore, arguments: argparse.Namespace) -> int:
+    view = store.find(arguments.run)
+    start.export_gguf(store, view.run_id, arguments.kind)
+    return _followed_or_detached(store, view, arguments)
+
+
 def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
     from studio.ui.run_slope import sentence  # with the words of the page
 
@@ -153,7 +159,13 @@ def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
 
 def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
-    start.publish(store, view.run_id, PublishRequest(arguments.repo, not arguments.public, arguments.what))
+    publish = files.override(view.preset, {
+        "publish.hub_model_id": arguments.repo, "publish.hub_private_repo": not arguments.public,
+        "publish.what": arguments.what, "publish.separate_repos": arguments.separate,
+        "publish.hub_revision": arguments.branch, "publish.hub_tag": arguments.tag,
+        "publish.create_pr": arguments.create_pr, "publish.hub_collection": arguments.collection,
+        "publish.load_test": arguments.load_test}).publish
+    start.publish(store, view.run_id, publish, confirmed=arguments.yes)
     return _followed_or_detached(store, view, arguments)
 
 
@@ -277,7 +289,7 @@ def _followed(store: RunStore, run_id: str, arguments: argparse.Namespace) -> in
     """Follow to the end; exit code 0 only when COMPLETED."""
     view = terminal.follow(store, run_id, quiet=arguments.json)
     _print(arguments, terminal.facts(view), lambda: terminal.print_run(view))
-    return 0 if view.state.stage is RunStage.COMPLETED else 1
+    return 0 if view.state.stage is RunStage.COMPLETED and not view.state.error else 1
 
 
 def _print(arguments: argparse.Namespace, facts: Any, in_words: Callable[[], None]) -> None:
@@ -340,11 +352,21 @@ def _parser() -> argparse.ArgumentParser:
     beside.add_argument("--checkpoint", metavar="STEP", type=int, default=0,
                         help="compare with this run's own checkpoint of that step too")
     working(on_run("merge", _merge, "merge adapter and base model again"))
+    gguf = working(on_run("gguf", _gguf, "write GGUF files for llama.cpp and Ollama, merging first where needed"))
+    gguf.add_argument("--kind", action="append", required=True, choices=GGUF_KINDS, help="kind of file; repeatable")
     working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")
     publish.add_argument("--public", action="store_true", help="let everyone see it (default: private)")
-    publish.add_argument("--what", choices=["merged", "adapter", "both"], default="merged", help="what to push")
+    publish.add_argument("--what", metavar="FORMS", default="merged",
+                         help="merged, adapter, gguf, or several: merged,gguf (default: merged)")
+    publish.add_argument("--separate", action="store_true", help="a repository for each form: NAME-adapter, NAME-GGUF")
+    publish.add_argument("--branch", default="", help="push to this branch, made where it is missing (default: main)")
+    publish.add_argument("--tag", default="", help="give this version a tag, such as v1")
+    publish.add_argument("--create-pr", action="store_true", help="send it as a pull request; nothing is replaced")
+    publish.add_argument("--collection", metavar="TITLE", default="", help="put the repositories into a collection")
+    publish.add_argument("--load-test", action="store_true", help="load it from the Hub afterwards and ask it")
+    publish.add_argument("--yes", action="store_true", help="write to a repository that holds something already")
     deploy = on_run("deploy", _deploy, "commands and code to use a run's model")
     deploy.add_argument("--way", metavar="WAY", default="", help="vllm, tgi, llama.cpp, ollama or transformers alone")
     deploy.add_argument("--here", action="store_true", help="from this machine's folders, also after a push")

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from studio.data import doctor_client
@@ -14,10 +14,14 @@ from studio.evaluation.request import EvaluateRequest
 from studio.evaluation.request import write_request as write_evaluate_request
 from studio.evaluation.slope import SHARES, clones_on_parts, may_have_slope
 from studio.preset.files import override
-from studio.preset.schema import Preset
-from studio.publishing.hub import check_push, resolve_token
+from studio.preset.schema import Preset, PublishSection
+from studio.publishing import exports, parity, space
+from studio.publishing.gguf_request import GgufRequest
+from studio.publishing.gguf_request import write_request as write_gguf_request
+from studio.publishing.hub import resolve_token
 from studio.publishing.release import model_files
-from studio.publishing.request import PublishRequest, read_request, write_request
+from studio.publishing.repositories import check_request, complete, replacing, require_confirmed
+from studio.publishing.request import forget_request, read_request, write_request
 from studio.runs import launcher
 from studio.runs.base_model import shape_of
 from studio.runs.checks import Finding, check_device, check_disk, check_memory, check_settings
@@ -81,8 +85,10 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
     if time is not None and price is not None:
         money = estimate_money(time.seconds, price)
     if preset.publish.push_to_hub:
-        _try(findings, lambda: check_push(preset.publish.hub_model_id, resolve_token() if token is None else token,
-                                          private=preset.publish.hub_private_repo))
+        checks = _try(findings, lambda: check_request(preset.publish, resolve_token() if token is None else token))
+        if not preset.publish.create_pr:
+            findings += [Finding("warning", replacing(check), "Start only if you mean this repository.",
+                                 "publish.hub_model_id") for check in checks or [] if check.there]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return Outlook(findings, device, memory, time, money)
 
@@ -126,8 +132,7 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
     view = store.get(run_id)
     token = token or resolve_token()
     if "publish" in launcher.remaining_phases(view):
-        request = read_request(view.run_dir, view.preset)
-        check_push(request.repo_id, token, private=request.private)
+        check_request(read_request(view.run_dir, view.preset), token)
     return launcher.resume(store, run_id, child_environment(token))
 
 
@@ -163,17 +168,64 @@ def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[
                   origin=view.preset, parent=run_id, token=token) for preset in presets]
 
 
-def publish(store: RunStore, run_id: str, request: PublishRequest, token: str | None = None) -> None:
-    """Check token and repository, then push a finished run in a process of its own.
+def export_gguf(store: RunStore, run_id: str, kinds: Sequence[str], token: str | None = None) -> None:
+    """Write GGUF files of the kinds named, after a merge where the merged model is missing or older than the adapter.
 
-    Raises `HubError` (token, rights, name) or `RunError` (live, nothing trained).
+    Raises `PresetError` for a kind there is not, `RunError` if the run is live or has no trained model.
+    """
+    view = store.get(run_id)
+    chosen = override(view.preset, {"export.gguf": list(kinds)}).export.gguf
+    if not chosen:
+        raise RunError("No kind of GGUF file is chosen.", "Choose at least one; q4_k_m suits most.", "export.gguf")
+    phases = ["gguf"] if exports.is_merged(view.run_dir) or not view.has_adapter else ["merge", "gguf"]
+    launcher.run_phases(store, run_id, phases, child_environment(token),
+                        prepare=lambda run_dir: write_gguf_request(run_dir, GgufRequest(chosen)))
+
+
+def publish(store: RunStore, run_id: str, request: PublishSection, token: str | None = None, *,
+            confirmed: bool = False) -> None:
+    """Check token and repositories, then push a finished run in a process of its own.
+
+    Exports that were not compared with the trained model as they are now are compared first.
+
+    `confirmed` says that a repository which holds something may be written to; one that this run was pushed to before
+    needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live, nothing trained, an
+    export that answers otherwise than the trained model).
     """
     token = token or resolve_token()
-    model_files(store.run_dir(run_id), request.what)
-    checked = check_push(request.repo_id, token, private=request.private)
-    complete = PublishRequest(checked.repo_id, request.private, request.what)
-    launcher.run_phases(store, run_id, ["publish"], child_environment(token),
-                        prepare=lambda run_dir: write_request(run_dir, complete))
+    run_dir = store.run_dir(run_id)
+    model_files(run_dir, request.what)
+    checks = check_request(request, token, run_dir)
+    asked = complete(request, checks)
+    if not confirmed:
+        require_confirmed(run_dir, asked, checks)
+    unchecked = parity.needs_check(run_dir, parity.forms_of(run_dir, asked.what))
+    launcher.run_phases(store, run_id, ["parity", "publish"] if unchecked else ["publish"], child_environment(token),
+                        prepare=lambda run_dir: write_request(run_dir, asked))
+
+
+def cancel_publish(store: RunStore, run_id: str) -> None:
+    """End a push and forget what was asked; one that is paused already is only forgotten.
+
+    Nothing of it shows on the Hub, but a repository that the push created stays there, empty.
+    """
+    view = store.get(run_id)
+    if view.is_live and view.state.phase == "publish":
+        launcher.stop(store, run_id)
+    forget_request(view.run_dir)
+
+
+def make_space(store: RunStore, run_id: str, request: space.SpaceRequest, token: str | None = None,
+               space_token: str = "") -> None:
+    """Check token and name, then make a demo Space of a pushed run in a process of its own.
+
+    `space_token` is put into the Space as its secret HF_TOKEN; it was typed for just that. Raises `HubError` (token,
+    rights, name) or `RunError` (live).
+    """
+    token = token or resolve_token()
+    asked = replace(request, repo_id=space.check_space(request, token))
+    launcher.run_phases(store, run_id, ["space"], child_environment(token, {space.TOKEN_VARIABLE: space_token}),
+                        prepare=lambda run_dir: space.write_request(run_dir, asked))
 
 
 def _require_startable(findings: list[Finding]) -> None:

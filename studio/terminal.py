@@ -9,6 +9,7 @@ from studio.errors import RunError
 from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
 from studio.evaluation.summary import metric_name, rows_words, summarise
+from studio.publishing.exports import list_exports
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
@@ -51,6 +52,8 @@ def facts(view: RunView) -> dict[str, Any]:
         "loss": _last(state.logs, "loss"), "eval_loss": _last(state.evals, "eval_loss"),
         "checkpoints": [path for _, path in state.checkpoints], "report": view.report, "run_dir": str(view.run_dir),
         "phases": {name: phase.result for name, phase in state.phases.items()},
+        "exports": [{"name": export.name, "path": str(export.path), "size_bytes": export.size_bytes,
+                     "fresh": export.fresh} for export in list_exports(view.run_dir)],
     }
 
 
@@ -58,7 +61,7 @@ def print_run(view: RunView) -> None:
     """A finished or present run in words: how it ended, figures, where everything is."""
     state = view.state
     print(f"\n{view.name}  {state.stage.value}  ({view.run_id})")
-    if state.stage in (RunStage.FAILED, RunStage.LOST):
+    if state.error and state.stage in (RunStage.FAILED, RunStage.LOST, RunStage.COMPLETED):
         print(f"  {state.error} {state.hint}".rstrip())
     for name, phase in state.phases.items():
         if phase.ended_at and phase.started_at:
@@ -77,11 +80,12 @@ def print_run(view: RunView) -> None:
             print_report(report)
     except RunError as error:
         print(f"  {error}")
-    places = {"adapter": view.has_adapter, "merged": view.has_merged, "report.json": view.report is not None}
     print(f"\n  folder     {view.run_dir}")
-    for name, there in places.items():
-        if there:
-            print(f"  {name:10} {view.run_dir / name}")
+    if view.report is not None:
+        print(f"  report     {view.run_dir / 'report.json'}")
+    for export in list_exports(view.run_dir):
+        older = "" if export.fresh else "  (of earlier weights)"
+        print(f"  {export.name:10} {export.path}  {words.size(export.size_bytes)}{older}")
 
 
 def print_report(report: dict[str, Any]) -> None:

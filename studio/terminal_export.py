@@ -10,6 +10,7 @@ from studio.preset.schema import Preset
 from studio.publishing import hub
 from studio.publishing.dataset import push_dataset
 from studio.publishing.push import Watchdog
+from studio.publishing.upload import Progress, PushResult
 from studio.settings import Settings
 from studio.terminal import LiveLine
 
@@ -18,12 +19,12 @@ EXIT_SILENT = 2
 
 def push(
     exported: Exported, preset: Preset, settings: Settings, repo_id: str, *, private: bool, quiet: bool
-) -> hub.PushResult:
+) -> PushResult:
     """Push as the machine's token may; ends the program where the Hub is silent too long. Raises `HubError`."""
     line = LiveLine(quiet)
     watchdog = Watchdog(settings.push_silence_s, _end_silent)
 
-    def show(progress: hub.Progress) -> None:
+    def show(progress: Progress) -> None:
         doing = f"{progress.doing} {progress.file}".strip()
         watchdog.alive(doing[0].lower() + doing[1:])
         line.show(doing)
@@ -36,7 +37,7 @@ def push(
         line.clear()
 
 
-def print_export(exported: Exported, pushed: hub.PushResult | None) -> None:
+def print_export(exported: Exported, pushed: PushResult | None) -> None:
     """Rows, where they are, and what was left out or changed."""
     heldout = f", {exported.heldout_rows:,} held back" if exported.heldout_rows else ""
     print(f"{exported.train_rows:,} rows to learn from{heldout}, from {exported.source}")

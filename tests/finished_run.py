@@ -10,6 +10,7 @@ from studio.evaluation.report import WayAnswers, compare_answers
 from studio.preset.files import validate
 from studio.preset.schema import Preset
 from studio.publishing import parity
+from studio.publishing.exports import GGUF_DIR, gguf_record, modelfile_of, write_record
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 
@@ -52,7 +53,7 @@ def compared_run(store: RunStore, rows: int = 80, said: str = "", **options) -> 
 
 def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name: str = "recipes",
                  report: dict | None = REPORT, merged: bool = True, adapter: bool = True,
-                 preset: Preset | None = None) -> str:
+                 preset: Preset | None = None, gguf: bool = False) -> str:
     """Create a run folder of a completed run and return its id; `weights` maps weight files to their size in bytes."""
     preset = preset or validate({"name": name, "description": "Turn an ingredient line into JSON."})
     run_id = store.create(preset, name=name)
@@ -65,6 +66,8 @@ def finished_run(store: RunStore, *, weights: dict[str, int] | None = None, name
         config = json.dumps({"base_model_name_or_path": "/somewhere/cache/smol", "r": 16}).encode()
         _write_model(run_dir / "adapter", {"adapter_config.json": config, "README.md": b"from PEFT",
                                            "training_args.bin": b"pickle"}, {"adapter_model.safetensors": 50_000})
+    if gguf:
+        _write_gguf(run_dir)
     if report:
         (run_dir / "report.json").write_text(json.dumps(report))
     _write_record(run_dir)
@@ -88,6 +91,14 @@ def _write_model(folder: Path, files: dict[str, bytes], weights: dict[str, int])
         (folder / name).write_bytes(content)
     for name, size in weights.items():
         (folder / name).write_bytes(os.urandom(size))
+
+
+def _write_gguf(run_dir: Path) -> None:
+    file = run_dir / GGUF_DIR / "recipes-Q8_0.gguf"
+    file.parent.mkdir()
+    file.write_bytes(b"GGUF" + os.urandom(100_000))
+    modelfile_of(file).write_text("FROM ./recipes-Q8_0.gguf\n")
+    write_record(gguf_record(file), run_dir / "merged")
 
 
 def _write_record(run_dir: Path) -> None:

@@ -4,6 +4,7 @@ Widgets, CLI options, YAML keys and comments, the JSON schema and the reference 
 Names are those of TRL, transformers, PEFT and the Hub.
 """
 
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -52,9 +53,29 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _split_forms(value: Any) -> Any:
+    """Presets of an earlier studio name one form, or both."""
+    return ["merged", "adapter"] if value == "both" else _split_words(value)
+
+
+def _plain_ref(value: str) -> str:
+    """Of what git allows as the name of a branch or tag, what anybody needs."""
+    value = value.strip()
+    if value and not re.fullmatch(r"\w[\w.-]*(?:/\w[\w.-]*)*", value, re.ASCII) or ".." in value:
+        raise ValueError("branches and tags have names of letters, digits, dots, dashes and underscores, such as v1.0")
+    return value
+
+
+def _each_once(value: list[str]) -> list[str]:
+    return list(dict.fromkeys(value))
+
+
 Words = Annotated[list[str], BeforeValidator(_split_words)]
 GgufKind = Literal["f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
 GgufKinds = Annotated[list[GgufKind], BeforeValidator(_split_words)]
+Form = Literal["merged", "adapter", "gguf"]
+Forms = Annotated[list[Form], BeforeValidator(_split_forms), AfterValidator(_each_once)]
+RefName = Annotated[str, AfterValidator(_plain_ref)]
 Address = Annotated[str, AfterValidator(_check_address)]
 AnswerChecks = Annotated[str, AfterValidator(_readable_checks)]
 
@@ -328,15 +349,39 @@ class PublishSection(Section):
 
     push_to_hub: bool = parameter(
         False, "Publish at the end", "Uploads the model to the Hub when the run is done.", BASIC)
-    hub_model_id: str = parameter("", "Repository", "Where to publish: owner/name on the Hub.", BASIC)
+    hub_model_id: str = parameter("", "Repository", "Where to publish: owner/name on the Hub.", BASIC, max_length=200)
     hub_private_repo: bool = parameter(True, "Private", "Only you and people you invite can see it.", BASIC)
-    what: Literal["merged", "adapter", "both"] = parameter(
-        "merged", "What to publish", "The merged model, the small adapter, or both in one repository.")
+    what: Forms = parameter(
+        ["merged"], "What to publish",
+        "merged runs anywhere; adapter is small and needs the base model; gguf is for llama.cpp and Ollama.",
+        min_length=1)
+    separate_repos: bool = parameter(
+        False, "A repository for each form",
+        "On: adapter and GGUF files go to name-adapter and name-GGUF. Off: all in one repository, in folders.")
+    hub_revision: RefName = parameter(
+        "", "Branch", "Branch to push to; made where it is missing. Empty is main.", max_length=100)
+    hub_tag: RefName = parameter(
+        "", "Tag", "A name for this version, such as v1, that stays with it for good; empty sets none.",
+        max_length=100)
+    create_pr: bool = parameter(
+        False, "As a pull request", "What is there stays as it is until somebody merges the pull request on the Hub.")
+    hub_collection: str = parameter(
+        "", "Collection", "Title of a collection that the repositories are put into; made where it is missing.",
+        max_length=59)
+    load_test: bool = parameter(
+        False, "Load it from the Hub afterwards",
+        "Downloads what was pushed, lets it answer a question here, and compares with the model on this machine.")
 
     @model_validator(mode="after")
     def _repository_named(self) -> "PublishSection":
         if self.push_to_hub and not self.hub_model_id:
             raise ValueError("publishing at the end needs a repository: set publish.hub_model_id to owner/name")
+        return self
+
+    @model_validator(mode="after")
+    def _pull_request_alone(self) -> "PublishSection":
+        if self.create_pr and (self.hub_tag or self.hub_revision):
+            raise ValueError("a pull request goes to main and is tagged once it is merged: leave branch and tag empty")
         return self
 
 

@@ -6,32 +6,34 @@ It says what is known and leaves out what is not; nothing in it is guessed.
 import hashlib
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 
 from studio import words
 from studio.errors import RunError
-from studio.evaluation.summary import metric_name, plan_lines, rows_words, summarise
+from studio.evaluation.summary import metric_name, rows_words, summarise
 from studio.evaluation.ways import TUNED
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
 from studio.publishing import deploy
+from studio.publishing.card_head import head, refitted
 from studio.publishing.loss_curve import draw_loss_curve
+from studio.publishing.names import hub_dataset, is_local
 from studio.publishing.release import CURVE
-from studio.publishing.request import PublishRequest
+from studio.publishing.request import Target
 from studio.publishing.run_facts import RunFacts
 
 MARK = re.compile(r"\n<!-- written by the studio, (\w{16}); an edited card is kept as it is -->\n?\Z")
-PLAN_SHOWN = ("use_case", "good_answer")  # the rest is between the person and their bills
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def current(run_dir: Path, request: PublishRequest, licence: str = "") -> str:
+def current(run_dir: Path, target: Target, licence: str = "") -> str:
     """The card as a push would send it now: the edited one where a person has edited it, else a fresh one."""
-    return edited(run_dir) or build(RunFacts.read(run_dir), request, licence)
+    return edited(run_dir) or build(RunFacts.read(run_dir), target, licence)
 
 
 def edited(run_dir: Path) -> str:
@@ -67,8 +69,11 @@ def check(text: str) -> None:
                        "Mend the lines between the two --- at its top, or write the card anew.") from None
 
 
-def write(run_dir: Path, request: PublishRequest, licence: str) -> str:
-    """Write card.md and the loss curve into the run folder and return the card's text, without the studio's mark."""
+def write(run_dir: Path, targets: Sequence[Target], licence: str) -> list[str]:
+    """Write card.md and the loss curve into the run folder; returns each repository's card, without the studio's mark.
+
+    card.md is the first repository's. A person's card serves all of them.
+    """
     facts = RunFacts.read(run_dir)
     curve = draw_loss_curve(facts.losses, facts.eval_losses)
     if curve is not None:
@@ -76,26 +81,27 @@ def write(run_dir: Path, request: PublishRequest, licence: str) -> str:
     body = edited(run_dir)
     if body:
         check(body)
-        return body
-    body = build(facts, request, licence)
-    mark = f"\n<!-- written by the studio, {_digest(body)}; an edited card is kept as it is -->\n"
-    _replace(run_dir / "card.md", body.rstrip("\n") + mark)
-    return body
+        return [body, *(refitted(body, target, facts) for target in targets[1:])]
+    bodies = [build(facts, target, licence) for target in targets]
+    mark = f"\n<!-- written by the studio, {_digest(bodies[0])}; an edited card is kept as it is -->\n"
+    _replace(run_dir / "card.md", bodies[0].rstrip("\n") + mark)
+    return bodies
 
 
-def build(facts: RunFacts, request: PublishRequest, licence: str) -> str:
+def build(facts: RunFacts, target: Target, licence: str) -> str:
     """The whole card: YAML head for the Hub, then Markdown. `licence` is the base model's, "" where unknown."""
     preset = public_preset(facts.preset)
     parts = [
-        texts.TITLE.format(name=request.repo_id.split("/")[-1], summary=_summary(preset, request)),
-        texts.USE.format(usage=_usage(preset, request)),
+        texts.TITLE.format(name=target.repo_id.split("/")[-1], summary=_summary(preset, target)),
+        _purpose(facts, preset),
+        texts.USE.format(usage=_usage(facts, target)),
         _results(facts),
         _training(facts, preset),
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
         _preset(preset),
     ]
-    head = _head(preset, request, licence, facts)
-    return f"---\n{head}\n---\n\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
+    yaml = head(preset, target, licence, facts)
+    return f"---\n{yaml}\n---\n\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def _preset(preset: Preset) -> str:
@@ -114,65 +120,48 @@ def public_preset(preset: Preset) -> Preset:
     data, model = preset.data.dataset_name, preset.model.model_name_or_path
     return files.override(preset, {
         "data.dataset_name": Path(data).name if Path(data).is_absolute() else data,
-        "model.model_name_or_path": Path(model).name if _is_local(model) else model,
+        "model.model_name_or_path": Path(model).name if is_local(model) else model,
         # what a person pays and how much they sell is nobody else's business
         "plan.requests_per_month": 0, "plan.price_per_million_input_tokens": 0.0,
         "plan.price_per_million_output_tokens": 0.0, "plan.machine_price_per_hour": 0.0})
 
 
-def _head(preset: Preset, request: PublishRequest, licence: str, facts: RunFacts) -> str:
-    base = preset.model.model_name_or_path
-    on_hub = not _is_local(facts.preset.model.model_name_or_path)
-    dataset = _hub_dataset(facts.preset)
-    data = ModelCardData(
-        base_model=base if on_hub else None,
-        base_model_relation=("adapter" if request.what == "adapter" else "finetune") if on_hub else None,
-        library_name="peft" if request.what == "adapter" else "transformers",
-        pipeline_tag="text-generation",
-        license=licence or None,
-        datasets=[dataset] if dataset else None,
-        tags=["fine-tune-studio", "unsloth", "trl", "full" if preset.method.full_finetuning else "lora"],
-        model_name=request.repo_id.split("/")[-1],
-        eval_results=_eval_results(facts, preset) or None)
-    return data.to_yaml()
-
-
-def _eval_results(facts: RunFacts, preset: Preset) -> list[EvalResult]:
-    """The tuned model's figures in the Hub's own form, so that its pages can show them.
-
-    None of rows from elsewhere: the Hub would name them as those of the training's data set.
-    """
-    dataset = _hub_dataset(facts.preset)
-    if facts.report is None or facts.report["data"]:
-        return []
-    return [
-        EvalResult(task_type="text-generation", dataset_type=dataset or "private",
-                   dataset_name=f"held-out rows of {preset.data.dataset_name}", metric_type=name,
-                   metric_name=metric_name(name), metric_value=round(figures["tuned"]["value"], 4))
-        for name, figures in facts.report["metrics"].items()]
-
-
-def _summary(preset: Preset, request: PublishRequest) -> str:
+def _summary(preset: Preset, target: Target) -> str:
     base = _base_link(preset)
     kind = "all weights of" if preset.method.full_finetuning else "a LoRA adapter for"
-    forms = {"merged": "This repository holds the merged model.", "adapter": "This repository holds the adapter alone.",
-             "both": "This repository holds the merged model, and the adapter in the folder `adapter`."}
     said = f"{preset.description.rstrip('.')}.\n\n" if preset.description else ""
-    form = "This repository holds the whole model." if preset.method.full_finetuning else forms[request.what]
-    return f"{said}Made by training {kind} {base} with supervised fine-tuning. {form}"
+    leading, *others = target.forms
+    form = texts.FORMS["whole" if leading == "merged" and preset.method.full_finetuning else leading]
+    if others:
+        form = f"{form} {' '.join(texts.FOLDERS[other] for other in others)}"
+    stems = f" It stems from [{target.stems_from}](https://huggingface.co/{target.stems_from})."
+    return (f"{said}Made by training {kind} {base} with supervised fine-tuning. {form}"
+            f"{stems if target.stems_from else ''}")
 
 
-def _usage(preset: Preset, request: PublishRequest) -> str:
-    examples = usage_examples(request, preset)
+def _purpose(facts: RunFacts, preset: Preset) -> str:
+    """What the person has written down of the task; "" where that is nothing."""
+    said = {"Use case": preset.plan.use_case, "A good answer": preset.plan.good_answer,
+            "System prompt that it was trained with": preset.data.system_prompt,
+            "Language of the training rows": ", ".join(facts.languages)}
+    lines = [f"{name}: {value}" for name, value in said.items() if value]
+    return texts.PURPOSE.format(lines=_listed(lines)) if lines else ""
+
+
+def _usage(facts: RunFacts, target: Target) -> str:
     return "\n\n".join(
         texts.USE_WAY.format(way=name, language=language, code=code, fence=_fence(code))
-        for name, language, code in examples)
+        for name, language, code in usage_examples(facts, target))
 
 
-def usage_examples(request: PublishRequest, preset: Preset) -> list[tuple[str, str, str]]:
-    """Ways to use the published model, as (name, language, code)."""
-    places = deploy.pushed_places({"repo_id": request.repo_id, "what": request.what})
-    return deploy.usage_examples(deploy.published(public_preset(preset), places))
+def usage_examples(facts: RunFacts, target: Target) -> list[tuple[str, str, str]]:
+    """Ways to use what a repository holds, as (name, language, code)."""
+    places = deploy.places_in(target.repo_id, target.forms)
+    model = deploy.published(public_preset(facts.preset), places, ggufs=facts.ggufs)
+    examples = deploy.usage_examples(model)
+    if "gguf" in target.forms[1:]:
+        examples += deploy.usage_examples(replace(model, merged="", adapter=""))
+    return examples
 
 
 def _results(facts: RunFacts) -> str:
@@ -192,9 +181,8 @@ def _ways(report: dict[str, Any]) -> str:
         return ""
     rows = [f"| {row.name} | {row.figure} | {row.gain} | {row.prompt_tokens} | {row.answer_tokens} | {row.seconds} |"
             for row in summary.rows]
-    planned = [f"{name}: {value}" for name, value in plan_lines(report, PLAN_SHOWN)]
     return texts.WAYS.format(
-        plan=f"{_listed(planned)}\n\n" if planned else "", headline=summary.headline,
+        headline=summary.headline,
         grounds=_listed([*summary.grounds, *summary.further, *summary.notes]), metric=_cell(summary.metric),
         rows="\n".join(rows), asked=_asked(report["ways"]),
         better=_listed(summary.better), worse=_listed(summary.worse))
@@ -260,7 +248,7 @@ def _duration(facts: RunFacts) -> str:
 
 
 def _data(facts: RunFacts, preset: Preset) -> str:
-    dataset = _hub_dataset(facts.preset)
+    dataset = hub_dataset(facts.preset)
     name = f"[{dataset}](https://huggingface.co/datasets/{dataset})" if dataset else f"`{preset.data.dataset_name}`"
     if not dataset:
         bundled = preset.data.dataset_name.startswith("bundled:")
@@ -287,19 +275,7 @@ def _licence(preset: Preset, licence: str) -> str:
 
 def _base_link(preset: Preset) -> str:
     base = preset.model.model_name_or_path
-    return f"`{base}`" if _is_local(base) else f"[{base}](https://huggingface.co/{base})"
-
-
-def _hub_dataset(preset: Preset) -> str:
-    """The data set's Hub id, "" for a file or the bundled rows."""
-    name = preset.data.dataset_name
-    known = HUB_ID.fullmatch(name) and not Path(name).suffix and not Path(name).exists()
-    return name if known else ""
-
-
-def _is_local(model: str) -> bool:
-    is_file = model.lower().endswith(".gguf") or model.startswith((".", "~")) or Path(model).exists()
-    return is_file or not HUB_ID.fullmatch(model)
+    return f"`{base}`" if is_local(base) else f"[{base}](https://huggingface.co/{base})"
 
 
 def _count(number: int | None) -> str:

@@ -6,6 +6,18 @@ TITLE = """
 {summary}
 """
 
+# what a repository holds at its top, and in folders beside it
+FORMS = {"whole": "This repository holds the whole model.", "merged": "This repository holds the merged model.",
+         "adapter": "This repository holds the adapter alone.",
+         "gguf": "This repository holds GGUF files for llama.cpp and Ollama."}
+FOLDERS = {"adapter": "The adapter is in the folder `adapter`.", "gguf": "GGUF files are in the folder `gguf`."}
+
+PURPOSE = """
+## What it is for
+
+{lines}
+"""
+
 USE = """
 ## How to use it
 
@@ -34,7 +46,7 @@ confidence, given so few rows.
 WAYS = """
 ### Was the training worth it?
 
-{plan}**{headline}**
+**{headline}**
 
 {grounds}
 
@@ -83,9 +95,12 @@ LIMITS = """
 PRESET = """
 ## Preset
 
-The whole run as one file for [Unsloth](https://github.com/unslothai/unsloth)-based Fine-Tune Studio:
+<details>
+<summary>The whole run as one file for Fine-Tune Studio, based on Unsloth</summary>
 
 {fence}yaml
 {preset}
 {fence}
+
+</details>
 """

@@ -12,6 +12,7 @@ from studio.data.sources import BUNDLED, is_hub
 from studio.preset.schema import Preset
 from studio.publishing import hub
 from studio.publishing.release import CARD, ReleaseFile
+from studio.publishing.upload import Destination, Progress, PushResult, push_files
 
 KIND = "dataset"
 # of all data sets that come with the studio
@@ -42,10 +43,10 @@ MASKED = {
 
 
 def push_dataset(exported: Exported, preset: Preset, repo_id: str, token: str | None, *, private: bool = True,
-                 on_progress: Callable[[hub.Progress], None], endpoint: str | None = None) -> hub.PushResult:
+                 on_progress: Callable[[Progress], None], endpoint: str | None = None) -> PushResult:
     """Push the files of an export with a data card to the data set `repo_id`, creating it where it is missing.
 
-    Raises `HubError` as `hub.check_push` and `hub.push_files` do; may wait for ever on a server that never answers.
+    Raises `HubError` as `hub.check_push` and `upload.push_files` do; may wait for ever on a server that never answers.
     """
     check = hub.check_push(repo_id, token, private=private, kind=KIND, endpoint=endpoint)
     with tempfile.TemporaryDirectory() as staged:
@@ -53,8 +54,8 @@ def push_dataset(exported: Exported, preset: Preset, repo_id: str, token: str | 
         licence = _licence(preset.data.dataset_name, token, endpoint)
         text.write_text(card(exported, preset, check.repo_id, licence), encoding="utf-8")
         files = [_file(text, CARD), *(_file(exported.folder / name, name) for name in exported.files)]
-        return hub.push_files(files, check.repo_id, token, private=private, kind=KIND, on_progress=on_progress,
-                              message=f"{exported.train_rows + exported.heldout_rows:,} rows", endpoint=endpoint)
+        return push_files(files, Destination(check.repo_id, private), token, kind=KIND, on_progress=on_progress,
+                          message=f"{exported.train_rows + exported.heldout_rows:,} rows", endpoint=endpoint)
 
 
 def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") -> str:
@@ -62,8 +63,7 @@ def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") ->
 
     `licence` is what the rows' source states, "" where it states none.
     """
-    section, judged = preset.data, sum(exported.languages.values())
-    named = [code for code, n in exported.languages.items() if code != UNKNOWN and n >= LEAST_SHARE * judged]
+    section, named = preset.data, spoken(exported.languages)
     rows = exported.train_rows + exported.heldout_rows
     splits = {"train": exported.files[0]} | ({"test": exported.files[1]} if exported.heldout_rows else {})
     head = DatasetCardData(
@@ -82,6 +82,11 @@ def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") ->
         head=head.to_yaml(), name=repo_id.split("/")[1], source=exported.source, train_rows=f"{exported.train_rows:,}",
         columns=COLUMNS[exported.format], heldout=heldout, done="\n".join(f"- {line}" for line in done), repo=repo_id,
         languages=_languages(exported.languages), licence=LICENCE.format(licence=licence) if licence else NO_LICENCE)
+
+
+def spoken(counts: dict[str, int]) -> list[str]:
+    """The languages, by ISO 639 code, that a notable share of the rows looked at is written in."""
+    return [code for code, n in counts.items() if code != UNKNOWN and n >= LEAST_SHARE * sum(counts.values())]
 
 
 def _licence(name: str, token: str | None, endpoint: str | None) -> str:

@@ -148,8 +148,12 @@ def places_in(repo_id: str, forms: Sequence[str]) -> Places:
 
 def pushed_places(result: dict) -> Places:
     """Where a push that went well, as the journal tells of it, put each form."""
-    forms = ["merged", "adapter"] if result["what"] == "both" else [result["what"]]
-    return places_in(result["repo_id"], forms)
+    places: Places = {}
+    for repository in result.get("repositories", [result]):  # an earlier studio pushed to one, of one or two forms
+        what = repository["what"]
+        forms = {"both": ["merged", "adapter"]}.get(what, [what]) if isinstance(what, str) else what
+        places |= places_in(repository["repo_id"], forms)
+    return places
 
 
 def all_ways(model: Model) -> list[Way]:

@@ -12,17 +12,26 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from studio import words
 from studio.errors import HubError, RunError, StudioError
 from studio.preset import files
-from studio.publishing import card, hub, hub_errors
-from studio.publishing.release import stage
-from studio.publishing.request import PublishRequest, read_request
+from studio.preset.schema import Preset, PublishSection
+from studio.publishing import card, hub, hub_errors, licences
+from studio.publishing.collection import add_to_collection
+from studio.publishing.load_test import load_test
+from studio.publishing.names import hub_dataset
+from studio.publishing.parity import forms_of, require_parity
+from studio.publishing.release import ReleaseFile, stage
+from studio.publishing.repositories import check_request, complete
+from studio.publishing.request import Target, read_request, targets
+from studio.publishing.upload import Destination, Progress, PushResult, push_files
 from studio.runs.events import EventWriter, RunStage
 
 EXIT_DEFECT, EXIT_STUDIO_ERROR = 1, 3
 PROGRESS_EVERY_S = 0.5
+SUMMED = ("files", "total_bytes", "sent_bytes")
 
 
 def publish(run_dir: Path, silence_s: float) -> int:
@@ -30,20 +39,28 @@ def publish(run_dir: Path, silence_s: float) -> int:
 
     `silence_s` is how long nothing may move, in seconds, before the push ends with an error.
     """
+    return run_phase(run_dir, "publish", silence_s, _push)
+
+
+def run_phase(run_dir: Path, phase: str, silence_s: float, work: Callable[[Path, EventWriter, "Watchdog"], dict]) -> int:
+    """Do a phase's work under the watchdog and write into the journal how it ended; returns the exit code."""
     journal = EventWriter(run_dir)
-    watchdog = Watchdog(silence_s, lambda error: _end_silent(journal, error))
+    watchdog = Watchdog(silence_s, lambda error: _end_silent(journal, phase, error))
     try:
-        journal.stage(RunStage.RUNNING, "publish")
+        journal.stage(RunStage.RUNNING, phase)
         watchdog.start()
-        journal.done("publish", _push(run_dir, journal, watchdog))
+        journal.done(phase, work(run_dir, journal, watchdog))
         return 0
     except StudioError as error:
         print(error, file=sys.stderr)
-        journal.error("publish", error.message, error.hint)
+        journal.error(phase, error.message, error.hint)
         return EXIT_STUDIO_ERROR
     except Exception as error:
+        if full := hub_errors.disk_error(error):
+            journal.error(phase, full.message, full.hint)
+            return EXIT_STUDIO_ERROR
         traceback.print_exc()
-        journal.error("publish", f"The push failed with {type(error).__name__}.",
+        journal.error(phase, f"The push failed with {type(error).__name__}.",
                       f"The log holds the whole traceback. {hub_errors.AGAIN}")
         return EXIT_DEFECT
     finally:
@@ -56,46 +73,106 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     started = time.monotonic()
     preset = files.load(run_dir / "preset.yaml")
     request = read_request(run_dir, preset)
-    if not request.repo_id:
+    if not request.hub_model_id:
         raise RunError("The push has no repository.", "Name one: owner/name on the Hub.", "publish.hub_model_id")
     watchdog.alive("checking the token and the repository")
     token = hub.resolve_token()
-    check = hub.check_push(request.repo_id, token, private=request.private, limit_s=watchdog.limit_s)
-    request = PublishRequest(check.repo_id, request.private, request.what)
+    checks = check_request(request, token, run_dir, limit_s=watchdog.limit_s)
+    request = complete(request, checks)
     watchdog.alive("writing the model card")
-    text = card.write(run_dir, request, hub.stated_licence(preset.model.model_name_or_path, token))
-    release = stage(run_dir, request.what, preset, text)
-    report = _Reporter(journal, watchdog)
-    result = hub.push_files(release, request.repo_id, token, private=request.private,
-                            message=f"{preset.name}: {request.what}", on_progress=report)
-    if result.private and not request.private:
-        journal.warning(f"{result.repo_id} was there as a private repository and stays private. "
+    goals = targets(request)
+    cards = card.write(run_dir, goals, hub.stated_licence(preset.model.model_name_or_path, token))
+    for conflict in _licence_conflicts(preset, cards[0], token):
+        journal.warning(conflict)
+    releases = [stage(run_dir, goal, preset, text) for goal, text in zip(goals, cards, strict=True)]
+    # the last moment at which nothing has been sent
+    require_parity(run_dir, forms_of(run_dir, request.what))
+    report = Reporter(journal, watchdog, releases)
+    pushed = [_pushed(goal, release, request, preset, token, report)
+              for goal, release in zip(goals, releases, strict=True)]
+    if any(result.private for result in pushed) and not request.hub_private_repo:
+        journal.warning(f"{pushed[0].repo_id} was there as a private repository and stays private. "
                         "Its settings on the Hub can make it public.")
-    print(f"Published {words.size(result.total_bytes)} at {result.url}", flush=True)
-    return vars(result) | {"what": request.what, "seconds": round(time.monotonic() - started, 1)}
+    facts = _facts(pushed, goals, request)
+    if request.hub_collection:
+        watchdog.alive("adding to the collection")
+        facts["collection"] = add_to_collection(
+            request.hub_collection, [goal.repo_id for goal in goals], token, private=request.hub_private_repo)
+    if request.load_test:
+        facts["load_test"] = _loaded(run_dir, goals, pushed, preset, report)
+    print(f"Published {words.size(facts['total_bytes'])} at {facts['url']}", flush=True)
+    return facts | {"seconds": round(time.monotonic() - started, 1)}
 
 
-class _Reporter:
-    """Writes the push's progress to the journal, at most twice a second, and tells the watchdog that it moves."""
+def _pushed(goal: Target, release: list[ReleaseFile], request: PublishSection, preset: Preset, token: str | None,
+            report: "Reporter") -> PushResult:
+    to = Destination(goal.repo_id, request.hub_private_repo, request.hub_revision, request.hub_tag, request.create_pr)
+    result = push_files(release, to, token, message=f"{preset.name}: {', '.join(goal.forms)}", on_progress=report)
+    report.is_done(release)
+    return result
 
-    def __init__(self, journal: EventWriter, watchdog: "Watchdog"):
-        self.journal, self.watchdog = journal, watchdog
+
+def _facts(pushed: list[PushResult], goals: list[Target], request: PublishSection) -> dict[str, Any]:
+    """What the journal notes of a push: the first repository's facts, sums over all, and each by itself."""
+    repositories = [vars(result) | {"what": list(goal.forms)} for result, goal in zip(pushed, goals, strict=True)]
+    sums = {name: sum(repository[name] for repository in repositories) for name in SUMMED}
+    return vars(pushed[0]) | sums | {
+        "what": request.what, "repositories": repositories, "revision": request.hub_revision, "tag": request.hub_tag}
+
+
+def _licence_conflicts(preset: Preset, text: str, token: str | None) -> list[str]:
+    base, dataset = preset.model.model_name_or_path, hub_dataset(preset)
+    return licences.conflicts(
+        licences.stated_in(text), base, hub.stated_licence(base, token),
+        dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else "")
+
+
+def _loaded(run_dir: Path, goals: list[Target], pushed: list[PushResult], preset: Preset,
+            report: "Reporter") -> dict[str, Any]:
+    """What the load test of the first repository found. Raises `HubError` where what was loaded answers otherwise."""
+    goal, result = goals[0], pushed[0]
+    tried = load_test(run_dir, goal, result.commit, preset.data.system_prompt, on_alive=report.loading)
+    if not tried["same"]:
+        raise HubError(f"What was loaded from {goal.repo_id} answers otherwise than the model here.",
+                       "Both answers are in the log. Merge again, then push again.", "publish.load_test")
+    return tried
+
+
+class Reporter:
+    """Writes the push's progress over all repositories to the journal, at most twice a second, and tells the watchdog
+    that it moves."""
+
+    def __init__(self, journal: EventWriter, watchdog: "Watchdog", releases: list[list[ReleaseFile]],
+                 phase: str = "publish"):
+        self.journal, self.watchdog, self.phase = journal, watchdog, phase
         self.lock = threading.Lock()
         self.told_at = 0.0
         self.told = ("", "")
+        self.files = sum(map(len, releases))
+        self.total_bytes = sum(file.size_bytes for release in releases for file in release)
+        self.files_behind = self.bytes_behind = 0
 
-    def __call__(self, progress: hub.Progress) -> None:
+    def is_done(self, release: list[ReleaseFile]) -> None:
+        """One repository is complete; the next one's progress counts on from here."""
+        self.files_behind += len(release)
+        self.bytes_behind += sum(file.size_bytes for file in release)
+
+    def loading(self) -> None:
+        """The load test is still at work."""
+        self(Progress("Loading it from the Hub", "", 0, 0, 0, 0))
+
+    def __call__(self, progress: Progress) -> None:
         file = f" {progress.file}" if progress.file else ""
         self.watchdog.alive(progress.doing[0].lower() + progress.doing[1:] + file)
         with self.lock:
-            step = (progress.doing, progress.file)
+            step = (progress.doing, f"{self.files_behind}{progress.file}")
             if step == self.told and time.monotonic() - self.told_at < PROGRESS_EVERY_S:
                 return
             if step != self.told:
                 print(f"{progress.doing}{file}", flush=True)
             self.told, self.told_at = step, time.monotonic()
-            number = f" ({progress.file_number} of {progress.files})" if progress.file else ""
-            self.journal.progress("publish", progress.done_bytes, progress.total_bytes, "bytes",
+            number = f" ({self.files_behind + progress.file_number} of {self.files})" if progress.file else ""
+            self.journal.progress(self.phase, self.bytes_behind + progress.done_bytes, self.total_bytes, "bytes",
                                   f"{progress.doing}{file}{number}")
 
 
@@ -142,8 +219,8 @@ class _Listener(logging.Handler):
         self.watchdog.warned(record.getMessage())
 
 
-def _end_silent(journal: EventWriter, error: HubError) -> None:
+def _end_silent(journal: EventWriter, phase: str, error: HubError) -> None:
     """End the process at once: the thread that waits for the Hub cannot be interrupted."""
     print(error, file=sys.stderr, flush=True)
-    journal.error("publish", error.message, error.hint)
+    journal.error(phase, error.message, error.hint)
     os._exit(EXIT_STUDIO_ERROR)

@@ -2,18 +2,24 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from studio.errors import RunError
-from studio.preset.schema import Preset
-
-What = Literal["merged", "adapter", "both"]
+from studio.preset.schema import Form, Preset
+from studio.publishing.exports import Export, list_exports
+from studio.publishing.request import ORDER, Target
 
 # everything else in the folders (optimizer states, pickled arguments, caches) is of no use to a reader
 MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken"})
 CARD, CURVE = "README.md", "loss_curve.png"
+# what is missing, and how to come by it
+MISSING: dict[Form, tuple[str, str]] = {
+    "merged": ("no merged model", "Merge it first, or publish the adapter."),
+    "adapter": ("no adapter", "Publish the merged model."),
+    "gguf": ("no GGUF file", "Export one first: they are listed on the run's page."),
+}
 
 
 @dataclass(frozen=True)
@@ -25,47 +31,48 @@ class ReleaseFile:
     size_bytes: int
 
 
-def available(run_dir: Path) -> list[What]:
+def available(run_dir: Path) -> list[Form]:
     """What a run can publish, the merged model first."""
-    found: list[What] = []
-    if (run_dir / "merged" / "config.json").is_file():
-        found.append("merged")
-    if (run_dir / "adapter" / "adapter_config.json").is_file():
-        found.append("adapter")
-    return [*found, "both"] if len(found) == 2 else found
+    forms = {export.form for export in list_exports(run_dir)}
+    return [form for form in ORDER if form in forms]
 
 
-def model_files(run_dir: Path, what: What) -> list[ReleaseFile]:
-    """The model's files, smallest first; with both, the adapter is in the folder `adapter`.
+def model_files(run_dir: Path, forms: Iterable[Form]) -> list[ReleaseFile]:
+    """The model's files, smallest first: the first form at the top, others in folders of their names.
 
-    Raises `RunError` where the run has not got what is asked for.
+    Raises `RunError` where the run has not got what is asked for, or only as it was before a later training.
     """
-    if what not in available(run_dir):
-        missing = "merged model" if what != "adapter" and "merged" not in available(run_dir) else "adapter"
-        hint = "Merge it first, or publish the adapter." if missing == "merged model" else "Publish the merged model."
-        raise RunError(f"The run has no {missing} to publish.", hint, "publish.what")
-    files = [] if what == "adapter" else _in_folder(run_dir / "merged", "")
-    if what != "merged":
-        files += _in_folder(run_dir / "adapter", "adapter/" if what == "both" else "")
+    exports = list_exports(run_dir)
+    leading, *_ = forms = [form for form in ORDER if form in forms]
+    files: list[ReleaseFile] = []
+    for form in forms:
+        found = [export for export in exports if export.form == form]
+        if not found:
+            what, hint = MISSING[form]
+            raise RunError(f"The run has {what} to publish.", hint, "publish.what")
+        if stale := [export.name for export in found if not export.fresh]:
+            raise RunError(f"{stale[0]} was made before the model was trained again.", "Export it again.",
+                           "publish.what")
+        files += [file for export in found for file in _files(export, "" if form == leading else f"{form}/")]
     return sorted(files, key=lambda file: (file.size_bytes, file.path_in_repo))
 
 
-def planned_files(run_dir: Path, what: What, card_bytes: int, curve_bytes: int) -> list[ReleaseFile]:
+def planned_files(run_dir: Path, target: Target, card_bytes: int, curve_bytes: int) -> list[ReleaseFile]:
     """What a push would send, in its order, before anything is staged. Sizes in bytes; 0 for a run without a curve."""
     card = ReleaseFile(run_dir / "card.md", CARD, card_bytes)
     curve = [ReleaseFile(run_dir / CURVE, CURVE, curve_bytes)] if curve_bytes else []
-    return [card, *curve, *model_files(run_dir, what)]
+    return [card, *curve, *model_files(run_dir, target.forms)]
 
 
-def stage(run_dir: Path, what: What, preset: Preset, card: str) -> list[ReleaseFile]:
-    """All files of a push, the model card among them; what differs from the run's own files is in `upload/`."""
-    staged = run_dir / "upload"
-    staged.mkdir(exist_ok=True)
+def stage(run_dir: Path, target: Target, preset: Preset, card: str) -> list[ReleaseFile]:
+    """All files of one repository, the model card among them; what differs from the run's own is in `upload/NAME`."""
+    staged = run_dir / "upload" / target.repo_id.split("/")[-1]
+    staged.mkdir(parents=True, exist_ok=True)
     (staged / CARD).write_text(card, encoding="utf-8")
     files = [_file(staged / CARD, CARD)]
     if (run_dir / CURVE).is_file():
         files.append(_file(run_dir / CURVE, CURVE))
-    for file in model_files(run_dir, what):
+    for file in model_files(run_dir, target.forms):
         if file.path.name == "adapter_config.json":
             file = _naming_base(file, staged, preset.model.model_name_or_path)
         files.append(file)
@@ -84,10 +91,12 @@ def _naming_base(file: ReleaseFile, staged: Path, base: str) -> ReleaseFile:
     return _file(staged / "adapter_config.json", file.path_in_repo)
 
 
-def _in_folder(folder: Path, prefix: str) -> list[ReleaseFile]:
-    return [_file(path, prefix + path.relative_to(folder).as_posix()) for path in folder.rglob("*")
+def _files(export: Export, prefix: str) -> list[ReleaseFile]:
+    if export.form == "gguf":
+        return [_file(path, prefix + path.name) for path in export.files]
+    return [_file(path, prefix + path.relative_to(export.path).as_posix()) for path in export.path.rglob("*")
             if path.is_file() and path.suffix in MODEL_SUFFIXES
-            and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+            and not any(part.startswith(".") for part in path.relative_to(export.path).parts)]
 
 
 def _file(path: Path, path_in_repo: str) -> ReleaseFile:

@@ -10,6 +10,8 @@ from studio.errors import RunError
 from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
+from studio.publishing.dataset import spoken
+from studio.publishing.exports import list_exports
 from studio.runs.events import RunState, read_events
 from studio.runs.trainings import training_effort
 
@@ -18,7 +20,11 @@ CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training."""
+    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training.
+
+    `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file)
+    that were exported.
+    """
 
     preset: Preset
     report: dict[str, Any] | None
@@ -31,6 +37,8 @@ class RunFacts:
     device: str
     packages: dict[str, str]
     base_note: str
+    languages: list[str]
+    ggufs: list[tuple[str, Path]]
 
     @property
     def has_curve(self) -> bool:
@@ -42,7 +50,7 @@ class RunFacts:
         state = RunState()
         for event in read_events(run_dir)[0]:
             state.apply(event)
-        record = _json(run_dir / "environment.json")
+        record, examined = _json(run_dir / "environment.json"), _json(run_dir / "data_report.json")
         return cls(
             preset=files.load(run_dir / "preset.yaml"),
             report=_report(run_dir),
@@ -54,7 +62,9 @@ class RunFacts:
             heldout_rows=record["rows"]["heldout"] if record else None,
             device=record["device"]["name"] if record else "",
             packages=_packages(record["packages"]) if record else {},
-            base_note=record["base_model"]["note"] if record else "")
+            base_note=record["base_model"]["note"] if record else "",
+            languages=spoken(examined["languages"]) if examined else [],
+            ggufs=[(export.kind, export.path) for export in list_exports(run_dir) if export.form == "gguf"])
 
 
 def _report(run_dir: Path) -> dict[str, Any] | None:

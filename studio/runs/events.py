@@ -13,7 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-PHASES = ("train", "baselines", "evaluate", "merge", "gguf", "parity", "publish")
+PHASES = ("train", "baselines", "evaluate", "merge", "gguf", "parity", "publish", "space")
+# repeated on a run that is complete, they leave it complete however they end; that is told with the step
+AFTERWARDS = frozenset({"gguf", "parity", "publish", "space"})
 
 
 class RunStage(StrEnum):
@@ -147,7 +149,7 @@ class PhaseState:
 
 @dataclass
 class RunState:
-    """The fold of a run's events."""
+    """The fold of a run's events; `settled` is the stage in which it ended last, None before it did."""
 
     stage: RunStage = RunStage.QUEUED
     phase: str = ""
@@ -165,6 +167,7 @@ class RunState:
     warnings: list[str] = field(default_factory=list)
     error: str = ""
     hint: str = ""
+    settled: RunStage | None = None
 
     def copy(self) -> "RunState":
         """A state of its own for a reader: the lists are new, their entries are never changed in place."""
@@ -186,6 +189,7 @@ class RunState:
         self.phase, self.message = event.values["phase"], event.values["message"]
         self.created_at = self.created_at or event.time
         self.ended_at = event.time if self.stage in TERMINAL_STAGES else ""
+        self.settled = self.stage if self.stage in TERMINAL_STAGES else self.settled
         if self.stage is RunStage.QUEUED:
             self.error = self.hint = ""
         if self.stage is RunStage.STARTING:

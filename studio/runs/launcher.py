@@ -97,7 +97,8 @@ def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:
     wanted = {
         "train": True,
         "evaluate": preset.evaluation.compare_rows > 0,
-        "merge": (preset.export.save_merged or _pushes_merged(preset)) and not preset.method.full_finetuning,
+        "merge": not preset.method.full_finetuning
+                 and (preset.export.save_merged or bool(preset.export.gguf) or _pushes_merged(preset)),
         "gguf": bool(preset.export.gguf),
         # nothing is published before the exported files have answered as the trained model does
         "parity": bool(preset.export.gguf) or preset.publish.push_to_hub,
@@ -120,7 +121,7 @@ def remaining_phases(view: RunView) -> list[str]:
 
 
 def _pushes_merged(preset: Preset) -> bool:
-    return preset.publish.push_to_hub and preset.publish.what != "adapter"
+    return preset.publish.push_to_hub and "merged" in preset.publish.what
 
 
 def _spawn(store: RunStore, run_id: str, phases: list[str], environment: dict[str, str] | None) -> None:

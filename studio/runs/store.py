@@ -19,7 +19,7 @@ from studio import __version__
 from studio.errors import PresetError, RunError
 from studio.preset import files
 from studio.preset.schema import Preset
-from studio.runs.events import TERMINAL_STAGES, RunStage, RunState, read_events
+from studio.runs.events import AFTERWARDS, TERMINAL_STAGES, PhaseState, RunStage, RunState, read_events
 from studio.runs.liveness import is_watched, lost_reason
 from studio.settings import PROJECT_DIR, Settings
 
@@ -265,6 +265,9 @@ def _corrected(state: RunState, run_dir: Path) -> RunState:
                 return state
         state.stage, state.error, state.hint = lost_reason(run_dir, state.error)
         state.ended_at = state.updated_at
+        if state.settled is RunStage.COMPLETED and state.phase in AFTERWARDS:
+            step = state.phases.setdefault(state.phase, PhaseState())
+            step.error, step.hint, state.stage = state.error, state.hint, RunStage.COMPLETED
     elif (run_dir / "stop_request").exists():
         state.stage = RunStage.STOPPING
     return state

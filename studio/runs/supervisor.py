@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.runs.device import DeviceSlot
-from studio.runs.events import PHASES, Event, EventWriter, RunStage, read_events
+from studio.runs.events import AFTERWARDS, PHASES, Event, EventWriter, RunStage, RunState, read_events
 from studio.runs.liveness import write_marks
 from studio.runs.playground import release
 from studio.runs.processes import ProcessMark, beat, terminate_group
@@ -28,6 +28,8 @@ KILL_GRACE_S = 5
 # a later phase may still be useful after these failed: a model without its report can be merged
 OPTIONAL_PHASES = frozenset({"evaluate"})
 DEVICE_PHASES = frozenset({"train", "baselines", "evaluate", "merge", "gguf", "parity"})
+# these push, and need neither the device nor torch
+HUB_PHASES = {"publish": ["studio.publishing"], "space": ["studio.publishing", "--space"]}
 ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Killed)\b.*")
 
 
@@ -43,6 +45,9 @@ class Supervisor:
         write_marks(self.run_dir, supervisor=self.mark)
         self._last_beat = 0.0
         self._beat()
+        self.before = RunState()
+        for event in read_events(self.run_dir)[0]:
+            self.before.apply(event)
 
     def run(self, phases: list[str]) -> RunStage:
         """Wait for the device, work through `phases`, and return how the run ended."""
@@ -79,7 +84,7 @@ class Supervisor:
     def _work(self, phase: str, slot: DeviceSlot) -> RunStage:
         """Run one phase in a fresh worker; returns COMPLETED, STOPPED or FAILED."""
         self._write(lambda journal: journal.stage(RunStage.STARTING, phase))
-        module = ["studio.publishing"] if phase == "publish" else [self.settings.worker_module, phase]
+        module = HUB_PHASES.get(phase) or [self.settings.worker_module, phase]
         # the worker inherits the slot: should this process be killed, the device stays taken while it trains
         worker = subprocess.Popen([sys.executable, "-m", *module, str(self.run_dir)], start_new_session=True,
                                   stdin=subprocess.DEVNULL, pass_fds=slot.descriptors)
@@ -117,6 +122,8 @@ class Supervisor:
         return events[starts[-1]:]
 
     def _end(self, stage: RunStage, phase: str = "", message: str = "") -> RunStage:
+        if phase in AFTERWARDS and self.before.settled is RunStage.COMPLETED:
+            stage = RunStage.COMPLETED
         self._write(lambda journal: journal.stage(stage, phase, message))
         return stage
 

@@ -3,14 +3,17 @@
 A pasted token lives in its text box and in the push's environment, nowhere else.
 """
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from studio import start
-from studio.errors import RunError
+from studio.errors import RunError, StudioError
+from studio.preset.schema import PublishSection
 from studio.publishing import card, release
+from studio.publishing.repositories import ExistsError
 from studio.runs import launcher
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
@@ -18,11 +21,13 @@ from studio.texts import text
 from studio.ui import publish_view as view
 from studio.ui.access import hub_token, is_owner, may_look, require_owner
 from studio.ui.messages import shown
+from studio.ui.publish_form import PublishForm, build_publish_form, forms_offered
 
 TICK_S = 1.5
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-PART = "publish-part"
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
+# a card drawn anew does not overwrite what a person is typing
+INTO_EDIT = "(card, typed, drawn) => typed === drawn ? [card, card] : [typed, drawn]"
 
 
 @dataclass(frozen=True)
@@ -32,51 +37,13 @@ class PublishTab:
     run_id: gr.Textbox
 
 
-@dataclass(frozen=True)
-class _Form:
-    """The tab's components."""
-
-    run: gr.Dropdown
-    body: gr.Row
-    empty: gr.HTML
-    what: gr.Radio
-    repo: gr.Textbox
-    private: gr.Checkbox
-    token: gr.Textbox
-    account: gr.HTML
-    licence: gr.Textbox
-    files: gr.HTML
-    edit: gr.Textbox
-    preview: gr.Markdown
-    head: gr.HTML
-    note: gr.HTML
-    status: gr.HTML
-    publish: gr.Button
-    stop: gr.Button
-    anew: gr.Button
-
-    @property
-    def request(self) -> list[gr.components.Component]:
-        return [self.repo, self.private, self.what]
-
-    @property
-    def sheet(self) -> list[gr.components.Component]:
-        """What is drawn anew when request or card change."""
-        return [self.files, self.edit, self.preview, self.head, self.note]
-
-    @property
-    def standing(self) -> list[gr.components.Component]:
-        """What is drawn anew while a push runs."""
-        return [self.status, self.files, self.publish, self.stop]
-
-
 def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> PublishTab:
     """Build the tab into the present tab of `page` and wire its events."""
     run_id = gr.Textbox(visible=False)
     # not in the page before the tab is opened, so that a page on another tab asks the Hub nothing
     opened = gr.HTML("", js_on_load="trigger('select', {})", elem_classes="publish-unseen")
     seen = gr.JSON({}, visible=False)
-    form = _build_form()
+    form = build_publish_form()
     timer = gr.Timer(TICK_S)
 
     def arrive(wanted: str, chosen: str | None, profile: gr.OAuthProfile | None) -> dict[Any, Any]:
@@ -96,12 +63,14 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         request, offered = view.proposed(opened), release.available(opened.run_dir)
         owner = is_owner(settings, profile)
         token = hub_token(settings, oauth) if owner else None
+        drawn = _drawn(form, opened, request, licence)
         return {
-            form.repo: request.repo_id, form.private: request.private,
-            form.what: gr.Radio([(text(f"publish.what.{name}"), name) for name in offered], value=request.what),
-            form.token: gr.Textbox(visible=owner and token is None),
+            **dict(zip(form.request, view.values_of(request), strict=True)),
+            form.fields["what"]: forms_offered(offered, request.what),
+            form.token: gr.Textbox(visible=owner and token is None), form.confirm: gr.Checkbox(False, visible=False),
             form.account: view.account_html(token, None) if owner else "",
-            **_drawn(form, opened, request, licence), **_stands(form, opened, request, licence), seen: {}}
+            **drawn, form.edit: drawn[form.card], form.drawn: drawn[form.card],
+            **_stands(form, opened, request, licence), seen: {}}
 
     def ask_hub(run: str | None, repo: str, pasted: str, profile: gr.OAuthProfile | None,
                 oauth: gr.OAuthToken | None) -> dict:
@@ -109,72 +78,104 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
             return gr.skip()
         token = hub_token(settings, oauth, pasted)
         found = view.look_up(store.get(run), token)
-        owned = {} if "/" in repo or not found.account else {form.repo: f"{found.account}/{repo}"}
-        return {form.account: view.account_html(token, found), form.licence: found.licence, **owned}
+        owners = view.owners(found)
+        name = repo if "/" in repo or not owners else view.owned_by(owners[0], repo)
+        return {form.account: view.account_html(token, found), form.licence: found.licence,
+                form.fields["hub_model_id"]: name,
+                form.owner: gr.Dropdown(owners, value=name.split("/")[0] if owners else None, visible=len(owners) > 1,
+                                        allow_custom_value=True)}
 
-    def redraw(run: str | None, licence: str, repo: str, private: bool, what: str,
-               profile: gr.OAuthProfile | None) -> dict:
-        if not run or not what or not may_look(settings, profile):
+    def look_there(run: str | None, pasted: str, profile: gr.OAuthProfile | None, oauth: gr.OAuthToken | None,
+                   *values: Any) -> gr.Checkbox:
+        """Ask for a word where the push would replace something."""
+        request = _request(values)
+        if not run or request is None or not is_owner(settings, profile):
             return gr.skip()
-        return _drawn(form, store.get(run), view.request_of(repo, private, what), licence)
+        return _asked_first(view.look_there(store.get(run), request, hub_token(settings, oauth, pasted)))
 
-    def tick(run: str | None, marks: dict, licence: str, repo: str, private: bool, what: str,
-             profile: gr.OAuthProfile | None) -> dict:
-        if not run or not what or not may_look(settings, profile):
+    def redraw(run: str | None, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
+        request = _request(values)
+        if not run or request is None or not may_look(settings, profile):
+            return gr.skip()
+        return _drawn(form, store.get(run), request, licence)
+
+    def tick(run: str | None, marks: dict, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
+        request = _request(values)
+        if not run or request is None or not may_look(settings, profile):
             return gr.skip()
         watched = store.get(run)
-        mark = [run, watched.state.updated_at, watched.state.stage.value]
+        mark = [run, watched.state.updated_at, watched.state.stage.value, view.standing(watched)]
         if (marks or {}).get("mark") == mark:
             return gr.skip()
-        return _stands(form, watched, view.request_of(repo, private, what), licence) | {seen: {"mark": mark}}
+        return _stands(form, watched, request, licence) | {seen: {"mark": mark}}
 
     @shown
-    def publish(run: str | None, pasted: str, repo: str, private: bool, what: str,
-                profile: gr.OAuthProfile | None, oauth: gr.OAuthToken | None) -> dict:
+    def publish(run: str | None, pasted: str, confirmed: bool, profile: gr.OAuthProfile | None,
+                oauth: gr.OAuthToken | None, *values: Any) -> dict:
         require_owner(settings, profile)
-        request = view.request_of(repo, private, what)
-        start.publish(store, _chosen(run), request, hub_token(settings, oauth, pasted))
-        return {form.publish: gr.Button(interactive=False), form.stop: gr.Button(visible=True)}
+        try:
+            start.publish(store, _chosen(run), view.request_of(*values), hub_token(settings, oauth, pasted),
+                          confirmed=confirmed)
+        except ExistsError as error:
+            gr.Warning(html.escape(text("publish.confirm.first")), title="")
+            return {form.confirm: _asked_first(error.message)}
+        return {form.publish: gr.Button(interactive=False), form.pause: gr.Button(visible=True),
+                form.confirm: gr.Checkbox(False, visible=False)}
 
     @shown
-    def stop(run: str | None, profile: gr.OAuthProfile | None) -> None:
+    def pause(run: str | None, profile: gr.OAuthProfile | None) -> None:
         require_owner(settings, profile)
         launcher.stop(store, _chosen(run))
 
     @shown
-    def save_card(run: str | None, written: str, licence: str, repo: str, private: bool, what: str,
-                  profile: gr.OAuthProfile | None) -> dict:
+    def cancel(run: str | None, profile: gr.OAuthProfile | None) -> None:
         require_owner(settings, profile)
-        opened, request = store.get(_chosen(run)), view.request_of(repo, private, what)
-        if written.strip() != view.card_text(opened, request, licence).strip():
-            card.save_edited(opened.run_dir, written)
-        return _drawn(form, opened, request, licence)
+        start.cancel_publish(store, _chosen(run))
 
     @shown
-    def write_anew(run: str | None, licence: str, repo: str, private: bool, what: str,
-                   profile: gr.OAuthProfile | None) -> dict:
+    def save_card(run: str | None, written: str, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
+        require_owner(settings, profile)
+        opened, request = store.get(_chosen(run)), view.request_of(*values)
+        if written.strip() != view.card_text(opened, request, licence).strip():
+            card.save_edited(opened.run_dir, written)
+        return {**_drawn(form, opened, request, licence), form.drawn: written}
+
+    @shown
+    def write_anew(run: str | None, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
         require_owner(settings, profile)
         opened = store.get(_chosen(run))
         card.discard_edited(opened.run_dir)
-        return _drawn(form, opened, view.request_of(repo, private, what), licence)
+        drawn = _drawn(form, opened, view.request_of(*values), licence)
+        return {**drawn, form.edit: drawn[form.card], form.drawn: drawn[form.card]}
 
-    drawn = [form.run, form.licence, *form.request]
-    asked, answered = [form.run, form.repo, form.token], [form.account, form.licence, form.repo]
+    fields, drawn = form.fields, [form.run, form.licence, *form.request]
+    asked = [form.run, fields["hub_model_id"], form.token]
+    answered = [form.account, form.licence, fields["hub_model_id"], form.owner]
     places = [form.run, form.body, form.empty, form.status]
+    looked = [form.run, form.token, *form.request]
     gr.on([run_id.change, form.run.focus], arrive, [run_id, form.run], places, **QUIET)
     opened.select(arrive, [run_id, form.run], places, **QUIET)
     form.run.change(
         open_run, [form.run, form.licence],
-        [*form.request, form.token, form.account, *form.sheet, form.status, form.publish, form.stop, seen],
-        **QUIET).then(ask_hub, asked, answered, **QUIET)
-    form.token.blur(ask_hub, asked, answered, **QUIET)
-    gr.on([form.what.input, form.private.input, form.repo.blur, form.licence.change, form.repo.change], redraw, drawn,
+        [*form.request, form.token, form.account, form.confirm, *form.sheet, *form.typed, *form.standing, seen],
+        **QUIET).then(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
+    form.token.blur(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
+    form.owner.input(view.owned_by, [form.owner, fields["hub_model_id"]], fields["hub_model_id"], **QUIET).then(
+        look_there, looked, form.confirm, **QUIET)
+    gr.on([fields["hub_model_id"].blur, fields["hub_revision"].blur, fields["what"].input,
+           fields["separate_repos"].input, fields["create_pr"].input], look_there, looked, form.confirm,
+          trigger_mode="always_last", **QUIET)
+    gr.on([fields["what"].input, fields["hub_private_repo"].input, fields["separate_repos"].input,
+           fields["hub_model_id"].blur, fields["hub_model_id"].change, form.licence.change], redraw, drawn,
           form.sheet, trigger_mode="always_last", **QUIET)
+    form.card.change(None, [form.card, *form.typed], form.typed, js=INTO_EDIT, api_visibility="private")
     timer.tick(tick, [form.run, seen, form.licence, *form.request], [*form.standing, seen], **QUIET)
-    form.publish.click(publish, [form.run, form.token, *form.request], [form.publish, form.stop], **CLICK)
-    form.stop.click(stop, form.run, None, **CLICK)
-    form.edit.blur(save_card, [form.run, form.edit, form.licence, *form.request], form.sheet, **CLICK)
-    form.anew.click(write_anew, drawn, form.sheet, **CLICK)
+    form.publish.click(publish, [form.run, form.token, form.confirm, *form.request],
+                       [form.publish, form.pause, form.confirm], **CLICK)
+    form.pause.click(pause, form.run, None, **CLICK)
+    form.cancel.click(cancel, form.run, None, **CLICK)
+    form.edit.blur(save_card, [form.run, form.edit, form.licence, *form.request], [*form.sheet, form.drawn], **CLICK)
+    form.anew.click(write_anew, drawn, [*form.sheet, *form.typed], **CLICK)
     return PublishTab(run_id)
 
 
@@ -184,55 +185,33 @@ def _chosen(run: str | None) -> str:
     return run
 
 
-def _drawn(form: _Form, opened: RunView, request: Any, licence: str) -> dict[Any, Any]:
+def _request(values: tuple) -> PublishSection | None:
+    """The form as a request; None while it holds something that is not one, which the push itself will say."""
+    try:
+        return view.request_of(*values)
+    except StudioError:
+        return None
+
+
+def _asked_first(replacing: str) -> gr.Checkbox:
+    return gr.Checkbox(False, visible=bool(replacing), info=replacing or None)
+
+
+def _drawn(form: PublishForm, opened: RunView, request: PublishSection, licence: str) -> dict[Any, Any]:
     """Files and card for a request."""
     written = view.card_text(opened, request, licence)
-    return {form.files: view.files_html(opened, request, licence, written), form.edit: written,
+    return {form.files: view.files_html(opened, request, licence, written), form.card: written,
             form.preview: view.card_preview(opened, written), form.head: view.head_html(written),
             form.note: view.note_html(bool(card.edited(opened.run_dir)))}
 
 
-def _stands(form: _Form, opened: RunView, request: Any, licence: str) -> dict[Any, Any]:
+def _stands(form: PublishForm, opened: RunView, request: PublishSection, licence: str) -> dict[Any, Any]:
     """How the push of a run stands."""
     stands = view.standing(opened)
-    label = text("publish.button.publish" if stands in ("new", "busy") else "publish.button.again")
+    label = text({"new": "publish.button.publish", "busy": "publish.button.publish",
+                  "paused": "publish.button.continue"}.get(stands, "publish.button.again"))
     written = view.card_text(opened, request, licence)
     return {form.status: view.status_html(opened), form.files: view.files_html(opened, request, licence, written),
             form.publish: gr.Button(label, interactive=stands not in ("busy", "pushing")),
-            form.stop: gr.Button(visible=stands == "pushing")}
-
-
-def _build_form() -> _Form:
-    """All components, left the push, right the card."""
-    gr.HTML(f'<p class="lead">{text("publish.lead")}</p>', elem_classes=PART)
-    run = gr.Dropdown(label=text("publish.run.label"), info=text("publish.run.info"), visible=False,
-                      elem_id="publish-run")
-    empty = gr.HTML(view.empty_html(), elem_classes=PART)
-    status = gr.HTML("", elem_id="publish-status", elem_classes=PART)
-    licence = gr.Textbox("", visible=False)
-    with gr.Row(visible=False, elem_id="publish-body") as body:
-        with gr.Column(scale=2, min_width=300):
-            what = gr.Radio([], label=text("publish.what.label"), info=text("publish.what.info"))
-            repo = gr.Textbox("", label=text("publish.repo.label"), info=text("publish.repo.info"), max_lines=1)
-            private = gr.Checkbox(True, label=text("publish.private.label"), info=text("publish.private.info"))
-            token = gr.Textbox("", label=text("publish.token.label"), info=text("publish.token.info"),
-                               type="password", html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
-                               placeholder=text("publish.token.placeholder"), visible=False)
-            account = gr.HTML("", elem_classes=PART)
-            with gr.Row():
-                publish = gr.Button(text("publish.button.publish"), variant="primary")
-                stop = gr.Button(text("publish.button.stop"), visible=False)
-            files = gr.HTML("", elem_id="publish-files", elem_classes=PART)
-        with gr.Column(scale=3, min_width=300):
-            gr.HTML(f'<h3>{text("publish.card.title")}</h3>', elem_classes=PART)
-            note = gr.HTML("", elem_classes=PART)
-            with gr.Tabs():
-                with gr.Tab(text("publish.card.preview")):
-                    head = gr.HTML("", elem_classes=PART)
-                    preview = gr.Markdown("", elem_id="publish-card", latex_delimiters=[])
-                with gr.Tab(text("publish.card.edit")):
-                    edit = gr.Textbox("", label=text("publish.card.text"), info=text("publish.card.text_info"),
-                                      lines=24, max_lines=40, elem_id="publish-card-text")
-                    anew = gr.Button(text("publish.card.anew"), size="sm")
-    return _Form(run, body, empty, what, repo, private, token, account, licence, files, edit, preview, head, note,
-                 status, publish, stop, anew)
+            form.pause: gr.Button(visible=stands == "pushing"),
+            form.cancel: gr.Button(visible=stands in ("pushing", "paused"))}

@@ -13,11 +13,14 @@ from typing import Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
-from studio.errors import HubError, RunError
-from studio.publishing import card, hub, release
+from studio.errors import HubError, RunError, StudioError
+from studio.preset import files as preset_files
+from studio.preset.schema import Preset, PublishSection
+from studio.publishing import card, deploy, hub, licences, release
 from studio.publishing.loss_curve import draw_loss_curve
-from studio.publishing.release import CURVE, ReleaseFile, What
-from studio.publishing.request import PublishRequest, read_request
+from studio.publishing.release import CURVE, ReleaseFile
+from studio.publishing.repositories import check_request, complete, replacing, unconfirmed
+from studio.publishing.request import last_request, read_request, targets
 from studio.publishing.run_facts import RunFacts
 from studio.runs.events import PhaseState
 from studio.runs.store import RunStore, RunView
@@ -25,7 +28,10 @@ from studio.texts import text
 
 HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 LOOK_UP_LIMIT_S = 8
-Standing = Literal["new", "busy", "pushing", "failed", "done"]
+# the fields of the schema that the form asks, in its order
+FIELDS = ("what", "hub_model_id", "hub_private_repo", "separate_repos", "hub_revision", "hub_tag", "create_pr",
+          "hub_collection", "load_test")
+Standing = Literal["new", "busy", "pushing", "paused", "failed", "done"]
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -35,11 +41,15 @@ _templates.globals.update(text=text, words=words)
 
 @dataclass(frozen=True)
 class LookedUp:
-    """What the Hub said: whose token it is (or why that is not known), and the base model's licence, "" if unknown."""
+    """What the Hub said: whose token it is (or why that is not known), and the base model's licence, "" if unknown.
+
+    `orgs` are the organisations that the token may publish under.
+    """
 
     account: str
     problem: str
     licence: str
+    orgs: tuple[str, ...] = ()
 
 
 def choices(store: RunStore) -> list[tuple[str, str]]:
@@ -48,49 +58,66 @@ def choices(store: RunStore) -> list[tuple[str, str]]:
             for view in store.list() if view.has_merged or view.has_adapter]
 
 
-def proposed(view: RunView) -> PublishRequest:
+def proposed(view: RunView) -> PublishSection:
     """What the form starts with: the last request, else the preset's, else a name made from the run's."""
     asked = read_request(view.run_dir, view.preset)
     offered = release.available(view.run_dir)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", view.name).strip("-.") or "my-model"
-    return PublishRequest(asked.repo_id or slug, asked.private, asked.what if asked.what in offered else offered[0])
+    return asked.model_copy(update={
+        "hub_model_id": asked.hub_model_id or slug, "push_to_hub": False,
+        "what": [form for form in asked.what if form in offered] or offered[:1]})
 
 
 def standing(view: RunView) -> Standing:
-    """Where the run's publishing stands; busy means that another phase is at work."""
+    """Where the run's publishing stands; busy means that another phase is at work, paused that a push was stopped
+    and not cancelled."""
     phase = view.state.phases.get("publish")
     if view.is_live:
         return "pushing" if view.state.phase == "publish" else "busy"
     if phase is None:
         return "new"
-    return "done" if phase.result is not None else "failed"
+    if phase.result is not None:
+        return "done"
+    if phase.error or view.state.error:
+        return "failed"
+    return "paused" if last_request(view.run_dir) else "new"
 
 
 def status_html(view: RunView) -> str:
-    """How the push stands: progress, or the failure with its next step, or the result with three ways to use it."""
+    """How the push stands: progress, or the failure with its next step, or the result with some ways to use it."""
     stands, phase = standing(view), view.state.phases.get("publish", PhaseState())
     result = phase.result or {}
-    request = read_request(view.run_dir, view.preset)
-    pushed = PublishRequest(result["repo_id"], result["private"], result["what"]) if result else None
-    examples = card.usage_examples(pushed, view.preset) if pushed else []
+    model = deploy.model_on_hub(view) if result else None
     return _render(
-        "publish_status.html", stands=stands, view=view, phase=phase, result=result, examples=examples, request=request,
-        share=phase.done / phase.total if phase.total else None,
-        error=phase.error or view.state.error or text("publish.status.stopped"), hint=phase.hint or view.state.hint)
+        "publish_status.html", stands=stands, view=view, phase=phase, result=result,
+        repositories=result.get("repositories", [result]),  # an earlier studio knew one alone
+        examples=deploy.usage_examples(model) if model else [], share=phase.done / phase.total if phase.total else None,
+        error=phase.error or view.state.error, hint=phase.hint or view.state.hint)
 
 
-def files_html(view: RunView, request: PublishRequest, licence: str, card_text: str) -> str:
+def files_html(view: RunView, request: PublishSection, licence: str, card_text: str) -> str:
     """The files of a push with sizes, how far each is while a push runs, and the note on the licence."""
+    curve, goals = _curve(view.run_dir, _journal_time(view)), targets(request)
     try:
-        curve = _curve(view.run_dir, _journal_time(view))
-        files = release.planned_files(view.run_dir, request.what, len(card_text.encode()), len(curve))
+        planned = [release.planned_files(view.run_dir, goal, len(card_text.encode()), len(curve)) for goal in goals]
     except RunError as error:
         return _render("publish_missing.html", error=error)
+    files = [file for each in planned for file in each]
     phase = view.state.phases.get("publish", PhaseState())
-    pushing = standing(view) == "pushing"
-    marks = file_marks(files, phase.done if pushing else 0)
-    return _render("publish_files.html", rows=list(zip(files, marks, strict=True)), marked=pushing, licence=licence,
-                   total=sum(file.size_bytes for file in files), base=view.preset.model.model_name_or_path)
+    pushing = standing(view) in ("pushing", "paused")
+    marks = iter(file_marks(files, phase.done if pushing else 0))
+    groups = [(goal.repo_id, [(file, next(marks)) for file in each]) for goal, each in zip(goals, planned, strict=True)]
+    base = view.preset.model.model_name_or_path
+    return _render("publish_files.html", groups=groups, marked=pushing, licence=licence, count=len(files), base=base,
+                   conflicts=_conflicts(card_text, base, licence), total=sum(file.size_bytes for file in files))
+
+
+def _conflicts(card_text: str, base: str, licence: str) -> list[str]:
+    try:
+        card.check(card_text)
+    except RunError:
+        return []  # said where the card is saved
+    return licences.conflicts(licences.stated_in(card_text), base, licence)
 
 
 def file_marks(files: list[ReleaseFile], done_bytes: float) -> list[str]:
@@ -103,9 +130,9 @@ def file_marks(files: list[ReleaseFile], done_bytes: float) -> list[str]:
     return marks
 
 
-def card_text(view: RunView, request: PublishRequest, licence: str) -> str:
-    """The card as it would be pushed now."""
-    return card.current(view.run_dir, request, licence)
+def card_text(view: RunView, request: PublishSection, licence: str) -> str:
+    """The card as it would be pushed now, to the first repository."""
+    return card.current(view.run_dir, targets(request)[0], licence)
 
 
 def card_preview(view: RunView, written: str) -> str:
@@ -131,11 +158,23 @@ def look_up(view: RunView, token: str | None) -> LookedUp:
     if token is None:
         return LookedUp("", "", "")
     try:
-        account = hub.whose_token(token, limit_s=LOOK_UP_LIMIT_S).name
+        account = hub.whose_token(token, limit_s=LOOK_UP_LIMIT_S)
     except HubError as error:
         return LookedUp("", str(error), "")
     base = view.preset.model.model_name_or_path
-    return LookedUp(account, "", hub.stated_licence(base, token, limit_s=LOOK_UP_LIMIT_S))
+    return LookedUp(account.name, "", hub.stated_licence(base, token, limit_s=LOOK_UP_LIMIT_S), account.orgs)
+
+
+def look_there(view: RunView, request: PublishSection, token: str | None) -> str:
+    """What the push would replace in repositories that hold something and need a word of the person first; "" for
+    nothing, and where that cannot be said: the push itself asks again. Takes some seconds."""
+    if token is None:
+        return ""
+    try:
+        checks = check_request(request, token, view.run_dir, limit_s=LOOK_UP_LIMIT_S)
+    except StudioError:
+        return ""
+    return " ".join(replacing(check) for check in unconfirmed(view.run_dir, complete(request, checks), checks))
 
 
 def account_html(token: str | None, found: LookedUp | None) -> str:
@@ -143,9 +182,27 @@ def account_html(token: str | None, found: LookedUp | None) -> str:
     return _render("publish_account.html", has_token=token is not None, found=found)
 
 
-def request_of(repo_id: str, private: bool, what: What) -> PublishRequest:
-    """The form as a request."""
-    return PublishRequest(repo_id.strip(), private, what)
+def request_of(*values: Any) -> PublishSection:
+    """The form as a request, from the values of FIELDS in order. Raises `PresetError` for what the schema refuses."""
+    named = {f"publish.{name}": value.strip() if isinstance(value, str) else value
+             for name, value in zip(FIELDS, values, strict=True)}
+    return preset_files.override(Preset(), named).publish
+
+
+def values_of(request: PublishSection) -> list[Any]:
+    """A request as the values of FIELDS."""
+    dumped = request.model_dump()
+    return [dumped[name] for name in FIELDS]
+
+
+def owners(found: LookedUp) -> list[str]:
+    """Whom the repository can belong to."""
+    return [found.account, *found.orgs] if found.account else []
+
+
+def owned_by(owner: str, repo_id: str) -> str:
+    """The repository's name under another owner."""
+    return f"{owner}/{repo_id.split('/')[-1]}"
 
 
 def empty_html() -> str:

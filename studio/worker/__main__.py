@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 USAGE = ("usage: python -m studio.worker train|baselines|evaluate|merge|gguf|parity RUN_DIR"
-         " | preview | rows | doctor | export | tokens | infer ...")
+         " | preview | rows | doctor | export | tokens | load_test | infer ...")
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
         case ["tokens"]:
             from studio.worker import tokens
             return tokens.main()
+        case ["load_test", asked]:
+            from studio.worker import load_test
+            return load_test.main(asked)
         case ["infer", *rest]:
             from studio.worker import infer
             return infer.main(rest)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.publishing.request import PublishRequest, write_request
+from studio.preset.schema import PublishSection
+from studio.publishing.request import write_request
 from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
 from studio.runs.store import RunStore
@@ -39,7 +40,7 @@ def store(tmp_path):
 def run_dir(store):
     """A trained run that asks for a private push of its merged model to ana/recipes."""
     run_dir = store.run_dir(finished_run(store))
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     return run_dir
 
 
@@ -119,7 +120,7 @@ def test_the_journal_tells_stage_files_and_bytes(run_dir, hub):
 
 def test_bytes_of_a_large_file_are_told_while_it_is_sent(store, hub):
     run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     hub.fail("lfs-put", times=9, slow_s=0.006)
     push(run_dir, hub)
     during = [event.values["done"] for event in _progress(run_dir) if "Sending model" in event.values["message"]]
@@ -144,7 +145,7 @@ def test_what_was_pushed_comes_back_byte_for_byte(run_dir, hub, tmp_path):
 
 
 def test_adapter_and_model_together(run_dir, hub):
-    write_request(run_dir, PublishRequest("ana/recipes", what="both"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes", what="both"))
     push(run_dir, hub)
     there = hub.files("ana/recipes")
     assert {"model.safetensors", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(there)
@@ -166,7 +167,7 @@ def test_weights_of_an_earlier_push_are_removed(run_dir, hub):
 
 def test_killed_in_the_middle_and_pushed_again_sends_only_unfinished_files(store, hub):
     run_dir = store.run_dir(finished_run(store, weights=WEIGHTS))
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     hub.fail("lfs-put", hang=True, skip=4)
     process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -195,7 +196,8 @@ def test_a_push_is_stopped_and_pushed_again_through_the_launcher(store, run_dir,
     _wait_for(lambda: hub.count("lfs-batch") == 1)
     launcher.stop(store, run_dir.name)
     _wait_for(lambda: not store.get(run_dir.name).is_live)
-    assert store.get(run_dir.name).state.stage is RunStage.STOPPED
+    assert store.get(run_dir.name).state.stage is RunStage.COMPLETED, "its training is complete"
+    assert store.get(run_dir.name).state.phases["publish"].result is None
 
     hub.heal()  # the push may have been stopped before it met the fault
     launcher.run_phases(store, run_dir.name, ["publish"], {"HF_TOKEN": hub.token})
@@ -257,7 +259,7 @@ def test_a_server_that_never_answers_ends_the_push_within_the_silence_limit(rout
 
 def test_a_slow_upload_is_not_taken_for_a_dead_one(store, hub):
     run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     hub.fail("lfs-put", times=9, slow_s=0.012)
     pushed = push(run_dir, hub)
     assert pushed.result["commit"]

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from studio.publishing.request import PublishRequest, write_request
+from studio.preset.schema import PublishSection
+from studio.publishing.request import write_request
 from studio.runs.events import read_events
 from studio.settings import PROJECT_DIR
 from tests.finished_run import finished_run
@@ -43,7 +44,7 @@ def test_a_pushed_model_comes_back_and_answers_the_same(store, tiny_model, hub, 
     run_dir = store.run_dir(finished_run(store))
     shutil.rmtree(run_dir / "merged")
     shutil.copytree(tiny_model, run_dir / "merged")
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     pushed = run(["-m", "studio.publishing", str(run_dir)], hub, tmp_path / "hf", hub.token)
     assert pushed.returncode == 0, pushed.stderr
 
@@ -56,7 +57,7 @@ def test_a_pushed_model_comes_back_and_answers_the_same(store, tiny_model, hub, 
 
 def test_an_upload_that_fails_for_good_ends_with_the_cause(store, hub, tmp_path):
     run_dir = store.run_dir(finished_run(store))
-    write_request(run_dir, PublishRequest("ana/recipes"))
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
     hub.fail("lfs-put", times=99, status=500, message="Internal storage error")
     pushed = run(["-m", "studio.publishing", str(run_dir)], hub, tmp_path / "hf", hub.token)
     assert pushed.returncode == 3

@@ -1,22 +1,21 @@
 """The model card: what it says, what it leaves out, and that a person's words are kept."""
 
-import json
-
 import pytest
 import yaml
 from PIL import Image
 
-from studio.errors import RunError
+from studio.errors import PresetError, RunError
 from studio.evaluation.costs import price_report
 from studio.preset.files import validate
-from studio.publishing import card
+from studio.preset.schema import PublishSection
+from studio.publishing import card, licences
 from studio.publishing.loss_curve import draw_loss_curve
-from studio.publishing.request import PublishRequest, read_request, write_request
+from studio.publishing.request import Target, forget_request, last_request, read_request, targets, write_request
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.finished_run import finished_run, report_with_ways
 
-REQUEST = PublishRequest("ana/recipes")
+REQUEST = Target("ana/recipes", ("merged",))
 
 
 @pytest.fixture
@@ -93,13 +92,13 @@ def test_a_damaged_report_does_not_keep_a_model_from_being_published(store):
 
 
 def test_an_adapter_alone_is_said_to_be_one(run_dir):
-    text = card.current(run_dir, PublishRequest("ana/recipes", what="adapter"))
+    text = card.current(run_dir, Target("ana/recipes", ("adapter",)))
     assert head(text)["base_model_relation"] == "adapter" and head(text)["library_name"] == "peft"
     assert 'PeftModel.from_pretrained(model, "ana/recipes")' in text
 
 
 def test_with_both_the_adapter_is_in_its_folder(run_dir):
-    text = card.current(run_dir, PublishRequest("ana/recipes", what="both"))
+    text = card.current(run_dir, Target("ana/recipes", ("merged", "adapter")))
     assert 'PeftModel.from_pretrained(model, "ana/recipes", subfolder="adapter")' in text
     assert 'pipeline("text-generation", model="ana/recipes")' in text
 
@@ -147,14 +146,14 @@ def test_losses_that_are_no_numbers_do_not_break_the_card(run_dir):
 
 
 def test_an_untouched_card_follows_the_run_and_an_edited_one_stays(run_dir):
-    first = card.write(run_dir, REQUEST, "apache-2.0")
+    first = card.write(run_dir, [REQUEST], "apache-2.0")[0]
     assert card.edited(run_dir) == ""
     (run_dir / "report.json").unlink()
-    second = card.write(run_dir, REQUEST, "apache-2.0")
+    second = card.write(run_dir, [REQUEST], "apache-2.0")[0]
     assert first != second and "was not compared" in second
 
     card.save_edited(run_dir, "---\nlicense: mit\n---\n\n# Mine\n")
-    assert card.write(run_dir, REQUEST, "apache-2.0") == card.current(run_dir, REQUEST) == card.edited(run_dir)
+    assert card.write(run_dir, [REQUEST], "apache-2.0")[0] == card.current(run_dir, REQUEST) == card.edited(run_dir)
     assert card.current(run_dir, REQUEST).endswith("# Mine\n")
 
     card.discard_edited(run_dir)
@@ -162,7 +161,7 @@ def test_an_untouched_card_follows_the_run_and_an_edited_one_stays(run_dir):
 
 
 def test_a_card_edited_outside_the_studio_is_kept_without_the_mark(run_dir):
-    card.write(run_dir, REQUEST, "")
+    card.write(run_dir, [REQUEST], "")
     path = run_dir / "card.md"
     path.write_text(path.read_text().replace("# recipes", "# Better name"))
     assert "# Better name" in card.edited(run_dir)
@@ -184,9 +183,84 @@ def test_the_curve_is_a_picture_and_needs_two_points(tmp_path):
     assert draw_loss_curve([(1, 0.0), (2, 0.0)], []) is not None
 
 
-def test_a_request_is_read_back_and_the_presets_serves_without_one(run_dir, store):
+def test_a_request_is_read_back_and_the_presets_serves_without_one(run_dir):
     preset = validate({"publish": {"hub_model_id": "ana/from-preset", "what": "adapter", "hub_private_repo": False}})
-    assert read_request(run_dir, preset) == PublishRequest("ana/from-preset", False, "adapter")
-    write_request(run_dir, PublishRequest("ana/asked"))
-    assert read_request(run_dir, preset) == PublishRequest("ana/asked", True, "merged")
-    assert set(json.loads((run_dir / "publish.json").read_text())) == {"repo_id", "private", "what"}
+    assert read_request(run_dir, preset) == preset.publish and last_request(run_dir) is None
+    asked = PublishSection(hub_model_id="ana/asked", what="merged,gguf", hub_tag="v1", hub_collection="Recipes")
+    write_request(run_dir, asked)
+    assert read_request(run_dir, preset) == last_request(run_dir) == asked
+    forget_request(run_dir)
+    assert read_request(run_dir, preset) == preset.publish
+
+
+def test_a_request_and_a_preset_of_an_earlier_studio_are_read(run_dir):
+    (run_dir / "publish.json").write_text('{"repo_id": "ana/old", "private": false, "what": "both"}')
+    asked = last_request(run_dir)
+    assert (asked.hub_model_id, asked.hub_private_repo, asked.what) == ("ana/old", False, ["merged", "adapter"])
+    assert validate({"publish": {"what": "adapter"}}).publish.what == ["adapter"]
+
+
+def test_the_repositories_of_a_request():
+    asked = PublishSection(hub_model_id="ana/x", what=["gguf", "adapter", "merged"])
+    assert targets(asked) == [Target("ana/x", ("merged", "adapter", "gguf"))]
+    apart = targets(asked.model_copy(update={"separate_repos": True}))
+    assert apart == [Target("ana/x", ("merged",)), Target("ana/x-adapter", ("adapter",), "ana/x"),
+                     Target("ana/x-GGUF", ("gguf",), "ana/x")]
+    assert targets(PublishSection(hub_model_id="ana/x", what=["gguf"], separate_repos=True)) == [
+        Target("ana/x-GGUF", ("gguf",))]
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"hub_tag": "first try"}, "branches and tags have names of"), ({"hub_revision": "a..b"}, "names of"),
+    ({"create_pr": True, "hub_tag": "v1"}, "leave branch and tag empty"), ({"what": []}, "at least 1"),
+    ({"what": ["onnx"]}, "'merged', 'adapter' or 'gguf'")])
+def test_what_cannot_be_asked_of_a_push(fields, said):
+    with pytest.raises(PresetError, match=said):
+        validate({"publish": fields})
+
+
+def test_a_repository_of_gguf_files_stems_from_the_merged_model(store):
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    text = card.current(run_dir, Target("ana/x-GGUF", ("gguf",), "ana/x"), "mit")
+    said = head(text)
+    assert (said["base_model"], said["base_model_relation"], said["library_name"]) == ("ana/x", "quantized", "gguf")
+    assert "gguf" in said["tags"] and "It stems from [ana/x]" in text
+    assert "-hf ana/x-GGUF:Q8_0" in text and "ollama run hf.co/ana/x-GGUF:Q8_0" in text
+    alone = head(card.current(run_dir, Target("ana/x", ("gguf",)), ""))
+    assert (alone["base_model"], alone["base_model_relation"]) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "quantized")
+
+
+def test_all_in_one_repository_names_each_folder_and_each_way(store):
+    text = card.current(store.run_dir(finished_run(store, gguf=True)), Target("ana/x", ("merged", "adapter", "gguf")))
+    assert "adapter is in the folder `adapter`" in text and "GGUF files are in the folder `gguf`" in text
+    for way in ("With Transformers:", "With Unsloth:", "With vLLM:", "With llama.cpp:", "With Ollama:"):
+        assert way in text
+    assert head(text)["base_model_relation"] == "finetune"
+
+
+def test_a_persons_card_serves_every_repository_of_a_push(run_dir):
+    card.save_edited(run_dir, "---\nlicense: mit\nbase_model: ana/other\n---\n\n# Mine\n")
+    first, second = card.write(run_dir, [Target("ana/x", ("merged",)), Target("ana/x-GGUF", ("gguf",), "ana/x")], "")
+    assert head(first) == {"license": "mit", "base_model": "ana/other"}
+    assert head(second) == {"license": "mit", "base_model": "ana/x", "base_model_relation": "quantized",
+                            "library_name": "gguf"}
+    assert second.endswith("# Mine\n")
+
+
+def test_the_language_comes_from_the_report_on_the_data(run_dir):
+    assert "language" not in head(card.current(run_dir, REQUEST))
+    (run_dir / "data_report.json").write_text('{"languages": {"de": 120, "und": 60, "en": 30, "la": 2}}')
+    text = card.current(run_dir, REQUEST)
+    assert head(text)["language"] == ["de", "en"] and "- Language of the training rows: de, en" in text
+
+
+def test_a_licence_that_does_not_fit_is_told():
+    def said(*arguments: str) -> str:
+        return " ".join(licences.conflicts(*arguments))
+
+    assert said("mit", "base", "gemma").startswith("The card states the licence mit, but the base model base states")
+    assert said("mit", "base", "apache-2.0") == said("gemma", "base", "gemma") == said("", "base", "gemma") == ""
+    assert "no commercial use" in said("mit", "base", "mit", "ana/rows", "cc-by-nc-4.0")
+    assert "the same licence" in said("mit", "base", "mit", "ana/rows", "cc-by-sa-4.0")
+    assert said("cc-by-nc-sa-4.0", "base", "mit", "ana/rows", "cc-by-nc-sa-4.0") == ""
+    assert licences.stated_in("---\nlicense: mit\n---\n# x") == "mit" and licences.stated_in("# x") == ""

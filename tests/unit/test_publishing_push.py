@@ -1,5 +1,6 @@
 """The parts of a push that need no Hub: which files, whose bytes, when silence is too long, and how errors read."""
 
+import errno
 import importlib
 import json
 import sys
@@ -12,6 +13,7 @@ from studio.errors import HubError, RunError
 from studio.preset.schema import Preset
 from studio.publishing import hub_errors, release
 from studio.publishing.push import Watchdog
+from studio.publishing.request import Target
 from studio.publishing.upload_progress import places, reported_bytes
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -34,26 +36,43 @@ def test_only_files_that_a_reader_needs_are_published(store):
     (run_dir / "merged" / ".cache" / "x.json").write_text("{}")
     (run_dir / "merged" / "optimizer.pt").write_bytes(b"pickle")
     (run_dir / "merged" / "README.md").write_text("from another tool")
-    found = names(release.model_files(run_dir, "merged"))
+    found = names(release.model_files(run_dir, ["merged"]))
     assert set(found) == {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
                           "model.safetensors"}
     assert found[-1] == "model.safetensors", "small files first: a refusal costs no upload"
 
 
 def test_what_a_run_offers(store):
-    assert release.available(store.run_dir(finished_run(store))) == ["merged", "adapter", "both"]
+    assert release.available(store.run_dir(finished_run(store, gguf=True))) == ["merged", "adapter", "gguf"]
     assert release.available(store.run_dir(finished_run(store, merged=False))) == ["adapter"]
     only_merged = store.run_dir(finished_run(store, adapter=False))
     assert release.available(only_merged) == ["merged"]
-    with pytest.raises(RunError, match="no adapter"):
-        release.model_files(only_merged, "both")
+    for form, said in (("adapter", "no adapter"), ("gguf", "no GGUF file")):
+        with pytest.raises(RunError, match=said):
+            release.model_files(only_merged, ["merged", form])
+
+
+def test_the_first_form_is_at_the_top_and_the_others_in_folders(store):
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    found = set(names(release.model_files(run_dir, ["gguf", "merged", "adapter"])))
+    assert {"model.safetensors", "adapter/adapter_model.safetensors", "gguf/recipes-Q8_0.gguf",
+            "gguf/recipes-Q8_0.modelfile"} <= found
+    assert set(names(release.model_files(run_dir, ["gguf"]))) == {"recipes-Q8_0.gguf", "recipes-Q8_0.modelfile"}
+
+
+def test_a_form_of_earlier_weights_is_not_published(store):
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    (run_dir / "merged" / "model.safetensors").write_bytes(b"trained again")
+    with pytest.raises(RunError, match="q8_0 was made before the model was trained again"):
+        release.model_files(run_dir, ["gguf"])
 
 
 def test_a_bases_hub_name_in_an_adapter_stays_as_it_is(store):
     run_dir = store.run_dir(finished_run(store))
     config = run_dir / "adapter" / "adapter_config.json"
     config.write_text(json.dumps({"base_model_name_or_path": "unsloth/some-4bit"}))
-    staged = {file.path_in_repo: file.path for file in release.stage(run_dir, "adapter", Preset(), "# card")}
+    files = release.stage(run_dir, Target("ana/x", ("adapter",)), Preset(), "# card")
+    staged = {file.path_in_repo: file.path for file in files}
     assert staged["adapter_config.json"] == config
 
 
@@ -128,7 +147,12 @@ def test_errors_of_the_xet_client_are_read_from_their_text():
     text = "Data processing error: HTTP status client error (403 Forbidden), domain: https://hub/api/xet-write-token"
     assert hub_errors.status_of(ConnectionError(text)) == 403
     error = hub_errors.hub_error(ConnectionError(text), "sending a", "ana/x")
-    assert "may not write to ana/x" in error.message and "https://hub" not in error.message
+    assert "may not write to ana/x, or the storage of ana is full" in error.message
+    assert "https://hub" not in error.message
+    for status, said in ((401, "does not accept the token"), (429, "slow down"), (500, "failed (status 500)")):
+        error = ConnectionError(f"HTTP status error ({status} Some Words), domain: https://cas/v1/xorbs")
+        assert said in hub_errors.hub_error(error, "sending a", "ana/x").message
+    assert hub_errors.is_passing(ConnectionError("HTTP status server error (503 Service Unavailable), domain: x"))
 
 
 def test_errors_of_either_http_library_are_network_errors():
@@ -142,3 +166,10 @@ def test_errors_of_either_http_library_are_network_errors():
 
 def test_an_unknown_error_is_not_explained_away():
     assert hub_errors.hub_error(KeyError("x"), "sending a", "ana/x") is None
+
+
+def test_a_full_disk_is_told_from_other_failures():
+    assert hub_errors.disk_error(OSError(errno.ENOSPC, "No space left")).message == "The disk of this machine is full."
+    assert hub_errors.disk_error(OSError(errno.EDQUOT, "Quota exceeded")) is not None
+    assert hub_errors.disk_error(OSError(errno.EACCES, "Denied")) is None
+    assert hub_errors.disk_error(ValueError("full")) is None

@@ -1,0 +1,67 @@
+"""Calls of the Hub's client: repeated where a failure may pass, given up without an answer, failures put in words."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from studio.publishing.hub_errors import hub_error, is_passing, retry_after_s, silent
+
+Answer = TypeVar("Answer")
+Known = tuple[type[Exception], ...]
+
+# the client itself repeats uploads, but not these calls; the waits between the tries, in seconds
+RETRY_WAITS_S = (1, 2, 4, 8)
+# before a push a person is waiting for the answer
+CHECK_WAITS_S = (1, 2)
+LONGEST_WAIT_S = 60
+
+
+def explained(call: Callable[[], Answer], doing: str, repo_id: str, known: Known = ()) -> Answer:
+    """Call, and turn what the Hub raises into a `HubError`; an unknown error, and a `known` one, stays as it is."""
+    try:
+        return call()
+    except known:
+        raise
+    except Exception as error:
+        said = hub_error(error, doing, repo_id)
+        if said is None:
+            raise
+        raise said from None
+
+
+def patiently(call: Callable[[], Answer], doing: str, repo_id: str,
+              waits_s: Sequence[float] = RETRY_WAITS_S, known: Known = ()) -> Answer:
+    """Call, and again after a wait where the failure may pass; otherwise as `explained`. Only for what may be repeated.
+    """
+    for wait_s in waits_s:
+        try:
+            return call()
+        except known:
+            raise
+        except Exception as error:
+            if not is_passing(error) or retry_after_s(error) > LONGEST_WAIT_S:
+                raise hub_error(error, doing, repo_id) or error from None
+            time.sleep(max(wait_s, retry_after_s(error)))
+    return explained(call, doing, repo_id, known)
+
+
+def within(limit_s: float, doing: str, call: Callable[[], Answer]) -> Answer:
+    """Call in a thread and give up after `limit_s` seconds: the client itself waits for ever."""
+    outcome: list = []
+
+    def work() -> None:
+        try:
+            outcome.append((call(), None))
+        except Exception as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if not outcome:
+        raise silent(doing, limit_s)
+    answer, error = outcome[0]
+    if error is not None:
+        raise error
+    return answer
