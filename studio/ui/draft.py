@@ -1,10 +1,13 @@
 """The preset while it is being edited: widget values to preset and back, and what is wrong with them, by field.
 
-Knows nothing of widgets beyond what they hold: a list of words is one line of text, an empty number is None.
+Knows nothing of widgets beyond what they hold: a list of words is one line of text, a list of choices is itself, an
+empty number is None.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from studio.errors import PresetError
 from studio.preset import files
@@ -37,14 +40,22 @@ class Draft:
         return {"yaml": self.yaml, "origin": self.origin}
 
 
-def widget_value(value: Any) -> Any:
-    """A preset value as its widget holds it."""
-    return " ".join(value) if isinstance(value, list) else value
+def widget_value(field: FieldInfo, value: Any) -> Any:
+    """A field's value as its widget holds it."""
+    return " ".join(value) if get_origin(field.annotation) is list and not choices_of_list(field) else value
 
 
 def widget_values(preset: Preset) -> list[Any]:
     """All values of a preset as the widgets hold them, in schema order."""
-    return [widget_value(value) for value in flatten(preset).values()]
+    return [widget_value(field, value) for (_, field), value in zip(leaves(), flatten(preset).values(), strict=True)]
+
+
+def choices_of_list(field: FieldInfo) -> tuple[Any, ...]:
+    """What a field may hold several of; () for a field that is no list of given choices."""
+    if get_origin(field.annotation) is not list:
+        return ()
+    (item,) = get_args(field.annotation)
+    return get_args(item) if get_origin(item) is Literal else ()
 
 
 def preset_from(values: dict[str, Any]) -> Preset:

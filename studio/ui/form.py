@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from studio.preset.flatten import leaves, level, sections
 from studio.preset.schema import BASIC, EXPERT
 from studio.texts import text
-from studio.ui.draft import problems, widget_value
+from studio.ui.draft import choices_of_list, problems, widget_value
 
 TEXT_LINES = 6
 # a text that may be so long is written over several lines, in which Enter begins a new one
@@ -40,11 +40,13 @@ def build_fields(groups: Iterable[str], apart: Collection[str] = ()) -> dict[str
 
 def build_widget(name: str, field: FieldInfo) -> gr.components.Component:
     """The widget for one leaf, by its type; bounds are checked by the schema, so that messages name the field."""
-    kind, default = field.annotation, widget_value(field.default)
+    kind, default = field.annotation, widget_value(field, field.default)
     common = {"label": field.title, "info": field.description, "elem_id": widget_id(name), "min_width": 200}
     if get_origin(kind) is Literal:
         shown = level(field) == BASIC or _has_choice(field)
         return gr.Dropdown(list(get_args(kind)), value=default, filterable=False, visible=shown, **common)
+    if several := choices_of_list(field):
+        return gr.Dropdown(list(several), value=default, multiselect=True, filterable=False, **common)
     if kind is bool:
         return gr.Checkbox(value=default, **common)
     if kind in (int, float):
@@ -72,7 +74,7 @@ def column_choices(columns: Iterable[str]) -> list[tuple[str, str]]:
 
 def is_choice(field: FieldInfo) -> bool:
     """Whether a leaf is set by one click, as a choice or a switch is."""
-    return get_origin(field.annotation) is Literal or field.annotation is bool
+    return get_origin(field.annotation) is Literal or field.annotation is bool or bool(choices_of_list(field))
 
 
 def group_of(name: str) -> str:

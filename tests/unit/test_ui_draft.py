@@ -15,9 +15,11 @@ def values(**changed):
 
 
 def test_widgets_hold_a_preset_without_loss():
-    preset = files.override(Preset(), {"lora.target_modules": ["q_proj", "v_proj"], "training.learning_rate": 3e-5})
+    preset = files.override(Preset(), {"lora.target_modules": ["q_proj", "v_proj"], "training.learning_rate": 3e-5,
+                                       "export.gguf": ["f16", "q4_k_m"]})
     widgets = dict(zip(flatten(preset), widget_values(preset), strict=True))
     assert widgets["lora.target_modules"] == "q_proj v_proj"
+    assert widgets["export.gguf"] == ["f16", "q4_k_m"], "a list of choices is chosen from, not typed"
     assert preset_from(widgets) == preset
 
 
