@@ -104,7 +104,7 @@ class Check:
         trained = _read_reference(run_dir / REFERENCE_FILE, mark)
         self.total = 2 * len(self.asked) * (len(missing) + (trained is None))
         if trained is None:
-            trained = self._ask_trained()
+            trained = self.ask_trained()
             free(self.place)
             _write_reference(run_dir / REFERENCE_FILE, mark, trained)
         found = replace(found, forms=kept, training_kl=trained.training_kl)
@@ -112,6 +112,7 @@ class Check:
             found.forms[form] = self.check_form(form, trained)
             free(self.place)
             parity.write(run_dir, found)
+            # a form that is refused for its files is asked nothing
             self.done = self.total - 2 * len(self.asked) * (len(missing) - number)
             print(f"{parity.name(form)}: {found.forms[form].outcome} {found.forms[form].sentence}".strip(), flush=True)
         return found
@@ -121,7 +122,7 @@ class Check:
         started, run_dir = time.monotonic(), self.phase.run_dir
         empty = FormCheck(form, "", "refused", parity.fingerprint(run_dir, form),
                           parity.fingerprint(run_dir, parity.ADAPTER))
-        self._say(f"Reading {parity.name(form)}", 0)
+        self._say(f"{parity.name(form)}: reading its files", 0)
         opened = open_form(run_dir, form, self.base, self.preset, self.expected, self.tokenizer, self.written.written)
         fault = opened if isinstance(opened, Fault) else find_fault(form, self.expected, opened.shipped)
         if fault is not None:
@@ -135,18 +136,20 @@ class Check:
             return replace(empty, kind=opened.kind, sentence=model.sentence, hint=model.hint)
         ends = self.expected.stop_ids if opened.shipped.stop_ids is None else opened.shipped.stop_ids
         answers = self._answers(model, sorted(ends), parity.name(form))
-        logits = score_answers(model, self.asked, trained.answers, trained.logits.ids, self._scoring(form))
+        logits = score_answers(model, self.asked, trained.answers, trained.logits.ids,
+                               self._scoring(parity.name(form)))
         figures = parity_figures.compare(trained.logits, logits, answers, trained.answers, self.tokenizer.decode)
         judged = judge(form, figures, trained.training_kl, opened.quantised)
         return replace(judged, kind=opened.kind, files=empty.files, reference=empty.reference,
                        seconds=round(time.monotonic() - started, 1))
 
-    def _ask_trained(self) -> Trained:
+    def ask_trained(self) -> Trained:
         """Answers and logits of the trained model, and what the training changed."""
         self._say("Loading the trained model", 0)
         model = load_reference(self.phase.run_dir, self.base, self.preset, self.place)
         answers = self._answers(model, sorted(self.expected.stop_ids), "The trained model")
-        logits = score_answers(model, self.asked, answers, say=self._scoring("reference"))
+        logits = score_answers(model, self.asked, answers, say=self._scoring("The trained model"))
+        self.done += len(self.asked)
         if self.preset.method.full_finetuning:
             return Trained(answers, logits, None)
         with model.disable_adapter():
@@ -161,8 +164,8 @@ class Check:
         self.done += len(self.asked)
         return answers
 
-    def _scoring(self, form: str) -> Callable[[int], None]:
-        return lambda done: self._say(f"Comparing the logits of {form}", done)
+    def _scoring(self, who: str) -> Callable[[int], None]:
+        return lambda done: self._say(f"{who}: comparing logits", done)
 
     def _expected(self) -> Expected:
         tokenizer, folder = self.tokenizer, self.base.folder
@@ -195,7 +198,7 @@ def judge(form: str, figures: parity.Figures, training_kl: float | None, quantis
     other = round((1 - figures.equal_answers) * 100)
     distance = (f"{parity.name(form)} computes otherwise than the trained model: its probabilities of the next token "
                 f"are {figures.mean_kl:.3g} nats apart, and {other} % of the answers are other ones.")
-    if training_kl is not None and figures.mean_kl > training_kl / 2 and outcome == "differs":
+    if parity_figures.is_untrained(figures, training_kl):
         distance += " It is no nearer to it than the untouched base model: it may come from another training."
     sentence, hint = "", ""
     if quantised:

@@ -141,9 +141,11 @@ def _settings(expected: Expected, shipped: Shipped) -> str:
         return ""
     for key in sorted(set(expected.settings) | set(shipped.settings)):
         wanted, there = expected.settings.get(key), shipped.settings.get(key)
+        if there is None and wanted is not None:
+            return f"lacks {key} {wanted} in its generation_config.json, with which the trained model answers."
         if wanted != there:
-            return (f"answers with {key} {_value(there)} (generation_config.json), and the trained model with "
-                    f"{_value(wanted)}.")
+            return (f"answers with {key} {there} (generation_config.json), and the trained model "
+                    f"{'without it' if wanted is None else f'with {wanted}'}.")
     return ""
 
 
@@ -165,7 +167,3 @@ def _named(token: int | None, write: Callable[[int], str]) -> str:
 
 def _quoted(text: str) -> str:
     return f'"{words.plain(text, SHOWN_CHARACTERS)}"'
-
-
-def _value(value: Any) -> str:
-    return "not set" if value is None else str(value)

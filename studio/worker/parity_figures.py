@@ -4,7 +4,6 @@ The reference's logits are kept for the `KEPT` likeliest tokens of each place, t
 go on later without the trained model in memory.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -20,8 +19,8 @@ BATCH = 8
 SHOWN_CHARACTERS = 80
 # nats a token; docs/parity.md says what was measured
 SAME_KL, CLOSE_KL = 0.01, 0.1
-# below this the training has changed less than rounding may
-TRACE_KL = 0.001
+# rounding to 16 bit may change so much, however little the training changed
+ROUNDING_KL = 0.002
 
 
 @dataclass(frozen=True)
@@ -108,16 +107,22 @@ def compare(reference: Logits, other: Logits, said: list[list[int]], expected: l
         first=_first_difference(expected, said, decode))
 
 
-def outcome(figures: Figures, training_kl: float | None) -> Outcome:
-    """How far a form is from the trained model, in a word: by its logits, since a near tie may flip any token.
+def tolerance(training_kl: float | None) -> float:
+    """How far, in nats, a form may be from the trained model and still be the same: a tenth of what the training
+    changed, at most 0.01, and never less than rounding may change."""
+    return SAME_KL if training_kl is None else min(SAME_KL, max(ROUNDING_KL, training_kl / 10))
 
-    It "differs" also where it is nearer to the untouched base model than to the trained one, however little the
-    training changed, unless that is as little as rounding changes.
-    """
-    untrained = training_kl is not None and training_kl > TRACE_KL and figures.mean_kl > training_kl / 2
-    if not math.isfinite(figures.mean_kl) or untrained or figures.mean_kl > CLOSE_KL:
-        return "differs"
-    return "same" if figures.mean_kl <= SAME_KL else "close"
+
+def is_untrained(figures: Figures, training_kl: float | None) -> bool:
+    """Whether a form is as far from the trained model as what the training started from."""
+    return training_kl is not None and figures.mean_kl > max(ROUNDING_KL, training_kl / 2)
+
+
+def outcome(figures: Figures, training_kl: float | None) -> Outcome:
+    """How far a form is from the trained model, in a word: by its logits, since a near tie may flip any token."""
+    if figures.mean_kl <= tolerance(training_kl):
+        return "same"
+    return "close" if figures.mean_kl <= CLOSE_KL and not is_untrained(figures, training_kl) else "differs"
 
 
 def _each(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> Iterator[torch.Tensor]:
