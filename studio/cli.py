@@ -199,6 +199,19 @@ def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     _print(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
 
 
+def _search(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import terminal_search
+    from studio.publishing.browse_shelf import Search, look
+    from studio.publishing.hub import resolve_token
+
+    changes = dict(_assignment(text) for text in arguments.set)
+    preset = _preset(store.settings, arguments)[0] if arguments.preset else files.override(Preset(), changes)
+    asked = Search(" ".join(arguments.query), everything=arguments.all, limit=arguments.limit)
+    shelf = look(arguments.kind, "hub", asked, store.settings, store.list(), resolve_token() or False)
+    _print(arguments, terminal_search.facts(arguments.kind, shelf, preset),
+           lambda: terminal_search.print_shelf(arguments.kind, shelf, preset))
+
+
 def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     """Exit code 1 where training would refuse rows. Ctrl-C ends the reading and reports what was read."""
     from studio.data import doctor, token_client
@@ -376,6 +389,13 @@ def _parser() -> argparse.ArgumentParser:
     votes = on_run("votes", _votes, "say how a run's model did in the playground's blind votes")
     votes.add_argument("--export", metavar="FILE", default="", help="write the votes as preference rows for DPO, too")
     command("presets", _presets, "list presets")
+    search = command("search", _search, "search the Hub for base models or data sets; without network, this machine")
+    search.add_argument("kind", choices=["models", "datasets"], help="what to look for")
+    search.add_argument("query", metavar="QUERY", nargs="*", help="words of the name; none for the most used")
+    search.add_argument("--limit", type=int, default=20, metavar="N", help="how many at most (default 20, at most 200)")
+    search.add_argument("--all", action="store_true", help="also what cannot be trained here, with the reason")
+    search.add_argument("--preset", metavar="PRESET", default="", help="say what fits with this preset's settings")
+    search.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="e.g. lora.r=8")
     examined = command("doctor", _doctor, "examine a data set: what is wrong with which rows, and is it enough")
     examined.add_argument("data", metavar="DATA", nargs="+", help="files (also .gz, .zip), or owner/name on the Hub")
     examined.add_argument("--heldout", metavar="FILE", default="", help="rows to judge by: what of them is in DATA too")
