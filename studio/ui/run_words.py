@@ -28,8 +28,8 @@ TONES = {
 
 
 # what a stop leaves, by phase: a training has a step to finish, the others end at once
-KEPT = {"": "", "train": "", "baselines": "_answers", "evaluate": "_answers", "merge": "_model", "publish": "_model",
-        "space": "_model"}
+KEPT = {"": "", "train": "", "baselines": "_answers", "evaluate": "_answers", "merge": "_model", "gguf": "_model",
+        "parity": "_model", "publish": "_model", "space": "_model"}
 UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions"})
 
 
@@ -103,7 +103,8 @@ def phase_marks(view: RunView) -> list[PhaseMark]:
     """The phases of this run in order, those of its preset and any that were run besides."""
     state = view.state
     names = planned_phases(view.preset, view.kind)
-    names += [name for name in ("evaluate", "merge", "publish", "space") if name in state.phases and name not in names]
+    names += [name for name in ("evaluate", "merge", "gguf", "parity", "publish", "space")
+              if name in state.phases and name not in names]
     return [PhaseMark(name, text(f"runs.phase.{name}"), _status(view, name)) for name in names]
 
 
