@@ -2,6 +2,9 @@
 
 import json
 
+from huggingface_hub import constants
+
+from studio import network
 from tests.hub_server import HubServer
 
 SCRIPT = "<img src=x onerror=\"document.title='taken'\">"
@@ -40,6 +43,16 @@ def fill(hub: HubServer) -> None:
              "splits": [{"name": "validation", "num_examples": 500}]}]})
     _dataset(hub, "lab/letters", 10_000, {"license": ["cc-by-4.0", "odc-by"]}, gated="auto")
     _dataset(hub, "odd/pictures", 900, {}, tags=["modality:image"])
+
+
+def ask_there(hub: HubServer, monkeypatch) -> None:
+    """Let this process ask `hub`, whose address the client reads when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
+                        hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setattr(network, "_last", None)
 
 
 def hostile(hub: HubServer) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from huggingface_hub import constants
 
 from studio import network
 from studio.errors import HubError
@@ -21,7 +20,7 @@ from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
 from studio.settings import Settings
 from studio.ui.hub_browser_view import dataset_html, model_html, shelf_html
 from tests.hub_server import HubServer
-from tests.hub_shelf import SCRIPT, fill, hostile
+from tests.hub_shelf import SCRIPT, ask_there, fill, hostile
 
 GIB = 1024**3
 T4 = Device("cuda", "Tesla T4", 16 * GIB, 0, 4, 7.5)
@@ -43,16 +42,6 @@ def hub(shelf, monkeypatch, tmp_path):
     shelf.requests.clear()
     ask_there(shelf, monkeypatch)
     return shelf
-
-
-def ask_there(hub, monkeypatch) -> None:
-    """Let this process ask `hub`, whose address the client reads when it is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-                        hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.delenv("HF_HOME", raising=False)
-    monkeypatch.setattr(network, "_last", None)
 
 
 @pytest.fixture
