@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,12 +28,12 @@ from studio.publishing.gguf_request import read_request
 from studio.worker.base_model import require_space
 from studio.worker.gguf_convert import FIELD, Conversion, UnknownArchitecture, adds_bos
 from studio.worker.gguf_quantize import quantize
+from studio.worker.growth import LOOK_S, watched
 from studio.worker.modelfile import MOST_CONTEXT_TOKENS, modelfile
 from studio.worker.phase import Phase
 
 # what converting a tensor holds of it at most: read, in 32 bits, turned, stored
 BYTES_PER_WEIGHT = 14
-LOOK_S = 0.5
 CONVERT_SCRIPT, QUANTIZE_TOOL = "convert_hf_to_gguf.py", "llama-quantize"
 
 
@@ -174,20 +173,8 @@ class _Work:
     def _growing(self, target: Path, planned: str, size_bytes: int) -> Iterator[None]:
         """Tell how far a file is that somebody else writes."""
         self._passes[planned] = size_bytes
-        written = threading.Event()
-
-        def watch() -> None:
-            while not written.wait(LOOK_S):
-                if target.exists():
-                    self._tell(planned, min(target.stat().st_size, size_bytes))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
+        with watched(target, lambda size: self._tell(planned, min(size, size_bytes))):
             yield
-        finally:
-            written.set()
-            watcher.join()
         self._done_bytes += size_bytes
 
     def _tell(self, planned: str, done_bytes: int) -> None:

@@ -1,19 +1,27 @@
 """Join adapter and base model into one 16-bit model that needs neither Unsloth nor PEFT to run."""
 
 import json
+from math import prod
 from pathlib import Path
 
 # isort: off
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
+import psutil
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.errors import ModelError, RunError
+from studio.publishing import exports
 from studio.runs.device import probe_device
-from studio.worker import base_model
+from studio.worker import base_model, merge_by_shard
 from studio.worker import model as models
+from studio.worker.base_model import BaseModel
+from studio.worker.growth import watched
 from studio.worker.phase import Phase
+from studio.worker.tokenizer import load_tokenizer
+
+BYTES_PER_WEIGHT = 8
 
 
 def merge(phase: Phase) -> dict:
@@ -32,23 +40,52 @@ def merge(phase: Phase) -> dict:
     base = base_model.locate(preset.model, phase.settings)
     needed = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
     base_model.require_space(run_dir, needed, "The merged model needs")
+    with models.replaced(merged) as partial:
+        if not device.is_gpu and _memory_bytes(base.folder) > psutil.virtual_memory().available:
+            parameters = _merge_by_shard(phase, base, partial)
+        else:
+            parameters = _merge_with_unsloth(phase, base, partial, needed)
+        exports.write_record(partial / exports.MERGED_RECORD, adapter)
+    return _facts(merged, parameters)
+
+
+def _merge_with_unsloth(phase: Phase, base: BaseModel, partial: Path, expected_bytes: int) -> int:
+    """Write the merged model as Unsloth does; returns its number of weights."""
+    preset, run_dir, device = phase.preset, phase.run_dir, probe_device()
     phase.say("Loading base model and adapter")
     # the CPU merges in bfloat16 whatever it trained in, so that the result does not depend on the machine
     overrides = {} if device.is_gpu else {"dtype": "bfloat16"}
-    model, tokenizer = models.load_tuned(preset, base, adapter, device, phase.settings, **overrides)
+    model, tokenizer = models.load_tuned(preset, base, run_dir / "adapter", device, phase.settings, **overrides)
     # on a GPU Unsloth would buffer in the working directory, and write pickles on hosts of one or two cores
     if device.is_gpu:
         places = {"temporary_location": str(run_dir / ".merge-buffers"), "safe_serialization": None}
     else:
         places = {}
-    with models.replaced(merged) as partial:
-        phase.say("Merging")
+    phase.say("Merging")
+    with watched(partial, lambda size: _tell(phase, min(size, expected_bytes), expected_bytes)):
         model.save_pretrained_merged(
             str(partial), tokenizer, save_method="merged_16bit", max_shard_size=models.shard_size(preset), **places)
-        del model
-        phase.say("Checking the merged model")
-        parameters = _check(partial)
-    return _facts(merged, parameters)
+    del model
+    phase.say("Checking the merged model")
+    return _check(partial)
+
+
+def _merge_by_shard(phase: Phase, base: BaseModel, partial: Path) -> int:
+    """Write the merged model piece by piece; returns its number of weights."""
+    print("The model does not fit into memory twice; it is merged piece by piece.", flush=True)
+    load_tokenizer(phase.run_dir / "adapter", phase.preset.model).save_pretrained(partial)
+    shard_bytes = round(phase.preset.export.max_shard_size_gb * 1e9)
+    return merge_by_shard.merge(base.folder, phase.run_dir / "adapter", partial, shard_bytes,
+                                lambda done, total: _tell(phase, done, total))
+
+
+def _tell(phase: Phase, done_bytes: int, total_bytes: int) -> None:
+    phase.journal.progress("merge", done_bytes, total_bytes, "bytes", "Writing the merged model")
+
+
+def _memory_bytes(base: Path) -> int:
+    """What Unsloth's merge on a CPU holds at most: the model in 16 bits, and a copy of it in 32 that becomes 16."""
+    return BYTES_PER_WEIGHT * sum(map(prod, exports.tensor_shapes(base).values()))
 
 
 def _check(folder: Path) -> int:
