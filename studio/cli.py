@@ -25,7 +25,7 @@ from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
-PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path")
+PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path", "evaluation.embedding_model")
 
 
 def main(argv: list[str] | None = None) -> int:

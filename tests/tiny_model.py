@@ -54,5 +54,19 @@ def make_tiny_model(folder: Path, chat_template: str | None = CHATML, seed: int 
     return folder
 
 
+def make_tiny_encoder(folder: Path, seed: int = 0) -> Path:
+    """Write a random BERT that reads 64 tokens, and the tokenizer, to `folder`; return it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = Path(folder)
+    tokenizer = make_tiny_tokenizer(folder)
+    torch.manual_seed(seed)
+    BertModel(BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=66, pad_token_id=tokenizer.pad_token_id)).save_pretrained(folder)
+    return folder
+
+
 if __name__ == "__main__":
     print(make_tiny_model(Path(sys.argv[1])))

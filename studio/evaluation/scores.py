@@ -1,12 +1,13 @@
 """Which measures fit a set of wanted answers, and how every answer of every way scores by them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from studio.evaluation import metrics, numeric, sql
 from studio.evaluation.labels import Labels, are_labels
 from studio.evaluation.refusals import is_empty, refuses
+from studio.evaluation.similarities import METRIC as EMBEDDING_SIMILARITY
 from studio.evaluation.ways import Question
 from studio.preset.answer_checks import MEASURE, AnswerCheck, parse_checks
 from studio.preset.schema import EvaluationSection
@@ -22,11 +23,14 @@ Judge = Callable[[str, str], float]
 @dataclass(frozen=True)
 class Rules:
     """What answers are judged by besides the wanted ones: `tables` for the SQL of each row, a person's own `checks`,
-    and the share by which a number may differ. No tables stand for none in any row."""
+    and the share by which a number may differ. No tables stand for none in any row.
+
+    `measured` are scores of the very answers that are judged, which a model found (see worker/embedding.py)."""
 
     tables: tuple[str, ...] = ()
     checks: tuple[AnswerCheck, ...] = ()
     tolerance: float = 1e-6
+    measured: Scores = field(default_factory=dict)
 
 
 def read_rules(evaluation: EvaluationSection, questions: list[Question]) -> Rules:
@@ -62,6 +66,8 @@ def applies(metric: str, expected: list[str], rules: Rules) -> bool:
         return numeric.all_hold_numbers(expected)
     if metric == "sql_match":
         return _are_runnable(expected, rules)
+    if metric == EMBEDDING_SIMILARITY:
+        return metric in rules.measured
     return metric != "checks" or bool(rules.checks)
 
 
@@ -80,6 +86,7 @@ def score_ways(answers: dict[str, list[str]], expected: list[str], metric: str, 
         every = [found[MEASURE + check.name] for check in rules.checks]
         found["checks"] = {way: [sum(row) / len(row) for row in zip(*(one[way] for one in every), strict=True)]
                            for way in answers}
+    found |= rules.measured
     for name in ("refusals", "empty"):
         if not any(any(row) for row in found[name].values()):
             del found[name]

@@ -289,10 +289,15 @@ class EvaluationSection(Section):
         "", "System prompt of the base model",
         "What the base model is told in the comparison; empty takes the data's own system prompt.")
     metric: Literal["auto", "exact_match", "normalised_match", "json_match", "field_f1", "label_accuracy",
-                    "numeric_match", "sql_match", "token_f1", "rouge_l", "chrf", "checks"] = parameter(
+                    "numeric_match", "sql_match", "token_f1", "rouge_l", "chrf", "embedding_similarity",
+                    "checks"] = parameter(
         "auto", "Metric",
         "What decides whether an answer is good; auto proposes one from the wanted answers: JSON, SQL, labels, "
         "numbers, a few words, or longer texts.")
+    embedding_model: str = parameter(
+        "", "Encoder for likeness in meaning",
+        "A sentence encoder on the Hub (owner/name) or a folder with safetensors, which says how alike answer and wanted"
+        " answer are in meaning; empty leaves that out.", max_length=500)
     numeric_tolerance: float = parameter(
         1e-6, "Tolerance of numbers", "How far a number may be from the wanted one, as a share of it; 0.01 is 1 %.",
         ge=0, le=1)

@@ -99,6 +99,11 @@ def check_settings(preset: Preset) -> list[Finding]:
         found.append(Finding(
             "warning", "No rows are held out, so nothing will tell whether the tuned model is better.",
             "Hold out a tenth of the rows.", "data.test_size", {"data.test_size": 0.1}))
+    if evaluation.metric == "embedding_similarity" and not evaluation.embedding_model:
+        found.append(Finding(
+            "error", "Likeness in meaning shall decide, and no encoder is named that could measure it.",
+            "Set evaluation.embedding_model, or let the metric be chosen.", "evaluation.embedding_model",
+            {"evaluation.metric": "auto"}))
     if preset.method.full_finetuning and training.learning_rate > 1e-4:
         found.append(Finding(
             "warning", f"A learning rate of {training.learning_rate:g} is high for training all weights.",

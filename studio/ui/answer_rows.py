@@ -1,4 +1,4 @@
-"""The answers row by row on the run page: search, filter, order, pages; the differences from the wanted answer are marked.
+"""The answers row by row on the run page: search, filter, order, pages; what differs from the wanted answer is marked.
 
 The browser holds what is searched and which page is shown, the server nothing.
 """

@@ -30,7 +30,7 @@ TONES = {
 # what a stop leaves, by phase: a training has a step to finish, the others end at once
 KEPT = {"": "", "train": "", "baselines": "_answers", "evaluate": "_answers", "merge": "_model", "gguf": "_model",
         "parity": "_model", "publish": "_model", "space": "_model"}
-UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions"})
+UNITS = frozenset({"steps", "rows", "files", "answers", "verdicts", "questions", "texts"})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 from studio.data.jsonl import write_jsonl
 from studio.data.prepare import prepare
@@ -14,6 +15,7 @@ from studio.evaluation.untuned import compare_baselines
 from studio.evaluation.ways import ENDPOINT, TUNED, Example, compared_rows, last_words, planned_ways
 from studio.runs.checks import require_device
 from studio.runs.device import probe_device
+from studio.worker.embedding import measure_similarities
 from studio.worker.phase import Phase
 from studio.worker.row_answers import RowAnswers
 from studio.worker.row_prompts import asked_rows
@@ -44,9 +46,11 @@ def try_baselines(phase: Phase) -> dict:
     other = answer_by_endpoint(phase, tokenizer, rows.rows, kept) if evaluation.endpoint_url else None
     if other:
         ways[ENDPOINT] = other
-    found = compare_baselines([last_words(row.question) for row in rows.rows], [row.answer for row in rows.rows], ways,
-                              evaluation.metric, preset.training.seed,
-                              read_rules(evaluation, [row.question for row in rows.rows]))
+    expected, texts = [row.answer for row in rows.rows], {way: [a.text for a in ways[way].answers] for way in ways}
+    rules = replace(read_rules(evaluation, [row.question for row in rows.rows]),
+                    measured=measure_similarities(phase, texts, expected))
+    found = compare_baselines([last_words(row.question) for row in rows.rows], expected, ways, evaluation.metric,
+                              preset.training.seed, rules)
     partial = phase.run_dir / f".{FILE}.partial"
     partial.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, phase.run_dir / FILE)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from studio.evaluation.ways import (
 )
 from studio.runs.estimates import price_per_hour
 from studio.runs.trainings import training_effort
+from studio.worker.embedding import measure_similarities
 from studio.worker.guard import Guard
 from studio.worker.other_model import answer_by_other
 from studio.worker.phase import Phase
@@ -72,7 +74,9 @@ def evaluate(phase: Phase) -> dict:
             if other:
                 answers = _before_tuned(answers, *other)
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
-        rules = read_rules(phase.preset.evaluation, [row.question for row in asked])
+        texts = {way: [answer.text for answer in said.answers] for way, said in answers.items()}
+        rules = replace(read_rules(phase.preset.evaluation, [row.question for row in asked]),
+                        measured=measure_similarities(phase, texts, expected))
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
                                               effort.seconds, rules)
         report["judge"] = _judged(phase, asked, answers, kept)

@@ -10,12 +10,14 @@ from studio.evaluation.request import EvaluateRequest, write_request
 from studio.evaluation.ways import compared_rows
 from studio.preset.schema import Preset
 from tests.chat_service import Said, completion, serve_chats
+from tests.tiny_model import make_tiny_encoder
 
 
-def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
+def test_tuned_model_beats_the_base_on_a_task_it_learned(runs, tmp_path):
     """Every row asks for the same answer, which full fine-tuning of the tiny model learns in a few steps."""
     run_dir = runs.create(chats(24, '{{"city": 1}}'), method__full_finetuning=True, training__learning_rate=5e-3,
-                          training__max_steps=60, evaluation__compare_rows=5)
+                          training__max_steps=60, evaluation__compare_rows=5,
+                          evaluation__embedding_model=str(make_tiny_encoder(tmp_path / "encoder")))
     runs.train(run_dir)
     assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
     report = json.loads((run_dir / "report.json").read_text())
@@ -23,6 +25,7 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs):
     assert (report["metric"], report["n"]) == ("json_match", 5)
     assert (match["base"]["value"], match["tuned"]["value"]) == (0.0, 1.0)
     assert (report["wins"], report["ties"], report["losses"]) == (5, 0, 0)
+    assert report["metrics"]["embedding_similarity"]["tuned"] == {"value": 1.0, "interval": [1.0, 1.0]}
     assert next(iter(report["metrics"])) == "json_match" and match["tuned"]["interval"] == [1.0, 1.0]
     assert report["tuned"]["tokens_per_second"] > 0 and report["base"]["cut_answers"] <= 5
     predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
@@ -129,12 +132,16 @@ def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
 
 
 def test_a_metric_that_cannot_apply_is_replaced_and_that_is_said(runs):
-    run_dir = runs.create(chats(8), training__max_steps=1, evaluation__metric="json_match")
+    run_dir = runs.create(chats(8), training__max_steps=1, evaluation__metric="json_match",
+                          evaluation__embedding_model="nobody/nothing")
     runs.train(run_dir)
     assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
     report = json.loads((run_dir / "report.json").read_text())
     assert (report["metric"] != "json_match", report["refused_metric"]) == (True, "json_match")
-    assert any("json_match does not apply" in event.values["message"] for event in events(run_dir, "warning"))
+    warnings = [event.values["message"] for event in events(run_dir, "warning")]
+    assert any("json_match does not apply" in warning for warning in warnings)
+    assert any("Likeness in meaning is left out: nobody/nothing is not on this machine" in said for said in warnings)
+    assert "embedding_similarity" not in report["metrics"]
 
 
 def test_another_model_and_a_judge_are_asked_and_cost_nothing_when_they_fail(runs):

@@ -87,6 +87,15 @@ def test_rules_come_from_the_preset_and_tables_from_the_question_where_it_has_no
     assert read_rules(EvaluationSection(sql_schema="CREATE TABLE t (x)"), [question]).tables == ("CREATE TABLE t (x)",)
 
 
+def test_likeness_in_meaning_decides_only_where_it_was_measured():
+    measured = Rules(measured={"embedding_similarity": {"base": [0.25], "tuned": [0.5]}})
+    assert choose_metric("embedding_similarity", ["ja"], measured) == "embedding_similarity"
+    assert choose_metric("embedding_similarity", ["ja"], Rules()) == "exact_match"
+    scores = score_ways({"base": ["ne"], "tuned": ["da"]}, ["ja"], "embedding_similarity", measured)
+    assert next(iter(scores.items())) == ("embedding_similarity", {"base": [0.25], "tuned": [0.5]})
+    assert "exact_match" in scores
+
+
 def test_the_page_on_evaluation_names_every_measure_and_every_phrase():
     page = (PROJECT_DIR / "docs" / "evaluation.md").read_text()
     flat = " ".join(page.split())

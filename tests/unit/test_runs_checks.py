@@ -68,6 +68,8 @@ def test_settings_that_are_rarely_meant_are_named():
     assert [finding.field for finding in found] == ["data.test_size"]
     found = checks.check_settings(preset(method__full_finetuning=True))
     assert [finding.fix for finding in found] == [{"training.learning_rate": 2e-5}]
+    found = checks.check_settings(preset(evaluation__metric="embedding_similarity"))
+    assert [finding.field for finding in found] == ["evaluation.embedding_model"]
     assert checks.check_settings(Preset()) == []
 
 
