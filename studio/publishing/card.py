@@ -97,6 +97,7 @@ def build(facts: RunFacts, target: Target, licence: str) -> str:
         texts.USE.format(usage=_usage(facts, target)),
         _results(facts),
         _training(facts, preset),
+        _checked(facts, target),
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
         _preset(preset),
     ]
@@ -221,6 +222,12 @@ def _measured(facts: RunFacts) -> str:
 def _figure(measure: dict[str, Any]) -> str:
     low, high = measure["interval"]
     return f"{words.figure(measure['value'])} ({words.figure(low)} to {words.figure(high)})"
+
+
+def _checked(facts: RunFacts, target: Target) -> str:
+    """How near the published files are to the trained model; "" where none of them was compared with it."""
+    lines = [line for form, line in facts.checked if form in target.forms]
+    return texts.CHECKED.format(prompts=facts.checked_prompts, lines=_listed(lines)) if lines else ""
 
 
 def _training(facts: RunFacts, preset: Preset) -> str:

@@ -84,6 +84,15 @@ TRAINING = """
 {lines}
 """
 
+CHECKED = """
+## Checked before publishing
+
+The exported files were loaded by themselves, without the training's software, and answered {prompts} greedily
+beside the trained model. Their tokenizer, chat template and end of answers are those of the training.
+
+{lines}
+"""
+
 LIMITS = """
 ## Limits
 

@@ -12,6 +12,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing.dataset import spoken
 from studio.publishing.exports import list_exports
+from studio.publishing.parity_words import card_prompts, card_words
 from studio.runs.events import RunState, read_events
 from studio.runs.trainings import training_effort
 
@@ -23,7 +24,7 @@ class RunFacts:
     """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training.
 
     `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file)
-    that were exported.
+    that were exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked.
     """
 
     preset: Preset
@@ -39,6 +40,8 @@ class RunFacts:
     base_note: str
     languages: list[str]
     ggufs: list[tuple[str, Path]]
+    checked: list[tuple[str, str]]
+    checked_prompts: str
 
     @property
     def has_curve(self) -> bool:
@@ -64,7 +67,8 @@ class RunFacts:
             packages=_packages(record["packages"]) if record else {},
             base_note=record["base_model"]["note"] if record else "",
             languages=spoken(examined["languages"]) if examined else [],
-            ggufs=[(export.kind, export.path) for export in list_exports(run_dir) if export.form == "gguf"])
+            ggufs=[(export.kind, export.path) for export in list_exports(run_dir) if export.form == "gguf"],
+            checked=card_words(run_dir), checked_prompts=card_prompts(run_dir))
 
 
 def _report(run_dir: Path) -> dict[str, Any] | None:

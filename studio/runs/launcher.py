@@ -116,8 +116,10 @@ def remaining_phases(view: RunView) -> list[str]:
     trained = phases["train"] if "train" in phases else PhaseState()
     if "train" in planned and (trained.result is None or trained.result.get("stopped")):
         return planned
-    return [phase for phase in planned if phase not in phases or phases[phase].result is None
+    left = [phase for phase in planned if phase not in phases or phases[phase].result is None
             or phases[phase].ended_at < trained.ended_at]
+    published = "publish" in planned and "publish" not in left
+    return [phase for phase in left if not (phase == "parity" and published)]  # runs of an earlier studio had none
 
 
 def _pushes_merged(preset: Preset) -> bool:

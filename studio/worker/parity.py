@@ -24,7 +24,7 @@ from studio.publishing.parity import MERGED, FormCheck, Parity
 from studio.runs.device import probe_device
 from studio.worker import base_model, parity_figures
 from studio.worker.base_model import BaseModel
-from studio.worker.parity_faults import GGUF_HINT, HINTS, Expected, Fault, find_fault
+from studio.worker.parity_faults import Expected, Fault, find_fault
 from studio.worker.parity_figures import Logits, greedy_answers, score_answers
 from studio.worker.parity_forms import (
     Opened,
@@ -139,7 +139,7 @@ class Check:
         logits = score_answers(model, self.asked, trained.answers, trained.logits.ids,
                                self._scoring(parity.name(form)))
         figures = parity_figures.compare(trained.logits, logits, answers, trained.answers, self.tokenizer.decode)
-        judged = judge(form, figures, trained.training_kl, opened.quantised)
+        judged = parity_figures.judge(form, figures, trained.training_kl, opened.quantised)
         return replace(judged, kind=opened.kind, files=empty.files, reference=empty.reference,
                        seconds=round(time.monotonic() - started, 1))
 
@@ -190,23 +190,6 @@ class Check:
 
     def _say(self, message: str, done: int) -> None:
         self.phase.journal.progress(self.phase.name, self.done + done, self.total, "answers", message)
-
-
-def judge(form: str, figures: parity.Figures, training_kl: float | None, quantised: bool) -> FormCheck:
-    """Whether a form that reads as trained also computes as trained: the verdict from its figures."""
-    outcome = parity_figures.outcome(figures, training_kl)
-    other = round((1 - figures.equal_answers) * 100)
-    distance = (f"{parity.name(form)} computes otherwise than the trained model: its probabilities of the next token "
-                f"are {figures.mean_kl:.3g} nats apart, and {other} % of the answers are other ones.")
-    if parity_figures.is_untrained(figures, training_kl):
-        distance += " It is no nearer to it than the untouched base model: it may come from another training."
-    sentence, hint = "", ""
-    if quantised:
-        if outcome == "differs":
-            sentence, hint = distance, "Publish a kind with more bits, such as q8_0, or try this one before you do."
-    elif outcome != "same":
-        outcome, sentence, hint = "refused", distance, HINTS.get(form, GGUF_HINT)
-    return FormCheck(form, "", outcome, {}, {}, sentence, hint, figures)
 
 
 def _read_reference(path: Path, mark: str) -> Trained | None:

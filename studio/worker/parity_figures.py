@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.publishing.parity import Difference, Figures, Outcome
+from studio.publishing.parity import Difference, Figures, FormCheck, Outcome, name
+from studio.worker.parity_faults import GGUF_HINT, HINTS
 
 KEPT = 1024
 BATCH = 8
@@ -123,6 +124,23 @@ def outcome(figures: Figures, training_kl: float | None) -> Outcome:
     if figures.mean_kl <= tolerance(training_kl):
         return "same"
     return "close" if figures.mean_kl <= CLOSE_KL and not is_untrained(figures, training_kl) else "differs"
+
+
+def judge(form: str, figures: Figures, training_kl: float | None, quantised: bool) -> FormCheck:
+    """Whether a form that reads as trained also computes as trained: the verdict from its figures."""
+    found = outcome(figures, training_kl)
+    other = round((1 - figures.equal_answers) * 100)
+    distance = (f"{name(form)} computes otherwise than the trained model: its probabilities of the next token "
+                f"are {figures.mean_kl:.3g} nats apart, and {other} % of the answers are other ones.")
+    if is_untrained(figures, training_kl):
+        distance += " It is no nearer to it than the untouched base model: it may come from another training."
+    sentence, hint = "", ""
+    if quantised:
+        if found == "differs":
+            sentence, hint = distance, "Publish a kind with more bits, such as q8_0, or try this one before you do."
+    elif found != "same":
+        found, sentence, hint = "refused", distance, HINTS.get(form, GGUF_HINT)
+    return FormCheck(form, "", found, {}, {}, sentence, hint, figures)
 
 
 def _each(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> Iterator[torch.Tensor]:
