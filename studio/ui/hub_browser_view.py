@@ -75,7 +75,7 @@ def fit_words(fit: Fit | None) -> str:
     """"✓ fits, about 4.1 GB with the present settings"; "" where nothing is known."""
     if fit is None:
         return ""
-    said = text(f"hub.fit.{fit.mark}")
+    said = text(f"train.what.{fit.mark}")  # as on the cards of the gallery
     if fit.bytes is None:
         return said
     about = "" if fit.exact else text("hub.fit.about")

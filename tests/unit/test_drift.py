@@ -142,3 +142,14 @@ def test_the_space_installs_unsloth_from_its_pins_and_only_where_it_is_missing(m
     assert calls[0][:4] == [sys.executable, "-m", "pip", "install"]
     assert "--no-deps" in calls[0]
     assert calls[0][-1] == str(PROJECT_DIR / "requirements-unsloth.txt")
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT_DIR / "studio" / "i18n").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_no_key_stands_twice_in_a_table_of_texts(path: Path):
+    """The later one would win in silence: cards of presets too big for the device once spoke of the size of a file."""
+    nodes = [yaml.compose(path.read_text())]
+    for node in nodes:
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            assert len(keys) == len(set(keys)), keys
+            nodes += [value for _, value in node.value]

@@ -12,13 +12,13 @@ from studio.publishing import browse_asking
 from studio.publishing.browse import REFUSED, ModelResult, model_details, search_models
 from studio.publishing.browse_asking import OfflineError
 from studio.publishing.browse_datasets import dataset_details, search_datasets
-from studio.publishing.browse_fit import fit_of, usual_shape
+from studio.publishing.browse_fit import Fit, fit_of, usual_shape
 from studio.publishing.browse_shelf import Search, facts_of, look
 from studio.runs.device import Device
 from studio.runs.estimates import estimate_memory
 from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
 from studio.settings import Settings
-from studio.ui.hub_browser_view import dataset_html, model_html, shelf_html
+from studio.ui.hub_browser_view import dataset_html, fit_words, model_html, shelf_html
 from tests.hub_server import HubServer
 from tests.hub_shelf import SCRIPT, ask_there, fill, hostile
 
@@ -213,6 +213,14 @@ def test_whether_a_model_fits_follows_the_settings_in_work():
     assert fit_of(held, None, lora, T4).bytes == fit_of(large, None, qlora, T4).bytes
     assert fit_of(ModelResult("a/b"), None, lora, T4) is None
     assert fit_of(replace(small, unusable="It is an adapter."), None, lora, T4) is None
+
+
+def test_the_marks_are_those_of_the_gallery():
+    said = [fit_words(Fit(mark, bytes, exact)) for mark, bytes, exact in (
+        ("fits", 2 * GIB, True), ("tight", 2 * GIB, False), ("too_big", 2 * GIB, True), ("not_here", None, True))]
+    assert said == [
+        "✓ fits, 2.0 GB with the present settings", "! tight, about 2.0 GB with the present settings",
+        "✕ too big, 2.0 GB with the present settings", "✕ needs an NVIDIA GPU; this machine has none that serves"]
 
 
 def test_facts_of_one_name_alone(hub, settings):
