@@ -33,6 +33,8 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
         """Tests read `requests`, not the terminal."""
 
     def _serve(self) -> None:
+        with self.hub.idle:
+            self.hub.working += 1
         self._received, self._slow_s = 0, 0.0
         split = urlsplit(self.path)
         self._parts = [unquote(part) for part in split.path.strip("/").split("/")]
@@ -55,6 +57,9 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
         finally:
             token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
             self.hub.requests.append(Request(route, self.command, self.path, self._received, token))
+            with self.hub.idle:
+                self.hub.working -= 1
+                self.hub.idle.notify_all()
 
     def _befall(self, fault: Fault) -> bool:
         """Let a fault happen; True where it was the whole answer."""
@@ -62,7 +67,7 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
             fault.meanwhile()
         if fault.hang:
             self._drain()
-            self.hub.closed.wait()
+            self.hub.released.wait()
             self._drop()
             return True
         if fault.drop == "request":

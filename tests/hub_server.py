@@ -29,7 +29,8 @@ class HubServer:
     def __init__(self, port: int = 0):
         self.folder = Path(tempfile.mkdtemp(prefix="hub-"))
         self.lock = threading.RLock()
-        self.closed = threading.Event()
+        self.closed, self.released = threading.Event(), threading.Event()
+        self.idle, self.working = threading.Condition(), 0
         self.users: dict[str, User] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.lfs: dict[str, Blob] = {}
@@ -51,6 +52,7 @@ class HubServer:
 
     def __exit__(self, *_: object) -> None:
         self.closed.set()
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -109,6 +111,20 @@ class HubServer:
     def heal(self) -> None:
         """Forget all faults."""
         self.faults.clear()
+
+    def settle(self) -> None:
+        """Wait until no request is at work, and let go of those that a fault keeps without an answer."""
+        self.released.set()
+        with self.idle:
+            assert self.idle.wait_for(lambda: not self.working, 30), "requests are still at work"
+        self.released.clear()
+
+    def reset(self) -> None:
+        """Forget everything, for the next test on the same server."""
+        self.heal()
+        self.settle()
+        for memory in (self.users, self.repos, self.lfs, self.collections, self.requests):
+            memory.clear()
 
     def count(self, route: str) -> int:
         """How many calls of a route have arrived."""

@@ -117,7 +117,8 @@ def _facts(pushed: list[PushResult], goals: list[Target], request: PublishSectio
     repositories = [vars(result) | {"what": list(goal.forms)} for result, goal in zip(pushed, goals, strict=True)]
     sums = {name: sum(repository[name] for repository in repositories) for name in SUMMED}
     return vars(pushed[0]) | sums | {
-        "what": request.what, "repositories": repositories, "revision": request.hub_revision, "tag": request.hub_tag}
+        "what": request.what, "repositories": repositories, "revision": request.hub_revision, "tag": request.hub_tag,
+        "collection": "", "load_test": None}
 
 
 def _licence_conflicts(preset: Preset, text: str, token: str | None) -> list[str]:

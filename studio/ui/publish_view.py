@@ -28,9 +28,13 @@ from studio.texts import text
 
 HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 LOOK_UP_LIMIT_S = 8
+# what not every push has, and an earlier studio did not know
+UNSAID = {"collection": "", "load_test": None, "revision": "", "tag": "", "pull_request": ""}
 # the fields of the schema that the form asks, in its order
 FIELDS = ("what", "hub_model_id", "hub_private_repo", "separate_repos", "hub_revision", "hub_tag", "create_pr",
           "hub_collection", "load_test")
+# what happens between the click and the model on the Hub
+STEPS = ("parity", "publish")
 Standing = Literal["new", "busy", "pushing", "paused", "failed", "done"]
 
 _templates = Environment(
@@ -71,28 +75,32 @@ def proposed(view: RunView) -> PublishSection:
 def standing(view: RunView) -> Standing:
     """Where the run's publishing stands; busy means that another phase is at work, paused that a push was stopped
     and not cancelled."""
-    phase = view.state.phases.get("publish")
     if view.is_live:
-        return "pushing" if view.state.phase == "publish" else "busy"
-    if phase is None:
-        return "new"
-    if phase.result is not None:
+        return "pushing" if view.state.phase in STEPS and last_request(view.run_dir) else "busy"
+    name, step = _step(view)
+    if name == "publish" and step.result is not None:
         return "done"
-    if phase.error or view.state.error:
+    if step.error:
         return "failed"
-    return "paused" if last_request(view.run_dir) else "new"
+    return "paused" if name == "publish" and last_request(view.run_dir) else "new"
+
+
+def _step(view: RunView) -> tuple[str, PhaseState]:
+    """The step of publishing that was begun last: the check of the exports, or the push."""
+    begun = {name: view.state.phases[name] for name in STEPS if name in view.state.phases}
+    return max(begun.items(), key=lambda item: item[1].started_at, default=("", PhaseState()))
 
 
 def status_html(view: RunView) -> str:
     """How the push stands: progress, or the failure with its next step, or the result with some ways to use it."""
-    stands, phase = standing(view), view.state.phases.get("publish", PhaseState())
-    result = phase.result or {}
+    stands, (name, phase) = standing(view), _step(view)
+    result = phase.result or {} if name == "publish" else {}
     model = deploy.model_on_hub(view) if result else None
     return _render(
-        "publish_status.html", stands=stands, view=view, phase=phase, result=result,
-        repositories=result.get("repositories", [result]),  # an earlier studio knew one alone
+        "publish_status.html", stands=stands, view=view, phase=phase, result=UNSAID | result,
+        repositories=[UNSAID | pushed for pushed in result.get("repositories", [result])],
         examples=deploy.usage_examples(model) if model else [], share=phase.done / phase.total if phase.total else None,
-        error=phase.error or view.state.error, hint=phase.hint or view.state.hint)
+        of_bytes=phase.unit == "bytes")
 
 
 def files_html(view: RunView, request: PublishSection, licence: str, card_text: str) -> str:
@@ -103,8 +111,8 @@ def files_html(view: RunView, request: PublishSection, licence: str, card_text: 
     except RunError as error:
         return _render("publish_missing.html", error=error)
     files = [file for each in planned for file in each]
-    phase = view.state.phases.get("publish", PhaseState())
-    pushing = standing(view) in ("pushing", "paused")
+    name, phase = _step(view)
+    pushing = name == "publish" and standing(view) in ("pushing", "paused")
     marks = iter(file_marks(files, phase.done if pushing else 0))
     groups = [(goal.repo_id, [(file, next(marks)) for file in each]) for goal, each in zip(goals, planned, strict=True)]
     base = view.preset.model.model_name_or_path
