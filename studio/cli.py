@@ -143,6 +143,12 @@ def _gguf(store: RunStore, arguments: argparse.Namespace) -> int:
     return _followed_or_detached(store, view, arguments)
 
 
+def _parity(store: RunStore, arguments: argparse.Namespace) -> int:
+    view = store.find(arguments.run)
+    launcher.run_phases(store, view.run_id, ["parity"], start.child_environment())
+    return _followed_or_detached(store, view, arguments)
+
+
 def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
     from studio.ui.run_slope import sentence  # with the words of the page
 
@@ -367,6 +373,7 @@ def _parser() -> argparse.ArgumentParser:
     working(on_run("merge", _merge, "merge adapter and base model again"))
     gguf = working(on_run("gguf", _gguf, "write GGUF files for llama.cpp and Ollama, merging first where needed"))
     gguf.add_argument("--kind", action="append", required=True, choices=GGUF_KINDS, help="kind of file; repeatable")
+    working(on_run("parity", _parity, "check that the exported files answer as the trained model does"))
     working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
     publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")

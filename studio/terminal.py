@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 from studio import words
@@ -10,6 +11,7 @@ from studio.evaluation.baselines import baseline_rows, baselines_words, read_bas
 from studio.evaluation.saved import read_report
 from studio.evaluation.summary import metric_name, rows_words, summarise
 from studio.publishing.exports import list_exports
+from studio.publishing.parity_words import ParityWords, parity_words
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
@@ -54,6 +56,7 @@ def facts(view: RunView) -> dict[str, Any]:
         "phases": {name: phase.result for name, phase in state.phases.items()},
         "exports": [{"name": export.name, "path": str(export.path), "size_bytes": export.size_bytes,
                      "fresh": export.fresh} for export in list_exports(view.run_dir)],
+        "parity": [asdict(row) for row in parity_words(view.run_dir).rows],
     }
 
 
@@ -86,6 +89,19 @@ def print_run(view: RunView) -> None:
     for export in list_exports(view.run_dir):
         older = "" if export.fresh else "  (of earlier weights)"
         print(f"  {export.name:10} {export.path}  {words.size(export.size_bytes)}{older}")
+    print_parity(parity_words(view.run_dir))
+
+
+def print_parity(said: ParityWords) -> None:
+    """How near each export is to the trained model; nothing before the first check."""
+    if not said.asked:
+        return
+    print(f"\n  {said.asked} {said.changed}".rstrip())
+    print_table([[f"  {row.name}", row.verdict, row.kl, row.answers and f"{row.answers} equal answers"]
+                 for row in said.rows])
+    for row in said.rows:
+        if row.sentence:
+            print(f"  {row.sentence} {row.hint}")
 
 
 def print_report(report: dict[str, Any]) -> None:
