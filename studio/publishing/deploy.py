@@ -30,7 +30,6 @@ WAYS = ("transformers", "vllm", "tgi", "llama.cpp", "ollama")
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # a server's own memory besides weights and context: CUDA's part and buffers, or llama.cpp's
 GPU_SERVER_BYTES, SMALL_SERVER_BYTES = 1.0 * GIB, 0.3 * GIB
-NO_KEY = "not-needed"
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def way(name: str, model: Model) -> Way:
     key = name.replace(".", "_")
     blocks, missing = builders[name](model)
     return Way(name, text(f"deploy.{key}.title"), text(f"deploy.{key}.when"), _needs(name, model), tuple(blocks),
-               tuple(_notes(name, model)), missing)
+               () if missing else tuple(_notes(name, model)), missing)
 
 
 def usage_examples(model: Model) -> list[tuple[str, str, str]]:
@@ -316,10 +315,16 @@ def _gguf_missing(model: Model) -> str:
     return text("deploy.missing.gguf_on_hub" if model.on_hub else "deploy.missing.gguf")
 
 
-def _client(url: str, name: str, model: Model) -> Block:
+def client_code(url: str, name: str, model: Model, from_login: bool = False) -> str:
+    """The openai client asking `name` at `url`, without a key or `from_login` with the token of `hf auth login`."""
     template = texts.CLIENT_CODE if model.is_chat else texts.CLIENT_TEXT_CODE
-    code = fill(template, url=url, key=NO_KEY, name=name, messages=model.messages, max_new_tokens=model.max_new_tokens)
-    return Block(text("deploy.block.client"), "python", code)
+    imports, key = texts.CLIENT_KEYS[from_login]
+    return fill(template, imports=imports, url=url, key=key, name=name, messages=model.messages,
+                max_new_tokens=model.max_new_tokens)
+
+
+def _client(url: str, name: str, model: Model) -> Block:
+    return Block(text("deploy.block.client"), "python", client_code(url, name, model))
 
 
 def _needs(name: str, model: Model) -> str:

@@ -72,18 +72,20 @@ ollama create {name!q} -f {modelfile!q}
 ollama run {name!q}"""
 OLLAMA_HUB_CODE = "ollama run {model!q}"
 
+# what the client's code begins with, and the key it sends: none, or the token of `hf auth login`
+CLIENT_KEYS = {False: ("", '"not-needed"'), True: ("from huggingface_hub import get_token\n", "get_token()")}
 CLIENT_CODE = """\
-from openai import OpenAI
+{imports}from openai import OpenAI
 
-client = OpenAI(base_url={url!p}, api_key={key!p})
+client = OpenAI(base_url={url!p}, api_key={key})
 messages = {messages}
 answer = client.chat.completions.create(model={name!p}, messages=messages, max_tokens={max_new_tokens}, temperature=0)
 print(answer.choices[0].message.content)"""
 
 CLIENT_TEXT_CODE = """\
-from openai import OpenAI
+{imports}from openai import OpenAI
 
-client = OpenAI(base_url={url!p}, api_key={key!p})
+client = OpenAI(base_url={url!p}, api_key={key})
 answer = client.completions.create(
     model={name!p}, prompt="The beginning of a text", max_tokens={max_new_tokens}, temperature=0)
 print(answer.choices[0].text)"""

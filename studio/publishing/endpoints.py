@@ -131,7 +131,7 @@ def create(view: RunView, machine: Machine, token: str | None, *, name: str = ""
     if not holds(machine, deploy.gpu_bytes(model)):
         raise HubError(f"The model needs about {words.size(deploy.gpu_bytes(model) or 0)} of GPU memory, and "
                        f"{machine.name} has {words.size(machine.gpu_bytes)}.", "Choose a larger machine.", FIELD)
-    namespace = model.merged.split("/")[0]
+    namespace = owner(view)
     name = deploy.slug(name or model.name)[:MAX_NAME].strip("-")
     api = HfApi(token=_required(token))
     made = _asked(CREATING, namespace, limit_s, lambda: api.create_inference_endpoint(
@@ -174,6 +174,27 @@ def delete(run_dir: Path, record: Record, token: str | None, *, limit_s: float =
 
     _asked("deleting the endpoint", record.namespace, limit_s, delete_it, record.name)
     (run_dir / RECORD).unlink(missing_ok=True)
+
+
+def act(name: str, run_dir: Path, token: str | None, *, confirmed: bool = False) -> Rented | None:
+    """Do "refresh", "pause", "resume" or "delete" with the endpoint made for a run; None after a deletion.
+
+    Raises `RunError` where none was made, `HubError` as the functions of these names do.
+    """
+    record = read_record(run_dir)
+    if record is None:
+        raise RunError("No endpoint was made for this run.", "Rent one first.", FIELD)
+    if name == "delete":
+        delete(run_dir, record, token)
+        return None
+    if name == "resume":
+        return resume(record, token, confirmed=confirmed)
+    return pause(record, token) if name == "pause" else status(record, token)
+
+
+def owner(view: RunView) -> str:
+    """The account whose model would be served, and which pays. Raises `RunError` as `servable` does."""
+    return servable(view).merged.split("/")[0]
 
 
 def read_record(run_dir: Path) -> Record | None:

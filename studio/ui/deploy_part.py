@@ -1,5 +1,6 @@
 """Use it: the part of the run page beneath the results that says how the model is put to use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ from studio.errors import StudioError
 from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 from studio.texts import text
-from studio.ui import deploy_view
+from studio.ui import deploy_endpoint_view, deploy_space_view, deploy_view
 from studio.ui.access import may_look
+from studio.ui.deploy_endpoint import EndpointPart, build_endpoint, draw_endpoint, wire_endpoint
+from studio.ui.deploy_space import SpacePart, build_space, draw_space_form, draw_space_status, wire_space
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 PART = "deploy-part"
@@ -24,11 +27,13 @@ class DeployPart:
     place: gr.Radio
     way: gr.Radio
     shown: gr.HTML
+    space: SpacePart
+    endpoint: EndpointPart
 
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """What `draw_deploy` may change."""
-        return [self.column, self.place, self.way, self.shown]
+        return [self.column, self.place, self.way, self.shown, *self.space.drawn, *self.endpoint.drawn]
 
 
 def build_deploy() -> DeployPart:
@@ -41,12 +46,29 @@ def build_deploy() -> DeployPart:
         place = gr.Radio([], label=text("deploy.place.label"), info=text("deploy.place.info"), visible=False,
                          elem_id="run-deploy-place")
         shown = gr.HTML("", js_on_load=deploy_view.COPY_JS, elem_id="run-deploy-shown", elem_classes=PART)
-    return DeployPart(column, place, way, shown)
+        space, endpoint = build_space(), build_endpoint()
+    return DeployPart(column, place, way, shown, space, endpoint)
 
 
-def draw_deploy(part: DeployPart, view: RunView) -> dict[Any, Any]:
-    """The part for a run as it is now, opened at the way that suits what there is."""
-    if view.is_live or not deploy_view.has_model(view):
+def draw_deploy(part: DeployPart, view: RunView, marks: dict[str, str], changed: Callable[..., bool]) -> dict[Any, Any]:
+    """What of the part looks different from `marks`: what is chosen or typed stays until the run's model changes."""
+    updates: dict[Any, Any] = {}
+    if changed(marks, "deploy", deploy_view.mark(view)):
+        updates |= _draw_ways(part, view)
+    if not deploy_view.has_model(view):
+        return updates
+    if changed(marks, "space_form", deploy_space_view.form_mark(view)):
+        updates |= draw_space_form(part.space, view)
+    if changed(marks, "space", deploy_space_view.status_mark(view)):
+        updates |= draw_space_status(part.space, view)
+    if changed(marks, "endpoint", deploy_endpoint_view.mark(view)):
+        updates |= draw_endpoint(part.endpoint, view)
+    return updates
+
+
+def _draw_ways(part: DeployPart, view: RunView) -> dict[Any, Any]:
+    """Opened at the way that suits what there is; hidden without a model, or while it is trained."""
+    if not deploy_view.has_model(view) or (view.is_live and view.state.phase == "train"):
         return {part.column: gr.Column(visible=False)}
     places, way = deploy_view.places(view), deploy_view.first_way(view)
     place = places[-1][1]
@@ -55,8 +77,9 @@ def draw_deploy(part: DeployPart, view: RunView) -> dict[Any, Any]:
             part.shown: deploy_view.way_html(view, way, place)}
 
 
-def wire_deploy(part: DeployPart, settings: Settings, store: RunStore, run_id: gr.Textbox) -> None:
-    """Choosing a way or a place shows its commands."""
+def wire_deploy(part: DeployPart, settings: Settings, store: RunStore, run_id: gr.Textbox,
+                live_timer: gr.Timer) -> None:
+    """Choosing a way or a place shows its commands; demo and endpoint have buttons of their own."""
 
     def choose(run: str, way: str, place: str | None, profile: gr.OAuthProfile | None) -> Any:
         if not run or not may_look(settings, profile):
@@ -67,3 +90,5 @@ def wire_deploy(part: DeployPart, settings: Settings, store: RunStore, run_id: g
             return deploy_view.render("publish_missing.html", error=error)
 
     gr.on([part.way.input, part.place.input], choose, [run_id, part.way, part.place], part.shown, **QUIET)
+    wire_space(part.space, settings, store, run_id, live_timer)
+    wire_endpoint(part.endpoint, settings, store, run_id)

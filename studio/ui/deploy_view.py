@@ -77,7 +77,8 @@ def mark(view: RunView) -> str:
     """Changes when the part may look different."""
     forms = [f"{export.name} {export.made_at} {export.fresh}" for export in list_exports(view.run_dir)]
     pushed = view.state.phases["publish"].ended_at if "publish" in view.state.phases else ""
-    return f"{view.run_id} {view.is_live} {forms} {pushed}"
+    trains = view.is_live and view.state.phase == "train"
+    return f"{view.run_id} {trains} {forms} {pushed}"
 
 
 def _model(view: RunView, place: str) -> Model:

@@ -9,7 +9,7 @@ from studio.errors import RunError
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.texts import text
-from studio.ui import deploy_view, run_html, run_words
+from studio.ui import run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
 from studio.ui.compare_again import CompareAgain, build_compare_again, hide_compare_again
 from studio.ui.deploy_part import DeployPart, build_deploy, draw_deploy
@@ -136,8 +136,7 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= draw_answer_rows(page.answers, view)
     if changed(marks, "votes", votes_mark(view)):
         updates |= draw_votes(page.votes, store, view)
-    if changed(marks, "deploy", deploy_view.mark(view)):
-        updates |= draw_deploy(page.deploy, view)
+    updates |= draw_deploy(page.deploy, view, marks, changed)
     if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):
         updates[page.slope] = slope_html(store, view, LOOK_AGE_S)
     return updates

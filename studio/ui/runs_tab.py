@@ -101,7 +101,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     run_id.change(None, run_id, None, js=_ADDRESS)
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)
-    wire_deploy(page.deploy, settings, store, run_id)
+    wire_deploy(page.deploy, settings, store, run_id, page.live_timer)
     wire_actions(page, settings, store, run_id, shown_now)
     return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
                    page.votes.button)

@@ -18,7 +18,7 @@ from studio.runs.events import RunStage, RunState, read_events
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.hub_server import HubServer
-from tests.unit.test_publishing_endpoints import pushed
+from tests.pushed_run import pushed_run
 
 SECRET = "hf_typedForTheSpaceAlone"
 
@@ -34,7 +34,7 @@ def hub():
 def run_dir(tmp_path) -> Path:
     """A pushed run whose folder asks for a private demo."""
     store = RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")}))
-    view = pushed(store)
+    view = pushed_run(store)
     space.write_request(view.run_dir, space.plan(view, examples=("2 cups flour",)))
     return view.run_dir
 

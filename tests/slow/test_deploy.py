@@ -59,7 +59,7 @@ def test_the_code_with_transformers_and_with_peft_answers(model, capsys):
 def test_the_client_asks_a_real_chat_server(model, tiny_model, capsys):
     answerer = Answerer({model.name: AutoModelForCausalLM.from_pretrained(tiny_model)},
                         AutoTokenizer.from_pretrained(tiny_model), PRESET, {}, 512)
-    app, port = build_chat_app(answerer, deploy.NO_KEY, lambda: None), free_port()
+    app, port = build_chat_app(answerer, "not-needed", lambda: None), free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -6,11 +6,11 @@ from huggingface_hub import constants
 from studio.errors import HubError, RunError
 from studio.publishing import deploy, endpoints
 from studio.publishing.endpoints import Machine, Record, cheapest, list_machines, read_record
-from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
+from tests.pushed_run import pushed_run
 
 LIMIT_S = 5
 
@@ -27,17 +27,6 @@ def hub(monkeypatch):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
-
-
-def pushed(store: RunStore, what=("merged",)):
-    """A finished run whose push the journal tells of."""
-    run_id = finished_run(store)
-    journal = EventWriter(store.run_dir(run_id))
-    repository = {"repo_id": "ana/recipes", "private": True, "what": list(what)}
-    journal.done("publish", repository | {"repositories": [repository]})
-    journal.stage(RunStage.COMPLETED)
-    journal.close()
-    return store.get(run_id)
 
 
 def machine(hub) -> Machine:
@@ -67,7 +56,7 @@ def test_the_cheapest_machine_is_there_and_holds_the_model(hub):
 
 
 def test_an_endpoint_is_for_callers_with_a_token_and_goes_down_to_zero(hub, store):
-    view = pushed(store)
+    view = pushed_run(store)
     made = endpoints.create(view, machine(hub), hub.token, confirmed=True, limit_s=LIMIT_S)
     asked = hub.endpoints["ana", "recipes"]
     assert asked["type"] == "authenticated"
@@ -82,7 +71,7 @@ def test_an_endpoint_is_for_callers_with_a_token_and_goes_down_to_zero(hub, stor
 
 
 def test_nothing_is_rented_without_a_yes(hub, store):
-    view = pushed(store)
+    view = pushed_run(store)
     error = refusal(lambda: endpoints.create(view, machine(hub), hub.token, limit_s=LIMIT_S))
     assert "$0.50 an hour, until it is paused or deleted" in error.message
     assert not hub.endpoints and hub.count("ep-create") == 0
@@ -91,7 +80,7 @@ def test_nothing_is_rented_without_a_yes(hub, store):
 
 
 def test_it_is_looked_at_paused_resumed_and_deleted(hub, store):
-    view = pushed(store)
+    view = pushed_run(store)
     endpoints.create(view, machine(hub), hub.token, confirmed=True, limit_s=LIMIT_S)
     record = read_record(view.run_dir)
     hub.endpoints["ana", "recipes"]["status"] |= {"state": "running", "url": "https://x.endpoints.example"}
@@ -109,11 +98,11 @@ def test_only_a_pushed_merged_model_can_be_served(hub, store):
     with pytest.raises(RunError, match="was not pushed"):
         endpoints.servable(store.get(finished_run(store)))
     with pytest.raises(RunError, match="no merged model"):
-        endpoints.servable(pushed(store, ["adapter"]))
+        endpoints.servable(pushed_run(store, ("adapter",)))
 
 
 def test_a_machine_that_is_too_small_is_refused_before_it_is_rented(hub, store, monkeypatch):
-    view = pushed(store)
+    view = pushed_run(store)
     found = machine(hub)
     monkeypatch.setattr(deploy, "gpu_bytes", lambda model: 30e9)
     error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=LIMIT_S))
@@ -135,7 +124,7 @@ def test_a_machine_that_is_too_small_is_refused_before_it_is_rented(hub, store, 
     ({"drop": "answer"}, "The connection to the Hub broke", "whether recipes was made all the same"),
 ])
 def test_each_refusal_has_its_sentence_and_nothing_is_tried_twice(hub, store, fault, cause, step):
-    view, found = pushed(store), machine(hub)
+    view, found = pushed_run(store), machine(hub)
     hub.fail("ep-create", times=9, **fault)
     error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=LIMIT_S))
     assert cause in error.message and step in error.hint
@@ -143,7 +132,7 @@ def test_each_refusal_has_its_sentence_and_nothing_is_tried_twice(hub, store, fa
 
 
 def test_silence_ends_with_where_to_look(hub, store):
-    view, found = pushed(store), machine(hub)
+    view, found = pushed_run(store), machine(hub)
     hub.fail("ep-create", hang=True)
     error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=0.3))
     assert "has not answered" in error.message and "cost money" in error.hint

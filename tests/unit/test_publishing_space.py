@@ -16,7 +16,7 @@ from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
-from tests.unit.test_publishing_endpoints import pushed
+from tests.pushed_run import pushed_run
 
 HOSTILE = 'x"\n---\nsdk: docker\n<script>alert(1)</script> {head} \''
 
@@ -28,7 +28,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def view(store):
-    return pushed(store)
+    return pushed_run(store)
 
 
 def staged(view, request) -> dict[str, str]:
@@ -91,16 +91,16 @@ def test_the_templates_versions_are_those_of_the_lock():
 def test_what_cannot_become_a_chat_demo_is_refused_with_the_way_out(store, tmp_path):
     with pytest.raises(RunError, match="was not pushed"):
         plan(store.get(finished_run(store)))
-    texts = pushed(store)
+    texts = pushed_run(store)
     (texts.run_dir / "merged" / "chat_template.jinja").unlink()
     with pytest.raises(RunError, match="no chat template"):
         plan(texts)
     with pytest.raises(RunError, match="no hardware called quantum"):
-        plan(pushed(store), hardware="quantum")
+        plan(pushed_run(store), hardware="quantum")
 
 
 def test_an_adapter_is_asked_on_its_base_and_needs_that_on_the_hub(store, monkeypatch):
-    view = pushed(store, ["adapter"])
+    view = pushed_run(store, ("adapter",))
     request = plan(view)
     assert (request.base, request.folder) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "")
     monkeypatch.setattr(space, "is_local", lambda name: True)
