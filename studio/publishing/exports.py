@@ -100,6 +100,13 @@ def modelfile_of(file: Path) -> Path:
     return file.with_suffix(".modelfile")
 
 
+def commands(export: Export) -> str:
+    """What to type in a GGUF file's folder to talk to it, with Ollama and with llama.cpp."""
+    name = export.path.stem.lower()
+    return (f"ollama create {name} -f {modelfile_of(export.path).name}\nollama run {name}\n\n"
+            f"llama-server -m {export.path.name} --jinja\n")
+
+
 def write_record(record: Path, source: Path) -> None:
     """Note that a form was made from the weights in the folder `source`."""
     partial = record.with_name(f"{record.name}.{os.getpid()}")

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, Response
 from studio.errors import RunError
 from studio.evaluation.preferences import PREFERENCES_FILE, preference_lines
 from studio.evaluation.votes import VOTES_FILE
+from studio.publishing.exports import list_exports
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import DATA_REPORT_FILE
@@ -45,6 +46,21 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
         if path.is_symlink() or not path.is_file():
             raise HTTPException(404, "The run has not written this file.")
         return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}",
+                            headers={"Cache-Control": "no-store"})
+
+    @downloads.get("/{run_id}/gguf/{name}")
+    def download_gguf(run_id: str, name: str, request: Request) -> Response:
+        if not request_may_look(settings, gradio_app, request):
+            raise HTTPException(401, "Sign in first.")
+        try:
+            exports = list_exports(store.run_dir(run_id))
+        except RunError as error:
+            raise HTTPException(404, str(error)) from None
+        path = next((file for export in exports if export.form == "gguf" for file in export.files
+                     if file.name == name and not file.is_symlink()), None)
+        if path is None:
+            raise HTTPException(404, "There is no such file.")
+        return FileResponse(path, media_type="application/octet-stream", filename=name,
                             headers={"Cache-Control": "no-store"})
 
     return downloads

@@ -8,6 +8,7 @@ import gradio as gr
 from studio.preset.schema import PublishSection
 from studio.texts import text
 from studio.ui import publish_view as view
+from studio.ui.exports_part import ExportsPart, build_exports
 
 PART = "publish-part"
 BASIC = ("what", "hub_model_id", "hub_private_repo")
@@ -38,6 +39,7 @@ class PublishForm:
     head: gr.HTML
     note: gr.HTML
     status: gr.HTML
+    exports: ExportsPart
     publish: gr.Button
     pause: gr.Button
     cancel: gr.Button
@@ -70,6 +72,7 @@ def build_publish_form() -> PublishForm:
                       elem_id="publish-run")
     empty = gr.HTML(view.empty_html(), elem_classes=PART)
     status = gr.HTML("", elem_id="publish-status", elem_classes=PART)
+    exports = build_exports()
     licence, card, drawn = (gr.Textbox("", visible=False) for _ in range(3))
     with gr.Row(visible=False, elem_id="publish-body") as body:
         with gr.Column(scale=2, min_width=300):
@@ -101,7 +104,7 @@ def build_publish_form() -> PublishForm:
                                       lines=24, max_lines=40, elem_id="publish-card-text")
                     anew = gr.Button(text("publish.card.anew"), size="sm")
     return PublishForm(run, body, empty, fields, owner, token, account, confirm, licence, files, card, drawn, edit,
-                       preview, head, note, status, publish, pause, cancel, anew)
+                       preview, head, note, status, exports, publish, pause, cancel, anew)
 
 
 def forms_offered(offered: list[str], chosen: list[str]) -> gr.CheckboxGroup:

@@ -20,6 +20,7 @@ from studio.settings import Settings
 from studio.texts import text
 from studio.ui import publish_view as view
 from studio.ui.access import hub_token, is_owner, may_look, require_owner
+from studio.ui.exports_part import wire_exports
 from studio.ui.messages import shown
 from studio.ui.publish_form import PublishForm, build_publish_form, forms_offered
 
@@ -71,6 +72,11 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
             form.account: view.account_html(token, None) if owner else "",
             **drawn, form.edit: drawn[form.card], form.drawn: drawn[form.card],
             **_stands(form, opened, request, licence), seen: {}}
+
+    def offer(run: str | None, chosen: list[str], profile: gr.OAuthProfile | None) -> Any:
+        """A form that was made meanwhile can be published too."""
+        return forms_offered(release.available(store.get(run).run_dir), chosen) \
+            if run and may_look(settings, profile) else gr.skip()
 
     def ask_hub(run: str | None, repo: str, pasted: str, profile: gr.OAuthProfile | None,
                 oauth: gr.OAuthToken | None) -> dict:
@@ -159,6 +165,8 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         open_run, [form.run, form.licence],
         [*form.request, form.token, form.account, form.confirm, *form.sheet, *form.typed, *form.standing, seen],
         **QUIET).then(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
+    wire_exports(form.exports, settings, store, form.run)
+    form.exports.table.change(offer, [form.run, fields["what"]], fields["what"], **QUIET)
     form.token.blur(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
     form.owner.input(view.owned_by, [form.owner, fields["hub_model_id"]], fields["hub_model_id"], **QUIET).then(
         look_there, looked, form.confirm, **QUIET)
