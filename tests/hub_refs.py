@@ -79,7 +79,9 @@ class RefRoutes:
         if self.command == "POST":
             return self._new_collection()
         owners = self._query.get("owner", [])
-        return [collection for collection in self.hub.collections if collection["owner"]["name"] in owners]
+        # in a list each one's place is its position
+        return [{name: value for name, value in collection.items() if name != "position"}
+                for collection in self.hub.collections if collection["owner"]["name"] in owners]
 
     def _new_collection(self):
         asked, user = self._json(), self._signed_in()

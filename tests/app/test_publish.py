@@ -3,32 +3,52 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from studio import start
 from studio.preset.schema import PublishSection
-from studio.publishing.request import write_request
+from studio.publishing import parity
+from studio.publishing.repositories import ExistsError
+from studio.publishing.request import last_request, write_request
 from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
+from tests.push_host import PushHost
 
 SILENCE_S = 2.0
 WEIGHTS = {f"model-0000{number}-of-00005.safetensors": 1_000_000 + number for number in range(1, 6)}
 
 
+@pytest.fixture(scope="module")
+def server():
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def host(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("host")
+    host = PushHost(clean_environment() | server.environment(folder / "hf"), folder)
+    yield host
+    host.close()
+
+
 @pytest.fixture
-def hub():
-    with HubServer() as hub:
-        hub.token = hub.add_user("ana")
-        yield hub
+def hub(server, host):
+    server.reset()
+    server.token, server.host = server.add_user("ana"), host
+    yield server
 
 
 @pytest.fixture
@@ -39,8 +59,12 @@ def store(tmp_path):
 @pytest.fixture
 def run_dir(store):
     """A trained run that asks for a private push of its merged model to ana/recipes."""
-    run_dir = store.run_dir(finished_run(store))
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
+    return asked(store.run_dir(finished_run(store)))
+
+
+def asked(run_dir: Path, **fields) -> Path:
+    """The run, with a request to push it to ana/recipes."""
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes", **fields))
     return run_dir
 
 
@@ -69,23 +93,33 @@ def command(run_dir: Path) -> list[str]:
     return [sys.executable, "-m", "studio.publishing", str(run_dir)]
 
 
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+
+
 def environment(
         run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     client = hub.environment(run_dir.parent.parent / "hf", hub.token if token is None else token)
-    return clean | client | {"STUDIO_PUSH_SILENCE_S": str(silence_s), "STUDIO_DATA_DIR": str(run_dir.parent.parent)}
+    return clean_environment() | client | {
+        "STUDIO_PUSH_SILENCE_S": str(silence_s), "STUDIO_DATA_DIR": str(run_dir.parent.parent)}
 
 
-def push(run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S) -> Pushed:
-    """Run the publish phase to its end."""
+def push(run_dir: Path, hub: HubServer, token: str | None = None, silence_s: float = SILENCE_S,
+         hurry: float = 1) -> Pushed:
+    """Run the publish phase to its end, in a process of its own."""
     seen = len(read_events(run_dir)[0])
     started = time.monotonic()
-    done = subprocess.run(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub, token, silence_s),
-                          timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    code, _ = hub.host.push(run_dir=str(run_dir), token=hub.token if token is None else token, silence_s=silence_s,
+                            hurry=hurry)
+    return Pushed(code, state_since(run_dir, seen), hub.host.output(), time.monotonic() - started)
+
+
+def state_since(run_dir: Path, seen: int = 0) -> RunState:
+    """What the journal says from an event on."""
     state = RunState()
     for event in read_events(run_dir)[0][seen:]:
         state.apply(event)
-    return Pushed(done.returncode, state, done.stdout, time.monotonic() - started)
+    return state
 
 
 def local_files(run_dir: Path) -> dict[str, bytes]:
@@ -119,8 +153,7 @@ def test_the_journal_tells_stage_files_and_bytes(run_dir, hub):
 
 
 def test_bytes_of_a_large_file_are_told_while_it_is_sent(store, hub):
-    run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
+    run_dir = asked(store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000})))
     hub.fail("lfs-put", times=9, slow_s=0.006)
     push(run_dir, hub)
     during = [event.values["done"] for event in _progress(run_dir) if "Sending model" in event.values["message"]]
@@ -145,7 +178,7 @@ def test_what_was_pushed_comes_back_byte_for_byte(run_dir, hub, tmp_path):
 
 
 def test_adapter_and_model_together(run_dir, hub):
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes", what="both"))
+    asked(run_dir, what="both")
     push(run_dir, hub)
     there = hub.files("ana/recipes")
     assert {"model.safetensors", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"} <= set(there)
@@ -166,14 +199,14 @@ def test_weights_of_an_earlier_push_are_removed(run_dir, hub):
 
 
 def test_killed_in_the_middle_and_pushed_again_sends_only_unfinished_files(store, hub):
-    run_dir = store.run_dir(finished_run(store, weights=WEIGHTS))
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
+    run_dir = asked(store.run_dir(finished_run(store, weights=WEIGHTS)))
     hub.fail("lfs-put", hang=True, skip=4)
     process = subprocess.Popen(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for(lambda: hub.count("lfs-verify") == 4)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    hub.settle()
     assert hub.files("ana/recipes") == {}, "nothing may show before the commit"
 
     finished = {request.path.split("/")[2].split("?")[0] for request in hub.requests if request.route == "lfs-put"}
@@ -212,7 +245,7 @@ def test_a_push_is_stopped_and_pushed_again_through_the_launcher(store, run_dir,
 def test_one_failure_of_every_call_is_overcome(fault, run_dir, hub):
     for route in ("whoami", "create", "info", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit"):
         hub.fail(route, times=1, **fault)
-    pushed = push(run_dir, hub, silence_s=30)
+    pushed = push(run_dir, hub, silence_s=30, hurry=20)
     assert pushed.result["commit"] == hub.repo("ana/recipes").head.oid
     assert len(hub.repo("ana/recipes").commits) == 2, "neither doubled nor lost"
     assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
@@ -239,7 +272,7 @@ def test_one_failure_of_every_call_is_overcome(fault, run_dir, hub):
         "card"])
 def test_a_refusal_is_one_sentence_with_a_next_step(route, fault, cause, step, run_dir, hub):
     hub.fail(route, times=99, **fault)
-    message, hint = push(run_dir, hub).error
+    message, hint = push(run_dir, hub, hurry=20).error
     assert cause in message and message.endswith(".")
     assert step in hint
     assert "Traceback" not in message and "http://127" not in message
@@ -258,8 +291,7 @@ def test_a_server_that_never_answers_ends_the_push_within_the_silence_limit(rout
 
 
 def test_a_slow_upload_is_not_taken_for_a_dead_one(store, hub):
-    run_dir = store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000}))
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
+    run_dir = asked(store.run_dir(finished_run(store, weights={"model.safetensors": 24_000_000})))
     hub.fail("lfs-put", times=9, slow_s=0.012)
     pushed = push(run_dir, hub)
     assert pushed.result["commit"]
@@ -328,6 +360,131 @@ def test_an_edited_card_with_a_broken_head_is_refused_before_anything_is_sent(ru
     message, hint = push(run_dir, hub).error
     assert "head of the model card cannot be read" in message and "---" in hint
     assert hub.count("create") == 0
+
+
+def test_the_pushed_repositories_of_each_form_with_branch_tag_and_collection(store, hub):
+    hub.users[hub.token] = replace(hub.users[hub.token], orgs={"acme": "write"})
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    write_request(run_dir, PublishSection(
+        hub_model_id="acme/recipes", what=["merged", "adapter", "gguf"], separate_repos=True, hub_revision="first/try",
+        hub_tag="v1", hub_collection="My recipes"))
+    pushed = push(run_dir, hub)
+    held = {repo_id: set(hub.repo(repo_id).line("first/try")[-1].files) - {".gitattributes", "README.md"}
+            for repo_id in ("acme/recipes", "acme/recipes-adapter", "acme/recipes-GGUF")}
+    assert "model.safetensors" in held["acme/recipes"]
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= held["acme/recipes-adapter"]
+    assert {"recipes-Q8_0.gguf", "recipes-Q8_0.modelfile"} <= held["acme/recipes-GGUF"]
+    assert all(hub.files(repo_id) == {} for repo_id in held), "main is as it was"
+    assert all(hub.repo(repo_id).tags == {"v1": hub.repo(repo_id).line("first/try")[-1].oid} for repo_id in held)
+    assert [item["id"] for item in hub.collections[0]["items"]] == list(held)
+    assert hub.collections[0]["private"] and hub.collections[0]["owner"] == {"name": "acme"}
+    assert [part["repo_id"] for part in pushed.result["repositories"]] == list(held)
+    assert pushed.result["collection"].endswith(hub.collections[0]["slug"])
+
+    again = push(run_dir, hub)
+    assert again.result["sent_bytes"] == 0 and len(hub.collections) == 1 and len(hub.collections[0]["items"]) == 3
+    # a tag stays where it is
+    (run_dir / "card.md").write_text("# Another version\n")
+    commits = len(hub.repo("acme/recipes").all_commits)
+    message, hint = push(run_dir, hub).error
+    assert "acme/recipes has the tag v1 on another version" in message and hint == "Choose another tag."
+    assert len(hub.repo("acme/recipes").all_commits) == commits
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "lost"])
+def test_a_pull_request_leaves_the_repository_as_it_is_and_is_opened_once(lost, run_dir, hub):
+    repo = hub.add_repo("ana/recipes", {"model.safetensors": b"theirs", "old.safetensors": b"theirs"}, private=True)
+    asked(run_dir, create_pr=True)
+    if lost:
+        hub.fail("commit", drop="answer")
+    first = push(run_dir, hub, silence_s=30, hurry=20)
+    again = push(run_dir, hub)
+    assert [commit.title for commit in repo.commits] == ["initial commit"]
+    assert [pull.title for pull in repo.pulls] == ["recipes: merged"]
+    offered = {path: blob.path.read_bytes() for path, blob in repo.pulls[0].commits[-1].files.items()}
+    assert local_files(run_dir).items() <= offered.items() and "old.safetensors" not in offered
+    address = f"{hub.endpoint}/ana/recipes/discussions/1"
+    assert first.result["pull_request"] == again.result["pull_request"] == address
+
+
+def test_a_pull_request_to_an_empty_repository_is_a_plain_push(run_dir, hub):
+    asked(run_dir, create_pr=True)
+    assert push(run_dir, hub).result["pull_request"] == ""
+    assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
+
+
+def test_a_name_that_an_unseen_repository_has(run_dir, hub):
+    """As where a private repository of that name was made by somebody else of the organisation."""
+    hub.fail("info", times=99, status=404, message="Repository not found", headers={"X-Error-Code": "RepoNotFound"})
+    hub.add_repo("ana/recipes", private=True)
+    message, hint = push(run_dir, hub).error
+    assert message == "The name ana/recipes is taken by a repository that this token may not see."
+    assert "another name" in hint
+
+
+def test_a_full_disk(run_dir, hub):
+    (run_dir / "loss_curve.png").symlink_to("/dev/full")
+    message, hint = push(run_dir, hub).error
+    assert message == "The disk of this machine is full." and "Push again" in hint
+    (run_dir / "loss_curve.png").unlink()
+    assert push(run_dir, hub).result["commit"]
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(run_dir, hub):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_refuse, args=[listener], daemon=True).start()
+        port = listener.getsockname()[1]
+        through = {"HF_ENDPOINT": "https://hub.example", "NO_PROXY": "",
+                   "HTTPS_PROXY": f"http://me:secret@127.0.0.1:{port}"}
+        done = subprocess.run(command(run_dir), cwd=PROJECT_DIR, env=environment(run_dir, hub) | through, timeout=60)
+    phase = state_since(run_dir).phases["publish"]
+    assert done.returncode == 3
+    assert phase.error == f"The proxy 127.0.0.1:{port} does not let this machine through to the Hub: 403 Forbidden."
+    assert "HTTPS_PROXY" in phase.hint and "Push again" in phase.hint and "secret" not in phase.error
+
+
+def test_a_licence_that_does_not_fit_the_bases_is_warned_of(run_dir, hub):
+    hub.add_repo("HuggingFaceTB/SmolLM2-135M-Instruct", {"README.md": b"---\nlicense: gemma\n---\n"})
+    (run_dir / "card.md").write_text("---\nlicense: mit\n---\n\n# Mine\n")
+    pushed = push(run_dir, hub)
+    assert pushed.result["commit"] and "states gemma, whose terms go on to apply" in pushed.state.warnings[0]
+
+
+def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
+    monkeypatch.setattr(parity, "needs_check", lambda *_: [])
+    (run_dir / "publish.json").unlink()
+    repo = hub.add_repo("ana/recipes", {"model.safetensors": b"theirs", "tokenizer.json": b"{}"}, private=True)
+    there = {"store": store, "run_id": run_dir.name, "token": hub.token}
+    request = PublishSection(hub_model_id="recipes")
+    with pytest.raises(ExistsError) as caught:
+        start.publish(request=request, **there)
+    assert 'ana/recipes is there already; its last commit is "initial commit"' in caught.value.message
+    assert "The push replaces model.safetensors, tokenizer.json." in caught.value.message
+    assert "--yes" in caught.value.hint and "--create-pr" in caught.value.hint
+    assert not (run_dir / "publish.json").exists()
+
+    start.publish(request=request.model_copy(update={"create_pr": True}), **there)
+    start.cancel_publish(store, run_dir.name)
+    start.publish(request=request.model_copy(update={"hub_revision": "new"}), **there)
+    with pytest.raises(ExistsError):
+        start.publish(request=request, **there)
+    start.publish(request=request, confirmed=True, **there)
+    start.publish(request=request, **there)
+    assert last_request(run_dir).hub_model_id == "ana/recipes" and len(repo.commits) == 1
+
+
+def _refuse(listener: socket.socket) -> None:
+    """A proxy that answers every request with 403 Forbidden, until it is closed."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def _progress(run_dir: Path) -> list[Event]:

@@ -1,6 +1,7 @@
 """The Publish tab in a browser: a real push to the stand-in Hub, by mouse, with a failure in between."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -32,7 +33,7 @@ def test_push_fail_and_push_again_by_mouse(page, settings, store, hub, serving):
     with serving(settings) as studio:
         open_tab(page, studio.url)
         expect(page.get_by_text("Publishes as ana")).to_be_visible()
-        expect(page.get_by_label("Repository")).to_have_value("ana/recipes")
+        expect(page.get_by_role("textbox", name=re.compile("^Repository"))).to_have_value("ana/recipes")
         expect(page.locator("#publish-files")).to_contain_text("model.safetensors")
         expect(page.locator("#publish-files")).to_contain_text("has the licence apache-2.0")
         expect(page.locator("#publish-card")).to_contain_text("JSON equal")
@@ -74,6 +75,74 @@ def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, h
         page.get_by_role("button", name="Write the card anew").click()
         expect(page.get_by_text("Written from the run")).to_be_visible()
         assert not (run_dir / "card.md").exists()
+
+
+def test_what_is_typed_while_the_hub_is_asked_is_not_overwritten(page, settings, store, hub, serving):
+    """The card was drawn anew once the Hub had said account and licence, over what a person had typed by then."""
+    run_dir = store.run_dir(finished_run(store))
+    asked = threading.Event()
+    hub.fail("whoami", meanwhile=lambda: asked.wait(30))  # answers when the person has typed
+    with serving(settings) as studio:
+        open_tab(page, studio.url)
+        page.get_by_role("tab", name="Edit").click()
+        box = page.get_by_label("Model card in Markdown")
+        expect(box).to_have_value(re.compile("# recipes"))
+        box.fill("# Typed at once\n")
+        asked.set()
+        expect(page.locator("#publish-files")).to_contain_text("has the licence apache-2.0")
+        expect(page.get_by_role("textbox", name=re.compile("^Repository"))).to_have_value("ana/recipes")
+        expect(box).to_have_value("# Typed at once\n")
+        box.blur()
+        expect(page.get_by_text("You have edited this card")).to_be_visible()
+        assert (run_dir / "card.md").read_text() == "# Typed at once\n"
+
+
+def test_a_push_is_paused_continued_and_cancelled_and_an_existing_repository_asked_for(
+        page, settings, store, hub, serving):
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    hub.add_repo("ana/recipes", {"model.safetensors": b"other", "notes.md": b"kept"}, private=True)
+    with serving(settings) as studio:
+        open_tab(page, studio.url)
+        # the repository holds something: its last commit and what would go are named, and a click is asked for
+        confirm = page.get_by_label("Yes, write to this repository")
+        expect(confirm).to_be_visible()
+        named = re.compile("last commit is .initial commit.*replaces model.safetensors")
+        expect(page.get_by_text(named)).to_be_visible()
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.get_by_text("Read what the push would replace")).to_be_visible()
+        assert not (run_dir / "publish.json").exists() and hub.count("lfs-put") == 0
+
+        page.get_by_label("GGUF files").check()
+        page.get_by_text("More choices").click()
+        page.get_by_label("A repository for each form").check()
+        expect(page.locator("#publish-files")).to_contain_text("ana/recipes-GGUF")
+        hub.fail("lfs-put", hang=True)
+        expect(confirm).to_be_visible()
+        confirm.check()
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.locator("#publish-status")).to_contain_text("Sending")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("The push is paused")).to_be_visible()
+        assert set(hub.files("ana/recipes")) == {"model.safetensors", "notes.md"}, "nothing shows before the commit"
+
+        hub.heal()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#publish-status")).to_contain_text("every file was compared")
+        assert set(hub.files("ana/recipes-GGUF")) == {
+            "README.md", "loss_curve.png", "recipes-Q8_0.gguf", "recipes-Q8_0.modelfile"}
+        assert "notes.md" in hub.files("ana/recipes")
+
+        # pushed to before, it is not asked for again; a cancelled push is forgotten
+        expect(confirm).to_be_hidden()
+        card = run_dir / "card.md"
+        card.write_text("# Another card\n")
+        hub.fail("commit", hang=True)
+        page.get_by_role("button", name="Push again").click()
+        expect(page.get_by_role("button", name="Cancel the push")).to_be_visible()
+        page.get_by_role("button", name="Cancel the push").click()
+        expect(page.get_by_role("button", name="Publish", exact=True)).to_be_enabled()
+        assert not (run_dir / "publish.json").exists()
+        assert hub.files("ana/recipes")["README.md"] != b"# Another card\n"
 
 
 def test_a_pasted_token_serves_and_is_kept_nowhere(page, settings, store, hub, monkeypatch, serving):
