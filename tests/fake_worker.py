@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 
 from studio.preset import files
+from studio.publishing import exports
+from studio.publishing.gguf_request import read_request
 from studio.runs.events import EventWriter, RunStage
 
 
@@ -113,7 +115,20 @@ def parity(run_dir, preset, script, journal):
     return {"prompts": 20}
 
 
-PHASES = {"train": train, "baselines": baselines, "evaluate": evaluate, "merge": merge, "parity": parity}
+def gguf(run_dir, preset, script, journal):
+    kinds = read_request(run_dir, preset).kinds
+    folder = run_dir / exports.GGUF_DIR
+    folder.mkdir(exist_ok=True)
+    for number, kind in enumerate(kinds, 1):
+        journal.progress("gguf", 4000 * number, 4000 * len(kinds), "bytes", f"Writing {kind.upper()}")
+        file = folder / f"scripted-{kind.upper()}.gguf"
+        file.write_bytes(b"GGUF" * 1000)
+        exports.modelfile_of(file).write_text(f"FROM ./{file.name}\n")
+        exports.write_record(exports.gguf_record(file), run_dir / "merged")
+    return {"files": [{"kind": kind} for kind in kinds]}
+
+
+PHASES = {"train": train, "baselines": baselines, "evaluate": evaluate, "merge": merge, "parity": parity, "gguf": gguf}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1], Path(sys.argv[2])))

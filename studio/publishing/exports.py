@@ -6,7 +6,6 @@ when those weights have changed since. Reads a run folder, imports no torch.
 
 import json
 import os
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -14,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal, get_args
 
+from studio.errors import ModelError
 from studio.preset.schema import GgufKind
 
 Form = Literal["adapter", "merged", "gguf"]
@@ -138,11 +138,17 @@ def expected_sizes(merged: Path, kinds: list[str]) -> dict[str, int]:
 
 
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:
-    """{name: shape} of all tensors in a folder's safetensors files, read from their heads."""
+    """{name: shape} of all tensors in a folder's safetensors files, read from their heads.
+
+    Raises `ModelError` for a file that is none.
+    """
     shapes: dict[str, list[int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with open(path, "rb") as file:
-            head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length < path.stat().st_size:
+                raise ModelError(f"{path.name} is no whole safetensors file.", "Merge again.")
+            head = json.loads(file.read(length))
         shapes |= {name: tensor["shape"] for name, tensor in head.items() if name != "__metadata__"}
     return shapes
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
+from studio.errors import ModelError
 from studio.publishing.exports import GGUF_KINDS, Export, commands, expected_sizes, list_exports, weights_print
 from studio.runs.events import PhaseState, RunStage
 from studio.runs.store import RunView
@@ -95,4 +96,7 @@ def _standing(view: RunView) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _expected(merged: Path, _weights: str) -> dict[str, int]:
-    return expected_sizes(merged, list(GGUF_KINDS))
+    try:
+        return expected_sizes(merged, list(GGUF_KINDS))
+    except ModelError:  # a size is only a help; making the file says what is wrong
+        return {}

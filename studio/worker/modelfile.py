@@ -98,7 +98,8 @@ def find_turns(tokenizer: Any) -> Turns | None:
             return None
         after_system = to_user.removesuffix(before_user)
         first = tokenizer.bos_token or ""
-        opens = first if first and head in ("", first) and not before_user.startswith(first) else ""
+        # in ChatML the first token is also what opens each turn
+        opens = first if head.startswith(first) and not before_user.startswith(first) else ""
         before_system = system_lead.removeprefix(opens)
         if head != opens:
             default_system = head.removeprefix(opens).removeprefix(before_system).removesuffix(after_system)
