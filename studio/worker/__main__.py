@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 USAGE = ("usage: python -m studio.worker train|baselines|evaluate|merge|gguf|parity RUN_DIR"
-         " | preview | rows | doctor | export | tokens | load_test | infer ...")
+         " | preview | rows | doctor | export | tokens | vllm | load_test | infer ...")
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
         case ["load_test", asked]:
             from studio.worker import load_test
             return load_test.main(asked)
+        case ["vllm"]:
+            from studio.worker import vllm_process
+            return vllm_process.main()
         case ["infer", *rest]:
             from studio.worker import infer
             return infer.main(rest)

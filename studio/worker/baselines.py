@@ -17,7 +17,7 @@ from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker.embedding import measure_similarities
 from studio.worker.phase import Phase
-from studio.worker.row_answers import RowAnswers
+from studio.worker.row_answers import plan_answers
 from studio.worker.row_prompts import asked_rows
 from studio.worker.services import answer_by_endpoint
 from studio.worker.weights import find_base, on_each_side
@@ -37,7 +37,7 @@ def try_baselines(phase: Phase) -> dict:
     phase.say(f"Finding the base model {preset.model.model_name_or_path}, or downloading it")
     weights = find_base(phase)
     tokenizer, kept = weights.tokenizer(phase), AnswerFile(phase.run_dir / "answers.jsonl")
-    rows = RowAnswers(phase, weights, tokenizer, asked,
+    rows = plan_answers(phase, weights, tokenizer, asked,
                       [way for way in planned_ways(evaluation) if way != TUNED], kept)
     for note in rows.notes:
         phase.journal.warning(note)

@@ -32,7 +32,7 @@ from studio.worker.embedding import measure_similarities
 from studio.worker.guard import Guard
 from studio.worker.other_model import answer_by_other
 from studio.worker.phase import Phase
-from studio.worker.row_answers import DOING, RowAnswers
+from studio.worker.row_answers import DOING, plan_answers
 from studio.worker.row_losses import measure_losses
 from studio.worker.row_prompts import asked_rows, learned_rows, rows_to_compare
 from studio.worker.services import answer_by_endpoint, judge_pairs
@@ -106,7 +106,7 @@ def _answers(phase: Phase, weights: Weights, asked: list[Example],
              guard: Guard | None, answers: AnswerFile) -> tuple[list[Example], dict[str, WayAnswers]]:
     """The rows that fit the model, and what was answered to them in each way; the guard's questions are asked too."""
     tokenizer = weights.tokenizer(phase)
-    rows = RowAnswers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
+    rows = plan_answers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
     for note in rows.notes:
         phase.journal.warning(note)
 

@@ -10,7 +10,7 @@ from studio.evaluation.report import WayAnswers
 from studio.evaluation.ways import TUNED, Example
 from studio.preset import files
 from studio.worker.phase import Phase
-from studio.worker.row_answers import RowAnswers
+from studio.worker.row_answers import plan_answers
 from studio.worker.row_prompts import learned_rows
 from studio.worker.weights import find_trained, on_each_side
 
@@ -29,7 +29,7 @@ def answer_by_other(phase: Phase, other: Other, rows: list[Example],
         title = other.title(json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"], own)
         theirs = replace(phase, run_dir=folder, preset=preset)
         weights = find_trained(theirs, other.checkpoint)
-        asked = RowAnswers(theirs, weights, weights.tokenizer(theirs), rows, [TUNED], kept,
+        asked = plan_answers(theirs, weights, weights.tokenizer(theirs), rows, [TUNED], kept,
                            {TUNED: f"{title} answers"})
     except StudioError as error:
         phase.journal.warning(f"{title} is left out of the comparison: {error.message}")
