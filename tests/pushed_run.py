@@ -7,16 +7,19 @@ from tests.finished_run import finished_run
 URL = "https://huggingface.co/ana/recipes"
 
 
-def pushed_run(store: RunStore, what: tuple[str, ...] = ("merged",), private: bool = True, **options) -> RunView:
+def pushed_run(store: RunStore, what: tuple[str, ...] = ("merged",), private: bool = True, revision: str = "",
+               pull_request: str = "") -> RunView:
     """The run, pushed to ana/recipes."""
-    run_id = finished_run(store, **options)
+    run_id = finished_run(store)
     journal = EventWriter(store.run_dir(run_id))
-    repository = {"repo_id": "ana/recipes", "url": URL, "commit": "0" * 40, "commit_url": f"{URL}/commit/{'0' * 40}",
-                  "private": private, "files": 6, "total_bytes": 300_000, "sent_bytes": 300_000, "pull_request": "",
-                  "what": list(what)}
+    repository = {
+        "repo_id": "ana/recipes", "url": URL, "commit": "0" * 40, "commit_url": f"{URL}/commit/{'0' * 40}",
+        "private": private, "files": 6, "total_bytes": 300_000, "sent_bytes": 300_000, "pull_request": pull_request,
+        "what": list(what)}
     journal.stage(RunStage.STARTING, "publish")
-    journal.done("publish", repository | {"repositories": [repository], "revision": "", "tag": "", "collection": "",
-                                          "load_test": None, "seconds": 2.0})
+    journal.done("publish", repository | {
+        "repositories": [repository], "revision": revision, "tag": "", "collection": "", "load_test": None,
+        "seconds": 2.0})
     journal.stage(RunStage.COMPLETED)
     journal.close()
     return store.get(run_id)

@@ -116,9 +116,12 @@ def model_here(view: RunView) -> Model:
 
 
 def model_on_hub(view: RunView) -> Model | None:
-    """The model as the last push left it on the Hub, or None before any."""
+    """The model as the last push left it on the Hub, or None before any; a branch or a pull request of a push is not
+    what the repository's name loads."""
     phase = view.state.phases.get("publish")
     if phase is None or phase.result is None:
+        return None
+    if phase.result.get("revision") or phase.result.get("pull_request"):  # an earlier studio knew neither
         return None
     trained = view.run_dir / ("merged" if view.has_merged else "adapter")
     kinds = [(export.kind, export.path) for export in list_exports(view.run_dir) if export.form == "gguf"]

@@ -110,7 +110,7 @@ def servable(view: RunView) -> deploy.Model:
     """The pushed model, if an endpoint can serve it. Raises `RunError`: not pushed, or only as adapter or GGUF."""
     model = deploy.model_on_hub(view)
     if model is None:
-        raise RunError("An endpoint needs the model on the Hub, and this run was not pushed.",
+        raise RunError("An endpoint needs the model on the Hub's main branch, and this run was not pushed there.",
                        "Publish the merged model first.", FIELD)
     if not model.merged:
         raise RunError("The Hub holds no merged model of this run, and vLLM on the endpoint needs one.",

@@ -42,7 +42,8 @@ def publish(run_dir: Path, silence_s: float) -> int:
     return run_phase(run_dir, "publish", silence_s, _push)
 
 
-def run_phase(run_dir: Path, phase: str, silence_s: float, work: Callable[[Path, EventWriter, "Watchdog"], dict]) -> int:
+def run_phase(run_dir: Path, phase: str, silence_s: float,
+              work: Callable[[Path, EventWriter, "Watchdog"], dict]) -> int:
     """Do a phase's work under the watchdog and write into the journal how it ended; returns the exit code."""
     journal = EventWriter(run_dir)
     watchdog = Watchdog(silence_s, lambda error: _end_silent(journal, phase, error))
@@ -81,8 +82,9 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     request = complete(request, checks)
     watchdog.alive("writing the model card")
     goals = targets(request)
-    cards = card.write(run_dir, goals, hub.stated_licence(preset.model.model_name_or_path, token))
-    for conflict in _licence_conflicts(preset, cards[0], token):
+    licence = hub.stated_licence(preset.model.model_name_or_path, token)
+    cards = card.write(run_dir, goals, licence)
+    for conflict in _licence_conflicts(preset, cards[0], licence, token):
         journal.warning(conflict)
     releases = [stage(run_dir, goal, preset, text) for goal, text in zip(goals, cards, strict=True)]
     # the last moment at which nothing has been sent
@@ -121,10 +123,10 @@ def _facts(pushed: list[PushResult], goals: list[Target], request: PublishSectio
         "collection": "", "load_test": None}
 
 
-def _licence_conflicts(preset: Preset, text: str, token: str | None) -> list[str]:
+def _licence_conflicts(preset: Preset, text: str, licence: str, token: str | None) -> list[str]:
     base, dataset = preset.model.model_name_or_path, hub_dataset(preset)
     return licences.conflicts(
-        licences.stated_in(text), base, hub.stated_licence(base, token),
+        licences.stated_in(text), base, licence,
         dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else "")
 
 

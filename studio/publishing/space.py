@@ -69,8 +69,8 @@ def plan(view: RunView, repo_id: str = "", *, private: bool = True, hardware: st
     Hub, hardware that is unknown or too small."""
     model = deploy.model_on_hub(view)
     if model is None or not (model.merged or model.adapter):
-        raise RunError("A demo needs the model on the Hub, and this run was not pushed.", "Publish the model first.",
-                       FIELD)
+        raise RunError("A demo needs the model on the Hub's main branch, and this run was not pushed there.",
+                       "Publish the model first.", FIELD)
     if not model.is_chat:
         raise RunError("The demo is a chat, and this model has no chat template: it continues texts.",
                        "Train it with model.chat_template=chatml to chat with it.", FIELD)

@@ -81,19 +81,14 @@ def test_no_token_is_sent_and_no_hardware_paid_for_unless_asked(run_dir, hub):
     assert again["commit"] == state.phases["space"].result["commit"], "made again, nothing is sent twice"
 
 
-@pytest.mark.parametrize(("route", "fault", "cause"), [
-    ("commit", {"status": 403, "message": "Private storage limit reached"}, "no room left for ana"),
-    ("whoami", {"hang": True}, "has not answered for"),
-])
-def test_a_failure_is_one_sentence_and_the_next_try_works(run_dir, hub, route, fault, cause):
-    hub.fail(route, **fault)
+def test_silence_is_one_sentence_leaves_no_half_demo_and_the_next_try_works(run_dir, hub):
+    hub.fail("commit", hang=True)
     code, state, output = make(run_dir, hub, silence_s=1.5)
     assert code == 3, output
     phase = state.phases["space"]
-    assert cause in phase.error and phase.hint and phase.result is None
-    assert not hub.repos or hub.files("ana/recipes-demo", "spaces") == {}, "no half demo is seen"
-    hub.heal()
-    assert make(run_dir, hub)[0] == 0, "made again, it works"
+    assert "has not answered for" in phase.error and phase.hint and phase.result is None
+    assert hub.files("ana/recipes-demo", "spaces") == {}
+    assert make(run_dir, hub)[0] == 0
 
 
 def test_the_page_and_the_command_line_start_it_through_the_supervisor(run_dir, hub, monkeypatch):

@@ -15,6 +15,7 @@ from studio.runs.model_shape import ModelShape
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.finished_run import finished_run
+from tests.pushed_run import pushed_run
 
 HOSTILE = "a b'; touch /tmp/x #$(id)`id`\"\nline, two=2"
 SMOL = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, vocab_size=49152, num_attention_heads=9,
@@ -150,6 +151,12 @@ def test_a_model_without_chat_template_continues_texts():
 
 def test_before_a_push_there_is_nothing_on_the_hub(view):
     assert model_on_hub(view) is None
+
+
+def test_a_push_to_a_branch_or_a_pull_request_is_not_what_the_name_loads(store):
+    assert model_on_hub(pushed_run(store)).merged == "ana/recipes"
+    assert model_on_hub(pushed_run(store, revision="tuned")) is None
+    assert model_on_hub(pushed_run(store, pull_request="https://huggingface.co/ana/recipes/discussions/1")) is None
 
 
 def test_an_unknown_way_is_refused_with_the_known_ones():
