@@ -15,6 +15,7 @@ from studio.publishing.parity_words import ParityWords, parity_words
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore, RunView
 from studio.start import Outlook
+from studio.texts import text
 
 TICK_S = 0.5
 # without a terminal to redraw, a line now and then is enough
@@ -79,6 +80,9 @@ def print_run(view: RunView) -> None:
         print_baselines(found)
     try:
         report = read_report(view.run_dir)
+        skipped = (state.phases["evaluate"].result or {}).get("skipped") if "evaluate" in state.phases else None
+        if skipped:
+            print(f"  {text('runs.results.earlier', reason=skipped) if report else skipped}")
         if report:
             print_report(report)
     except RunError as error:

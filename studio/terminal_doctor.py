@@ -53,7 +53,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     facts = [
         ("rows", f"{report.rows:,}, of which {report.usable_rows:,} can be used"),
         ("shape", f"{report.shape['format']} ({columns}), {words.percent(report.shape['confidence'])} sure")]
-    facts += [("file", f"{file['name']}: {file['rows']:,} rows, {words.size(file['size_bytes'])}"
+    facts += [("file", f"{file['name']}: {_rows(file['rows'])}, {words.size(file['size_bytes'])}"
                + (f", {file['encoding']}" if file["encoding"] else "")) for file in report.files[:8]]
     if report.turns:
         facts.append(("chats", f"{report.turns['mean']:.1f} messages on average, "
@@ -65,16 +65,20 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         judged = sum(report.languages.values())
         facts.append(("languages", ", ".join(
             f"{'unknown' if code == UNKNOWN else code} {words.percent(n / judged)}"
-            for code, n in list(report.languages.items())[:LANGUAGES_SHOWN]) + f" of {judged:,} rows looked at"))
+            for code, n in list(report.languages.items())[:LANGUAGES_SHOWN]) + f" of {_rows(judged)} looked at"))
     found = report.secrets | report.personal_data
     if found:
         facts.append(("found", ", ".join(f"{kind} {n:,}" for kind, n in found.items())))
     if report.overlap:
-        facts.append(("held out", f"{report.overlap.heldout_rows:,} rows, {report.overlap.exact:,} of them among "
+        facts.append(("held out", f"{_rows(report.overlap.heldout_rows)}, {report.overlap.exact:,} of them among "
                       f"the training rows and {report.overlap.near:,} nearly"))
     facts.append(("epochs", f"{report.epochs} would be chosen automatically"))
     facts.append(("time", words.duration(report.seconds)))
     return facts
+
+
+def _rows(number: int) -> str:
+    return words.in_number(f"{number:,} [row|rows]", number)
 
 
 def _gain(tokens: Tokens) -> str:
@@ -99,7 +103,7 @@ def _print_tokens(tokens: Tokens) -> None:
                 f"{100 * tokens.tokens_cut_share:.1f} % of the tokens"),
         ("suggested", f"training.max_length={tokens.suggested_max_length}"),
         ("epoch", f"{tokens.tokens_per_epoch:,} tokens, {tokens.trained_tokens_per_epoch:,} of them learned"),
-        ("padding", f"{words.percent(tokens.padding_waste)} with {tokens.batch_size} rows a batch"),
+        ("padding", f"{words.percent(tokens.padding_waste)} with {_rows(tokens.batch_size)} a batch"),
         ("packing", f"{words.percent(tokens.packed_waste)} empty; {_gain(tokens)}")]
     for name, value in facts:
         print(f"  {name:12} {value}")

@@ -7,13 +7,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
 from studio.evaluation.marking import mark
-from studio.evaluation.summary import metric_name, score_words, summarise, way_name, with_interval
+from studio.evaluation.summary import metric_name, rows_words, score_words, summarise, way_name, with_interval
 from studio.texts import text
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True, auto_reload=False)
-_templates.globals.update(text=text, words=words, mark=mark, score_words=score_words)
+_templates.globals.update(text=text, words=words, mark=mark, rows_words=rows_words, score_words=score_words)
 
 
 def render_page(report: dict[str, Any], name: str, purpose: str, model: str) -> str:

@@ -29,6 +29,7 @@ class Course(StrEnum):
     LEVEL = "level"
     FALLING = "falling"
     UNSURE = "unsure"
+    FEW = "few"  # held-out rows
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Slope:
-    """Points by number of rows, and what the last step brought: `gain` with its paired 95 % interval."""
+    """Points by number of rows, and what the last step brought: `gain` with its paired 95 % interval.
+
+    `judged` is the number of held-out rows that all were judged by.
+    """
 
     metric: str
     points: list[Point]
     gain: float
     gain_interval: list[float]
     course: Course
+    judged: int
 
 
 def may_have_slope(view: RunView) -> bool:
@@ -114,9 +119,9 @@ def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
     if low == high:
         unseen = UNSEEN / len(scores)
         low, high = max(-1.0, low - unseen), min(1.0, high + unseen)
-    course = (Course.UNSURE if len(scores) < MIN_ROWS else Course.RISING if low > 0 else Course.FALLING if high < 0
+    course = (Course.FEW if len(scores) < MIN_ROWS else Course.RISING if low > 0 else Course.FALLING if high < 0
               else Course.LEVEL if low >= -MARGIN and high <= MARGIN else Course.UNSURE)
-    return Slope(metric, points, points[-1].value - points[-2].value, [low, high], course)
+    return Slope(metric, points, points[-1].value - points[-2].value, [low, high], course, len(scores))
 
 
 def _training(preset: Preset) -> tuple[Section, ...]:

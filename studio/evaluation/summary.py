@@ -90,8 +90,9 @@ def way_name(way: str) -> str:
 
 def rows_words(report: dict[str, Any]) -> str:
     """What was compared on: "80 held-out rows", or "80 rows of other.jsonl"."""
-    key = "ground.rows_of" if report["data"] else "ground.held_out"
-    return _say(key, count=words.count(report["n"]), data=report["data"])
+    key = "ground.rows" if report["data"] else "ground.held_out"
+    rows = words.in_number(_say(key, count=words.count(report["n"])), report["n"])
+    return _say("ground.rows_of", rows=rows, data=report["data"]) if report["data"] else rows
 
 
 def with_interval(figure: dict[str, Any], metric: str) -> str:

@@ -3,8 +3,10 @@
 import html
 
 from studio import words
+from studio.evaluation.predictions import file_mark
 from studio.evaluation.slope import Point, Slope, clones_on_parts, may_have_slope, slope_of
 from studio.evaluation.summary import with_interval
+from studio.evaluation.verdict import MIN_ROWS
 from studio.runs.store import RunStore, RunView
 from studio.texts import text
 from studio.ui import run_words
@@ -24,8 +26,10 @@ def slope_html(store: RunStore, view: RunView, max_age_s: float) -> str:
 
 
 def slope_mark(store: RunStore, view: RunView, max_age_s: float) -> str:
-    """Changes when the slope may look different."""
-    return " ".join(f"{clone.run_id} {_stage(clone)}" for clone in clones_on_parts(store, view.run_id, max_age_s))
+    """Changes when the slope may look different: also when one of the runs was compared again."""
+    clones = clones_on_parts(store, view.run_id, max_age_s)
+    return " ".join(f"{run.run_id} {file_mark(run.run_dir / 'report.json')} {_stage(run)}"
+                    for run in ([view, *clones] if clones else []))
 
 
 def sentence(slope: Slope | None, coming: bool = False) -> str:
@@ -35,7 +39,8 @@ def sentence(slope: Slope | None, coming: bool = False) -> str:
     figures = {"gain": slope.gain, "low": slope.gain_interval[0], "high": slope.gain_interval[1]}
     signed = {name: f"{100 * value:+.0f}".replace("-", "−") for name, value in figures.items()}
     return text(f"slope.course.{slope.course.value}", before=words.count(slope.points[-2].rows),
-                after=words.count(slope.points[-1].rows), **signed)
+                after=words.count(slope.points[-1].rows), judged=words.count(slope.judged), least=MIN_ROWS,
+                **signed)
 
 
 def _table(slope: Slope) -> str:

@@ -35,7 +35,9 @@ def rows(tmp_path):
 def test_a_good_set_in_words_and_as_json(doctor, rows):
     out = doctor(rows).out
     assert out.startswith("30 rows may teach a style or a format")
-    assert "prompt from prompt, completion from completion" in out
+    assert "prompt from prompt, completion from completion" in out and "rows.jsonl: 30 rows," in out
+    rows.with_name("one.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}))
+    assert "one.jsonl: 1 row," in doctor(rows, rows.with_name("one.jsonl")).out
     report = json.loads(doctor(rows, "--json").out)
     assert (report["rows"], report["findings"], report["may_train"], report["tokens"]) == (30, [], True, None)
 

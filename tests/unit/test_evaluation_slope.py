@@ -23,7 +23,7 @@ def part(rows, right, n):
 
 @pytest.mark.parametrize(("right", "n", "course"), [
     ((20, 40, 60), 100, Course.RISING), ((20, 60, 60), 100, Course.LEVEL), ((20, 60, 40), 100, Course.FALLING),
-    ((5, 11, 12), 20, Course.UNSURE), ((0, 0, 19), 19, Course.UNSURE), ((3, 20, 20), 20, Course.UNSURE),
+    ((5, 11, 12), 20, Course.UNSURE), ((0, 0, 19), 19, Course.FEW), ((3, 20, 20), 20, Course.UNSURE),
     ((0, 0, 40), 40, Course.RISING),
 ])
 def test_the_course_is_that_of_the_last_step(right, n, course):

@@ -2,12 +2,13 @@
 
 import json
 
+from studio.evaluation.slope import learning_slope
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.runs.store import RunStore
-from studio.ui.run_slope import slope_html, slope_mark
+from studio.ui.run_slope import sentence, slope_html, slope_mark
 from tests.finished_run import REPORT
-from tests.unit.test_evaluation_slope import evaluated
+from tests.unit.test_evaluation_slope import evaluated, part
 
 
 def test_a_run_without_clones_shows_no_slope(settings):
@@ -32,5 +33,13 @@ def test_the_slope_is_told_in_words_and_links_to_its_runs(settings):
     report = view.run_dir / "report.json"
     report.write_text(json.dumps(REPORT | {"data": "other.jsonl"}))
     assert "There is no slope" in slope_html(store, view, 0), "none can come"
+    assert slope_mark(store, view, 0) != mark, "the whole run was compared again"
+    mark = slope_mark(store, view, 0)
     evaluated(store, 40, 100, share=0.25, parent=run_id)
     assert slope_mark(store, view, 0) != mark
+
+
+def test_too_few_held_out_rows_are_named_as_the_reason():
+    slope = learning_slope([part(100, 2, 8), part(200, 4, 8)], "exact_match", 3)
+    assert sentence(slope) == ("Cannot tell: 8 held-out rows are too few to judge by. Hold back at least 20, "
+                               "then compare again.")

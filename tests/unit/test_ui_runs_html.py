@@ -10,7 +10,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
-from studio.terminal import print_report
+from studio.terminal import print_report, print_run
 from studio.ui import comparison, run_html
 from tests.finished_run import REPORT, finished_run, report_with_ways
 
@@ -121,6 +121,24 @@ def test_page_and_terminal_name_the_rows_that_were_compared(store, capsys):
         said = capsys.readouterr().out + run_html.results(store.get(finished_run(store, report=report)))
         assert f"base against tuned on {rows}" in said and f"Of {rows} the tuned model" in said
         assert data == "" or "held-out" not in said
+
+
+def test_one_row_is_no_rows(store, capsys):
+    print_report(report_with_ways() | {"n": 1})
+    assert "base against tuned on 1 held-out row\n" in capsys.readouterr().out
+
+
+def test_the_terminal_says_that_the_report_is_of_the_comparison_before(store, capsys):
+    run_id = finished_run(store)
+    print_run(store.get(run_id))
+    assert "comparison before" not in capsys.readouterr().out
+    journal = EventWriter(store.run_dir(run_id))
+    journal.done("evaluate", {"skipped": "There are no held-out rows to compare on."})
+    journal.close()
+    print_run(store.get(run_id))
+    said = capsys.readouterr().out
+    note = "There are no held-out rows to compare on. What follows is the comparison before."
+    assert said.index(note) < said.index("base against tuned")
 
 
 def test_a_comparison_without_rows_says_why(store):
