@@ -94,4 +94,6 @@ def _asked(found: Parity) -> str:
 
 
 def _name(form: str) -> str:
-    return text(f"parity.form.{form}") if form in (parity.MERGED, parity.ADAPTER) else Path(form).name
+    if form in (parity.MERGED, parity.ADAPTER):
+        return text(f"parity.form.{form}")
+    return text("parity.form.gguf", kind=Path(form).stem.rsplit("-", 1)[-1])

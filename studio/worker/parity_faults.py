@@ -12,7 +12,7 @@ from studio.publishing.parity import ADAPTER, MERGED, name
 
 SHOWN_CHARACTERS = 60
 HINTS = {
-    MERGED: "Merge again: `python -m studio merge`.",
+    MERGED: "Merge again, then check again.",
     ADAPTER: "Put the base model's tokenizer files back into the adapter's folder, or train again."}
 GGUF_HINT = "Merge again if the merged model has the same fault, then write the GGUF file again."
 
