@@ -179,7 +179,7 @@ def look_there(view: RunView, request: PublishSection, token: str | None) -> str
     if token is None:
         return ""
     try:
-        checks = check_request(request, token, view.run_dir, limit_s=LOOK_UP_LIMIT_S)
+        checks = check_request(request, token, view.run_dir)
     except StudioError:
         return ""
     return " ".join(replacing(check) for check in unconfirmed(view.run_dir, complete(request, checks), checks))

@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,31 @@ def main(text: str) -> int:
     messages = [{"role": "user", "content": asked["question"]}]
     if asked["system_prompt"]:
         messages.insert(0, {"role": "system", "content": asked["system_prompt"]})
-    answers = [answer(Path(place), Path(asked["here"]), asked["form"], messages) for place in (asked["here"], there)]
-    for (_, text), place in zip(answers, ("here", "on the Hub"), strict=True):
-        print(f"The model {place} answers: {text!r}", file=sys.stderr)
-    print(json.dumps({"same": answers[0][0] == answers[1][0], "answer": answers[1][1],
+    mine, theirs = (ask(Path(place), Path(asked["here"]), asked["form"], messages) for place in (asked["here"], there))
+    for answer, place in ((mine, "here"), (theirs, "on the Hub")):
+        print(f"The model {place} answers: {answer.text!r}", file=sys.stderr)
+    print(json.dumps({"same": mine.is_like(theirs), "answer": theirs.text,
                       "seconds": round(time.monotonic() - started, 1)}))
     return 0
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer, as token ids and as text, and the logits of its first token, one for each of the vocabulary."""
+
+    tokens: list[int]
+    text: str
+    logits: torch.Tensor
+
+    def is_like(self, other: "Answer") -> bool:
+        """Whether both come from the same weights: a model that repeats one word would not show it by its words."""
+        same_vocabulary = self.logits.shape == other.logits.shape
+        return self.tokens == other.tokens and same_vocabulary and torch.allclose(self.logits, other.logits, atol=1e-3)
+
+
 @torch.inference_mode()
-def answer(place: Path, here: Path, form: str, messages: list[dict[str, str]]) -> tuple[list[int], str]:
-    """The greedy answer of the model in the folder `place`, as token ids and as text; an adapter on the base of the one
-    that lies `here`."""
+def ask(place: Path, here: Path, form: str, messages: list[dict[str, str]]) -> Answer:
+    """Ask the model in the folder `place`; an adapter on the base of the one that lies `here`."""
     tokenizer = AutoTokenizer.from_pretrained(place)
     model = _model(place, here, form).eval()
     if tokenizer.chat_template:
@@ -49,11 +63,12 @@ def answer(place: Path, here: Path, form: str, messages: list[dict[str, str]]) -
                                                return_dict=True)
     else:
         prompt = tokenizer(messages[-1]["content"], return_tensors="pt")
+    logits = model(**prompt).logits[0, -1].float()
     output = model.generate(**prompt, max_new_tokens=NEW_TOKENS, do_sample=False)
     new = output[0, prompt["input_ids"].shape[1]:].tolist()
     del model
     gc.collect()  # two large models at once may not fit
-    return new, tokenizer.decode(new, skip_special_tokens=True)
+    return Answer(new, tokenizer.decode(new, skip_special_tokens=True), logits)
 
 
 def _model(place: Path, here: Path, form: str) -> Any:

@@ -278,6 +278,13 @@ def test_a_refusal_is_one_sentence_with_a_next_step(route, fault, cause, step, r
     assert "Traceback" not in message and "http://127" not in message
 
 
+def test_an_upload_that_fails_for_good_ends_with_the_cause(run_dir, hub):
+    hub.fail("lfs-put", times=99, status=500, message="Internal storage error")
+    message, hint = push(run_dir, hub, silence_s=30, hurry=20).error
+    assert message == 'The Hub failed (status 500) while sending loss_curve.png: "Internal storage error".'
+    assert "Push again" in hint
+
+
 @pytest.mark.parametrize("route", ["whoami", "create", "lfs-put", "commit"])
 def test_a_server_that_never_answers_ends_the_push_within_the_silence_limit(route, run_dir, hub):
     hub.fail(route, times=99, hang=True)

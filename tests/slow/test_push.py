@@ -7,23 +7,18 @@ import sys
 
 import pytest
 
+from studio.errors import HubError
 from studio.preset.schema import PublishSection
-from studio.publishing.request import write_request
+from studio.publishing.load_test import load_test
+from studio.publishing.request import Target, write_request
 from studio.runs.events import read_events
 from studio.settings import PROJECT_DIR
-from tests.finished_run import finished_run
+from studio.worker.load_test import ask
+from tests.finished_run import checked, finished_run
 from tests.hub_server import HubServer
+from tests.tiny_model import make_tiny_model
 
-ANSWER = """
-import sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-prompt = tokenizer.apply_chat_template(
-    [{"role": "user", "content": "two cups of flour"}], add_generation_prompt=True, return_tensors="pt",
-    return_dict=True)
-print(model.generate(**prompt, max_new_tokens=24, do_sample=False)[0].tolist())
-"""
+PULL = "import huggingface_hub, sys; huggingface_hub.snapshot_download(sys.argv[1])"
 ROWS = "import datasets, sys; print(datasets.load_dataset(sys.argv[1], split='train')[1]['text'])"
 
 
@@ -40,30 +35,33 @@ def run(command: list[str], hub: HubServer, home, token: str) -> subprocess.Comp
                           capture_output=True, text=True, timeout=120)
 
 
-def test_a_pushed_model_comes_back_and_answers_the_same(store, tiny_model, hub, tmp_path):
+def test_a_pushed_model_is_loaded_from_the_hub_and_answers_the_same(store, tiny_model, hub, tmp_path, monkeypatch):
     run_dir = store.run_dir(finished_run(store))
     shutil.rmtree(run_dir / "merged")
     shutil.copytree(tiny_model, run_dir / "merged")
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
+    checked(run_dir)
+    write_request(run_dir, PublishSection(hub_model_id="ana/recipes", load_test=True, what="both"))
     pushed = run(["-m", "studio.publishing", str(run_dir)], hub, tmp_path / "hf", hub.token)
     assert pushed.returncode == 0, pushed.stderr
+    result = read_events(run_dir)[0][-1].values["result"]
+    assert result["load_test"]["same"] and result["load_test"]["answer"]
+    assert not (run_dir / "load-test").exists() and not (tmp_path / "hf" / "hub").exists(), "nothing is left of it"
+    told = [event.values["message"] for event in read_events(run_dir)[0] if event.type == "progress"]
+    assert told[-1] == "Loading it from the Hub"
+    stranger = run(["-c", PULL, "ana/recipes"], hub, tmp_path / "hf-stranger", "")
+    assert "RepositoryNotFoundError" in stranger.stderr, "it is private"
 
-    here = run(["-c", ANSWER, str(run_dir / "merged")], hub, tmp_path / "hf-here", hub.token)
-    there = run(["-c", ANSWER, "ana/recipes"], hub, tmp_path / "hf-there", hub.token)
-    assert here.stdout and there.stdout == here.stdout, there.stderr
-    stranger = run(["-c", ANSWER, "ana/recipes"], hub, tmp_path / "hf-stranger", "")
-    assert stranger.returncode != 0, "it is private"
+    # the process that loads it fails, whatever the reason
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(HubError, match="could not be loaded from the Hub here"):
+        load_test(run_dir, Target("ana/recipes", ("merged",)), result["commit"], "", lambda: None)
 
 
-def test_an_upload_that_fails_for_good_ends_with_the_cause(store, hub, tmp_path):
-    run_dir = store.run_dir(finished_run(store))
-    write_request(run_dir, PublishSection(hub_model_id="ana/recipes"))
-    hub.fail("lfs-put", times=99, status=500, message="Internal storage error")
-    pushed = run(["-m", "studio.publishing", str(run_dir)], hub, tmp_path / "hf", hub.token)
-    assert pushed.returncode == 3
-    error = read_events(run_dir)[0][-1].values
-    assert error["message"] == 'The Hub failed (status 500) while sending loss_curve.png: "Internal storage error".'
-    assert "Push again" in error["hint"]
+def test_a_model_with_other_weights_is_told_by_its_answer(tiny_model, tmp_path):
+    other = make_tiny_model(tmp_path / "other", seed=1)
+    question = [{"role": "user", "content": "two cups of flour"}]
+    here, again, there = (ask(place, tiny_model, "merged", question) for place in (tiny_model, tiny_model, other))
+    assert here.is_like(again) and not here.is_like(there)
 
 
 def test_the_stand_in_hub_serves_data_sets_and_guards_what_is_gated(hub, tmp_path):
