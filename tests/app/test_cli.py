@@ -9,9 +9,12 @@ import pytest
 
 from studio import cli
 from studio.evaluation.request import read_request
+from studio.publishing.exports import MERGED_RECORD, write_record
+from studio.runs.events import read_events
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.conftest import end_runs
+from tests.finished_run import finished_run
 
 
 @pytest.fixture
@@ -42,6 +45,27 @@ def rows(tmp_path):
     pairs = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(30)]
     path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     return path
+
+
+def test_gguf_files_of_a_finished_run(studio):
+    store = RunStore(Settings.from_environment())
+    run_dir = store.run_dir(finished_run(store))
+    assert "COMPLETED" in studio("gguf", "recipes", "--kind", "q4_k_m", "--kind", "f16")
+    shown = json.loads(studio("show", "recipes", "--json"))
+    assert [(export["name"], export["fresh"]) for export in shown["exports"]] == [
+        ("adapter", True), ("merged", True), ("f16", True), ("q4_k_m", True)]
+    assert "q4_k_m" in studio("show", "recipes")
+    assert done_phases(run_dir)[-1] == "gguf"
+
+    (run_dir / "adapter" / "adapter_model.safetensors").write_bytes(b"trained again")
+    write_record(run_dir / "merged" / MERGED_RECORD, run_dir / "merged")
+    assert "of earlier weights" in studio("show", "recipes")
+    studio("gguf", "recipes", "--kind", "f16")
+    assert done_phases(run_dir)[-2:] == ["merge", "gguf"]
+
+
+def done_phases(run_dir):
+    return [event.values["phase"] for event in read_events(run_dir)[0] if event.type == "done"]
 
 
 def test_a_run_from_start_to_deletion(studio, rows):

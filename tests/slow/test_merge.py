@@ -6,6 +6,8 @@ import shutil
 import pytest
 from conftest import chats, events, results
 
+from studio.publishing.exports import list_exports
+
 
 @pytest.fixture
 def trained(runs):
@@ -53,6 +55,7 @@ def test_merge_can_be_repeated_and_replaces_the_old_model(runs, trained):
     assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= names
     assert not names & {"stale.txt", "half.safetensors", "README.md"}
     assert [path.name for path in trained.glob(".*")] == []
+    assert [(export.name, export.fresh) for export in list_exports(trained)] == [("adapter", True), ("merged", True)]
     result = results(trained)[-1]
     assert result["size_bytes"] == sum(path.stat().st_size for path in (trained / "merged").iterdir())
 
@@ -82,3 +85,63 @@ def test_run_without_a_model_is_refused(runs):
     run_dir = runs.create(chats(8))
     assert runs.work("merge", run_dir) == 3
     assert "no trained model" in events(run_dir, "error")[0].values["message"]
+
+
+def same_weights(folder, other) -> None:
+    """Both models have the same tensors of the same type, bit for bit."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    one, two = (AutoModelForCausalLM.from_pretrained(path, dtype="auto").state_dict() for path in (folder, other))
+    assert set(one) == set(two)
+    different = [name for name in one if one[name].dtype != torch.bfloat16 or not torch.equal(one[name], two[name])]
+    assert not different
+
+
+def test_merging_piece_by_piece_gives_what_unsloth_gives(runs, trained, monkeypatch, tmp_path):
+    from studio.worker import merge_by_shard
+
+    assert runs.work("merge", trained) == 0
+    told = []
+    # pieces of a few rows, and files of a few tensors
+    monkeypatch.setattr(merge_by_shard, "PIECE_VALUES", 1000)
+    weights = merge_by_shard.merge(runs.model, trained / "adapter", tmp_path, 60_000, lambda *at: told.append(at))
+    same_weights(tmp_path, trained / "merged")
+    assert weights == results(trained)[-1]["parameters"] and told[-1] == (2 * weights, 2 * weights)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    shards = sorted(tmp_path.glob("model-*-of-*.safetensors"))
+    assert len(shards) > 1 and all(shard.stat().st_size < 65_000 for shard in shards)
+
+
+def test_piecewise_as_peft_does_it_with_rslora_and_layers_trained_whole(tiny_model, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from studio.worker import merge_by_shard
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16)
+    tuned = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, use_rslora=True, init_lora_weights=False,
+                                            target_modules=["q_proj", "down_proj"], modules_to_save=["norm"]))
+    with torch.no_grad():
+        tuned.base_model.model.model.norm.weight.add_(1)
+    tuned.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "merged").mkdir()
+    merge_by_shard.merge(tiny_model, tmp_path / "adapter", tmp_path / "merged", 10**9, lambda *at: None)
+    tuned.merge_and_unload().to(torch.bfloat16).save_pretrained(tmp_path / "peft")
+    same_weights(tmp_path / "merged", tmp_path / "peft")
+
+
+def test_an_adapter_that_is_more_than_lora_is_refused_piecewise(tiny_model, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    from studio.errors import ModelError
+    from studio.worker import merge_by_shard
+
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"fan_in_fan_out": False, "lora_alpha": 8, "use_rslora": False}))
+    for name in ("model.layers.0.self_attn.q_proj.lora_magnitude_vector", "model.layers.9.norm.weight"):
+        save_file({f"base_model.model.{name}": torch.ones(4)}, tmp_path / "adapter_model.safetensors")
+        with pytest.raises(ModelError, match=r"magnitude_vector|model\.layers\.9\.norm"):
+            merge_by_shard.merge(tiny_model, tmp_path, tmp_path, 10**9, lambda *at: None)
