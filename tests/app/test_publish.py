@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from studio import start
+from studio.errors import RunError
 from studio.preset.schema import PublishSection
 from studio.publishing import parity
 from studio.publishing.repositories import ExistsError
@@ -480,6 +481,34 @@ def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypat
     start.publish(request=request, confirmed=True, **there)
     start.publish(request=request, **there)
     assert last_request(run_dir).hub_model_id == "ana/recipes" and len(repo.commits) == 1
+
+
+def test_exports_that_changed_since_they_were_compared_are_not_sent(run_dir, hub):
+    (run_dir / "merged" / "chat_template.jinja").write_text("{{ other }}")
+    message, hint = push(run_dir, hub).error
+    assert message == "The merged model has changed since it was compared with the trained model."
+    assert "python -m studio parity" in hint and hub.count("preupload") == 0
+
+
+def test_publishing_compares_first_what_has_changed_and_stops_at_what_is_refused(store, run_dir, hub, monkeypatch):
+    spawned = []
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(launcher, "_spawn", lambda store, run_id, phases, environment: spawned.append(phases))
+
+    def publish(*what: str) -> None:
+        start.publish(store, run_dir.name, PublishSection(hub_model_id="ana/recipes", what=what), hub.token)
+
+    publish("merged")
+    (run_dir / "merged" / "chat_template.jinja").write_text("{{ other }}")
+    publish("merged")
+    publish("adapter")
+    assert spawned == [["publish"], ["parity", "publish"], ["publish"]]
+    found = parity.read(run_dir)
+    found.forms["adapter"] = replace(found.forms["adapter"], outcome="refused", sentence="It is spoiled.")
+    parity.write(run_dir, found)
+    with pytest.raises(RunError, match="It is spoiled"):
+        publish("merged", "adapter")
+    assert len(spawned) == 3
 
 
 def _refuse(listener: socket.socket) -> None:
