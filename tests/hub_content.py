@@ -11,7 +11,7 @@ LFS_ABOVE_BYTES = 10_000_000
 KINDS = ("models", "datasets", "spaces")
 ROUTES = ("whoami", "create", "delete", "validate-yaml", "preupload", "lfs-batch", "lfs-put", "lfs-verify", "commit",
           "info", "list", "tree", "paths-info", "resolve", "refs", "auth-check",
-          "branch", "tag", "commits", "discussions", "collections",
+          "branch", "tag", "commits", "discussions", "collections", "xet-token", "xet-xorb", "xet-shard",
           "secrets", "hardware", "ep-hardware", "ep-create", "ep-delete", "ep-act", "ep-get")
 
 

@@ -15,9 +15,10 @@ import yaml
 from tests.hub_content import KINDS, Blob, Commit, Fault, HubError, Repo, Request, User, git_sha1, is_lfs, lfs_pointer
 from tests.hub_endpoints import RentedRoutes
 from tests.hub_refs import RefRoutes
+from tests.hub_xet import XetRoutes
 
 
-class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
+class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     @property
@@ -96,6 +97,8 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
         parts = self._parts
         if parts[0] == "api":
             return self._api_route(parts[1:])
+        if parts[0] == "v1" or parts == ["v2", "shards"]:
+            return self._xet_route(parts)
         if parts[0] == "v2":
             return self._endpoint_route(parts[1:])
         if parts[0] == "lfs-storage":
@@ -135,6 +138,8 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
             return found
         if kind == "spaces" and rest in (["secrets"], ["hardware"]):
             return self._space_route(repo_id, rest)
+        if rest[0] == "xet-write-token":
+            return "xet-token", lambda: self._xet_token(kind, repo_id)
         if rest[0] == "auth-check":
             return "auth-check", lambda: self._allowed(kind, repo_id) and {}
         return "unknown", self._unknown
@@ -400,9 +405,8 @@ class Handler(RentedRoutes, RefRoutes, BaseHTTPRequestHandler):
                 raise HubError(400, f"{value['path']} must be uploaded with LFS")
             files[value["path"]] = self.hub.keep(value["path"], data)
         elif key == "lfsFile":
-            if value["oid"] not in self.hub.lfs:
-                raise HubError(400, f"LFS object {value['oid']} was never uploaded")
-            files[value["path"]] = self.hub.lfs[value["oid"]]
+            oid = value["oid"]
+            files[value["path"]] = self.hub.lfs[oid] if oid in self.hub.lfs else self._by_xet(oid, value["size"])
         elif key == "deletedFile":
             if value["path"] not in files:
                 raise HubError(404, f"{value['path']} does not exist", "EntryNotFound")

@@ -38,6 +38,7 @@ class HubServer:
         self.space_hardware: dict[str, tuple[str, int | None]] = {}
         self.endpoints: dict[tuple[str, str], dict] = {}
         self.collections: list[dict] = []
+        self.shards = 0
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.server = _Server(("127.0.0.1", port), Handler)
@@ -57,9 +58,9 @@ class HubServer:
         self.server.server_close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def environment(self, home: Path, token: str = "") -> dict[str, str]:
-        """What a client's process needs to talk to this server and to nothing else."""
-        names = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
+    def environment(self, home: Path, token: str = "", xet: bool = False) -> dict[str, str]:
+        """What a client's process needs to talk to this server and to nothing else; with `xet` it may upload by Xet."""
+        names = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "0" if xet else "1",
                  "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
         return names | ({"HF_TOKEN": token} if token else {})
 
@@ -125,6 +126,7 @@ class HubServer:
         self.settle()
         for memory in (self.users, self.repos, self.lfs, self.collections, self.requests):
             memory.clear()
+        self.shards = 0
 
     def count(self, route: str) -> int:
         """How many calls of a route have arrived."""

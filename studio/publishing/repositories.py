@@ -66,8 +66,8 @@ def require_confirmed(run_dir: Path, request: PublishSection, checks: list[PushC
 def replacing(check: PushCheck) -> str:
     """What a push does to a repository that holds something, in a sentence or two."""
     there = check.there
-    said = f'{check.repo_id} is there already; its last commit is "{words.plain(there.title)}", ' \
-           f"{words.age(there.committed_at)}."
+    said = (f'{check.repo_id} is there already; its last commit is "{words.plain(there.title)}" of '
+            f"{there.committed_at[:10]}.")
     if not there.replaced:
         return f"{said} The push adds to it and replaces nothing."
     named = ", ".join(there.replaced[:NAMED_FILES])

@@ -19,7 +19,7 @@ class PublishForm:
     """The tab's components; `fields` are those of the request, by their names in the schema, in order.
 
     A card that is drawn anew goes into `card`, and from there into `edit` unless that holds other text than was drawn
-    last (`drawn`): what a person types is not overwritten.
+    last (`drawn`): what a person types is not overwritten. `replaced` is what `confirm` asks about.
     """
 
     run: gr.Dropdown
@@ -30,6 +30,7 @@ class PublishForm:
     token: gr.Textbox
     account: gr.HTML
     confirm: gr.Checkbox
+    replaced: gr.Textbox
     licence: gr.Textbox
     files: gr.HTML
     card: gr.Textbox
@@ -73,7 +74,7 @@ def build_publish_form() -> PublishForm:
     empty = gr.HTML(view.empty_html(), elem_classes=PART)
     status = gr.HTML("", elem_id="publish-status", elem_classes=PART)
     exports = build_exports()
-    licence, card, drawn = (gr.Textbox("", visible=False) for _ in range(3))
+    replaced, licence, card, drawn = (gr.Textbox("", visible=False) for _ in range(4))
     with gr.Row(visible=False, elem_id="publish-body") as body:
         with gr.Column(scale=2, min_width=300):
             fields = {name: _field(name) for name in BASIC[:1]}
@@ -103,8 +104,8 @@ def build_publish_form() -> PublishForm:
                     edit = gr.Textbox("", label=text("publish.card.text"), info=text("publish.card.text_info"),
                                       lines=24, max_lines=40, elem_id="publish-card-text")
                     anew = gr.Button(text("publish.card.anew"), size="sm")
-    return PublishForm(run, body, empty, fields, owner, token, account, confirm, licence, files, card, drawn, edit,
-                       preview, head, note, status, exports, publish, pause, cancel, anew)
+    return PublishForm(run, body, empty, fields, owner, token, account, confirm, replaced, licence, files, card,
+                       drawn, edit, preview, head, note, status, exports, publish, pause, cancel, anew)
 
 
 def forms_offered(offered: list[str], chosen: list[str]) -> gr.CheckboxGroup:

@@ -68,7 +68,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         return {
             **dict(zip(form.request, view.values_of(request), strict=True)),
             form.fields["what"]: forms_offered(offered, request.what),
-            form.token: gr.Textbox(visible=owner and token is None), form.confirm: gr.Checkbox(False, visible=False),
+            form.token: gr.Textbox(visible=owner and token is None), **_asked_first(form, ""),
             form.account: view.account_html(token, None) if owner else "",
             **drawn, form.edit: drawn[form.card], form.drawn: drawn[form.card],
             **_stands(form, opened, request, licence), seen: {}}
@@ -91,13 +91,14 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
                 form.owner: gr.Dropdown(owners, value=name.split("/")[0] if owners else None, visible=len(owners) > 1,
                                         allow_custom_value=True)}
 
-    def look_there(run: str | None, pasted: str, profile: gr.OAuthProfile | None, oauth: gr.OAuthToken | None,
-                   *values: Any) -> gr.Checkbox:
-        """Ask for a word where the push would replace something."""
+    def look_there(run: str | None, pasted: str, asked: str, profile: gr.OAuthProfile | None,
+                   oauth: gr.OAuthToken | None, *values: Any) -> dict:
+        """Ask for a word where the push would replace something; one that was given for the same stays."""
         request = _request(values)
         if not run or request is None or not is_owner(settings, profile):
             return gr.skip()
-        return _asked_first(view.look_there(store.get(run), request, hub_token(settings, oauth, pasted)))
+        replaced = view.look_there(store.get(run), request, hub_token(settings, oauth, pasted))
+        return gr.skip() if replaced == asked else _asked_first(form, replaced)
 
     def redraw(run: str | None, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
         request = _request(values)
@@ -124,9 +125,9 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
                           confirmed=confirmed)
         except ExistsError as error:
             gr.Warning(html.escape(text("publish.confirm.first")), title="")
-            return {form.confirm: _asked_first(error.message)}
+            return _asked_first(form, error.message)
         return {form.publish: gr.Button(interactive=False), form.pause: gr.Button(visible=True),
-                form.confirm: gr.Checkbox(False, visible=False)}
+                **_asked_first(form, "")}
 
     @shown
     def pause(run: str | None, profile: gr.OAuthProfile | None) -> None:
@@ -158,20 +159,20 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
     asked = [form.run, fields["hub_model_id"], form.token]
     answered = [form.account, form.licence, fields["hub_model_id"], form.owner]
     places = [form.run, form.body, form.empty, form.status]
-    looked = [form.run, form.token, *form.request]
+    looked, word = [form.run, form.token, form.replaced, *form.request], [form.confirm, form.replaced]
     gr.on([run_id.change, form.run.focus], arrive, [run_id, form.run], places, **QUIET)
     opened.select(arrive, [run_id, form.run], places, **QUIET)
     form.run.change(
         open_run, [form.run, form.licence],
-        [*form.request, form.token, form.account, form.confirm, *form.sheet, *form.typed, *form.standing, seen],
-        **QUIET).then(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
+        [*form.request, form.token, form.account, *word, *form.sheet, *form.typed, *form.standing, seen],
+        **QUIET).then(ask_hub, asked, answered, **QUIET).then(look_there, looked, word, **QUIET)
     wire_exports(form.exports, settings, store, form.run)
     form.exports.table.change(offer, [form.run, fields["what"]], fields["what"], **QUIET)
-    form.token.blur(ask_hub, asked, answered, **QUIET).then(look_there, looked, form.confirm, **QUIET)
+    form.token.blur(ask_hub, asked, answered, **QUIET).then(look_there, looked, word, **QUIET)
     form.owner.input(view.owned_by, [form.owner, fields["hub_model_id"]], fields["hub_model_id"], **QUIET).then(
-        look_there, looked, form.confirm, **QUIET)
+        look_there, looked, word, **QUIET)
     gr.on([fields["hub_model_id"].blur, fields["hub_revision"].blur, fields["what"].input,
-           fields["separate_repos"].input, fields["create_pr"].input], look_there, looked, form.confirm,
+           fields["separate_repos"].input, fields["create_pr"].input], look_there, looked, word,
           trigger_mode="always_last", **QUIET)
     gr.on([fields["what"].input, fields["hub_private_repo"].input, fields["separate_repos"].input,
            fields["hub_model_id"].blur, fields["hub_model_id"].change, form.licence.change], redraw, drawn,
@@ -179,7 +180,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
     form.card.change(None, [form.card, *form.typed], form.typed, js=INTO_EDIT, api_visibility="private")
     timer.tick(tick, [form.run, seen, form.licence, *form.request], [*form.standing, seen], **QUIET)
     form.publish.click(publish, [form.run, form.token, form.confirm, *form.request],
-                       [form.publish, form.pause, form.confirm], **CLICK)
+                       [form.publish, form.pause, *word], **CLICK)
     form.pause.click(pause, form.run, None, **CLICK)
     form.cancel.click(cancel, form.run, None, **CLICK)
     form.edit.blur(save_card, [form.run, form.edit, form.licence, *form.request], [*form.sheet, form.drawn], **CLICK)
@@ -201,8 +202,9 @@ def _request(values: tuple) -> PublishSection | None:
         return None
 
 
-def _asked_first(replacing: str) -> gr.Checkbox:
-    return gr.Checkbox(False, visible=bool(replacing), info=replacing or None)
+def _asked_first(form: PublishForm, replaced: str) -> dict[Any, Any]:
+    """The box to tick before what it names is replaced; none where that is nothing."""
+    return {form.confirm: gr.Checkbox(False, visible=bool(replaced), info=replaced or None), form.replaced: replaced}
 
 
 def _drawn(form: PublishForm, opened: RunView, request: PublishSection, licence: str) -> dict[Any, Any]:
