@@ -122,3 +122,43 @@ def test_after_any_fault_the_repository_is_the_old_or_the_new_version(hub, host,
     assert all(files in versions for files in seen), "at no moment was there anything but a whole version"
     assert len(seen) == len({tuple(sorted(files.items())) for files in seen}), "no version was committed twice"
     assert min(tally.get(code, 0) for code in (DONE, REFUSED, -signal.SIGKILL)) >= 10 and tally.get(SILENT), tally
+
+
+@pytest.fixture(scope="module")
+def xet_host(hub, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("xet-host")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    host = PushHost(clean | hub.environment(folder / "hf", xet=True), folder)
+    yield host
+    host.close()
+
+
+def test_a_push_by_xet_is_one_commit_continued_after_a_kill_and_refused_in_words(hub, xet_host, tmp_path):
+    """The real hf_xet; the stand-in takes what it sends and believes the checksums that the commit names."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for number in range(3):
+        (folder / f"model-{number}.safetensors").write_bytes(random.Random(number).randbytes(3 * MB))
+    asked = {"folder": str(folder), "repo_id": "ana/by-xet", "token": hub.token, "silence_s": 60}
+    hub.requests.clear()
+    hub.fail("xet-token", times=99, status=403, message="Private repository storage limit reached")
+    assert xet_host.push(**asked)[0] == REFUSED
+    assert "may not write to ana/by-xet, or the storage of ana is full" in xet_host.output()
+    hub.heal()
+
+    pid = xet_host.begin(**asked)
+    hub.fail("xet-shard", skip=1, drop="request", meanwhile=lambda: os.kill(pid, signal.SIGKILL))
+    assert xet_host.end()[0] == -signal.SIGKILL
+    hub.heal()
+    hub.settle()
+    assert hub.files("ana/by-xet") == {} and hub.received("lfs-put") == 0
+
+    assert xet_host.push(**asked)[0] == DONE, xet_host.output()
+    there = hub.repo("ana/by-xet").head.files
+    assert {path: blob.size for path, blob in there.items() if blob.lfs} == {
+        f"model-{number}.safetensors": 3 * MB for number in range(3)}
+    assert len(hub.repo("ana/by-xet").commits) == 2 and hub.received("lfs-put") == 0
+    hub.requests.clear()
+    assert xet_host.push(**asked)[0] == DONE
+    assert hub.count("xet-xorb") == hub.count("commit") == 0, "nothing is sent again"
