@@ -6,6 +6,7 @@ when those weights have changed since. Reads a run folder, imports no torch.
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -13,7 +14,8 @@ from math import prod
 from pathlib import Path
 from typing import Literal, get_args
 
-from studio.errors import ModelError
+from studio import words
+from studio.errors import CheckError, ModelError
 from studio.preset.schema import GgufKind
 
 Form = Literal["adapter", "merged", "gguf"]
@@ -135,6 +137,19 @@ def expected_sizes(merged: Path, kinds: list[str]) -> dict[str, int]:
         outer_bits = bits if kind in FULL_KINDS else OUTPUT_BITS[0 if wide else 1]
         sizes[kind] = int((inner * bits + outer * outer_bits) / 8) + HEAD_BYTES
     return sizes
+
+
+def require_disk(run_dir: Path, kinds: list[str]) -> None:
+    """Raise `CheckError` where the disk lacks room for GGUF files of these kinds and what they are made from."""
+    merged = run_dir / "merged"
+    sizes = expected_sizes(merged, [*kinds, "bf16"])
+    passing = "bf16" not in kinds and any(kind not in FULL_KINDS for kind in kinds)
+    needed = sum(sizes[kind] for kind in kinds) + (sizes["bf16"] if passing else 0)
+    free = shutil.disk_usage(run_dir).free
+    if needed > free:
+        raise CheckError(f"{', '.join(kinds)} as GGUF need{'s' if len(kinds) == 1 else ''} {words.size(needed)} of disk"
+                         f"{' while they are made' if passing else ''}, and {words.size(free)} are free.",
+                         "Delete old runs or files, or choose a smaller kind.", "export.gguf")
 
 
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:

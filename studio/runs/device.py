@@ -79,6 +79,12 @@ def usable_cores() -> int:
         return cores
 
 
+def free_memory_bytes() -> int:
+    """Memory that this process may still take, within the container's limit where there is one."""
+    machine = psutil.virtual_memory().available
+    return max(0, min(machine, _memory_limit_bytes() - psutil.Process().memory_info().rss))
+
+
 @lru_cache
 def _memory_limit_bytes() -> int:
     """The machine's memory, or the container's limit where that is smaller."""

@@ -149,13 +149,21 @@ def estimate_money(seconds: float, price_per_hour: float) -> float:
     return price_per_hour / 60 * -(-seconds // 60)
 
 
+# small models have more in their embeddings, which are stored finer
+GGUF_BYTES_PER_WEIGHT = {"f16": 2, "bf16": 2, "q8_0": 1.07, "q6_k": 1.03, "q5_k_m": 0.85, "q4_k_m": 0.8}
+
+
 def disk_bytes(preset: Preset, shape: ModelShape) -> float:
-    """Disk a run will fill: checkpoints with optimizer state, adapter, merged model."""
+    """Disk a run will fill: checkpoints with optimizer state, adapter, merged model, GGUF files."""
     trained = _trained_parameters(preset, shape)
     whole = shape.parameters * 2
     checkpoint = whole + trained * 8 if preset.method.full_finetuning else trained * 12
-    merged = whole if preset.export.save_merged or preset.method.full_finetuning else 0
-    return preset.training.save_total_limit * checkpoint + trained * 4 + merged
+    kinds = preset.export.gguf
+    merged = whole if preset.export.save_merged or kinds or preset.method.full_finetuning else 0
+    # the quants pass through a bf16 file
+    passing = whole if kinds and "bf16" not in kinds and set(kinds) - {"f16", "q8_0"} else 0
+    gguf = shape.parameters * sum(GGUF_BYTES_PER_WEIGHT[kind] for kind in kinds)
+    return preset.training.save_total_limit * checkpoint + trained * 4 + merged + gguf + passing
 
 
 def _weight_bytes(preset: Preset, shape: ModelShape) -> float:

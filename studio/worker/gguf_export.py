@@ -16,7 +16,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import psutil
 from gguf import GGUFReader
 from transformers import AutoConfig, AutoTokenizer
 
@@ -25,7 +24,7 @@ from studio.errors import ModelError, RunError, StudioError
 from studio.publishing import exports
 from studio.publishing.exports import FULL_KINDS, GGUF_DIR, expected_sizes
 from studio.publishing.gguf_request import read_request
-from studio.worker.base_model import require_space
+from studio.runs.device import free_memory_bytes
 from studio.worker.gguf_convert import FIELD, Conversion, UnknownArchitecture, adds_bos
 from studio.worker.gguf_quantize import quantize
 from studio.worker.growth import LOOK_S, watched
@@ -213,13 +212,9 @@ def _content(fields: dict[str, Any], name: str, otherwise: Any) -> Any:
 
 def _require_room(merged: Path, folder: Path, kinds: list[str]) -> None:
     """Raise `ModelError` where the disk cannot take the files, or memory the largest tensor."""
-    sizes = expected_sizes(merged, [*kinds, "bf16"])
-    needed = sum(sizes[kind] for kind in kinds)
-    if "bf16" not in kinds and any(kind not in FULL_KINDS for kind in kinds):
-        needed += sizes["bf16"]
-    require_space(folder, needed, f"{', '.join(kinds)} as GGUF {'need' if len(kinds) > 1 else 'needs'}")
+    exports.require_disk(folder.parent, kinds)
     largest = max(map(prod, exports.tensor_shapes(merged).values())) * BYTES_PER_WEIGHT
-    free = psutil.virtual_memory().available
+    free = free_memory_bytes()
     if kinds and largest > free:
         raise ModelError(f"Converting the largest tensor needs {words.size(largest)} of memory, and {words.size(free)}"
                          " are free.", "Close other programs, or export on a machine with more memory.", FIELD)

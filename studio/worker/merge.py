@@ -7,13 +7,12 @@ from pathlib import Path
 # isort: off
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
-import psutil
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.errors import ModelError, RunError
 from studio.publishing import exports
-from studio.runs.device import probe_device
+from studio.runs.device import free_memory_bytes, probe_device
 from studio.worker import base_model, merge_by_shard
 from studio.worker import model as models
 from studio.worker.base_model import BaseModel
@@ -41,7 +40,7 @@ def merge(phase: Phase) -> dict:
     needed = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
     base_model.require_space(run_dir, needed, "The merged model needs")
     with models.replaced(merged) as partial:
-        if not device.is_gpu and _memory_bytes(base.folder) > psutil.virtual_memory().available:
+        if not device.is_gpu and _memory_bytes(base.folder) > free_memory_bytes():
             parameters = _merge_by_shard(phase, base, partial)
         else:
             parameters = _merge_with_unsloth(phase, base, partial, needed)

@@ -53,6 +53,27 @@ def test_push_fail_and_push_again_by_mouse(page, settings, store, hub, serving):
         expect(page.locator("#publish-status")).to_contain_text("every file was compared")
 
 
+def test_gguf_files_are_made_and_their_modelfile_copied(page, settings, store, hub, serving):
+    finished_run(store)
+    with serving(settings) as studio:
+        open_tab(page, studio.url)
+        forms = page.locator("#publish-forms")
+        expect(forms.get_by_role("row", name="GGUF Q4_K_M")).to_contain_text("not made")
+        page.get_by_role("checkbox", name="F16", exact=True).check()
+        page.get_by_role("button", name="Make GGUF files").click()
+        expect(forms.get_by_role("row", name="GGUF Q4_K_M")).to_contain_text("made")
+        expect(forms.get_by_role("row", name="GGUF F16")).to_contain_text("✓ made")
+        # what is there can be published, without a word more
+        expect(page.get_by_role("checkbox", name="GGUF files")).to_be_visible()
+
+        forms.get_by_text("Modelfile and commands of Q4_K_M").click()
+        modelfile = forms.get_by_label("Modelfile for Ollama Q4_K_M", exact=True)
+        expect(modelfile).to_have_text("FROM ./scripted-Q4_K_M.gguf")
+        with page.expect_download() as started:
+            forms.get_by_role("link", name="scripted-Q4_K_M.gguf").click()
+        assert started.value.path().read_bytes() == b"GGUF" * 1000
+
+
 def test_an_edited_card_is_kept_and_can_be_written_anew(page, settings, store, hub, serving):
     run_dir = store.run_dir(finished_run(store))
     with serving(settings) as studio:

@@ -3,15 +3,18 @@
 import json
 import shutil
 import struct
+from collections import namedtuple
 
 import pytest
 
-from studio.errors import ModelError
+from studio.errors import CheckError, ModelError
 from studio.preset.files import validate
 from studio.preset.schema import Preset
 from studio.publishing import exports
 from studio.publishing.exports import expected_sizes, gguf_record, list_exports, modelfile_of, write_record
 from studio.publishing.gguf_request import GgufRequest, read_request, write_request
+
+DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
 def safetensors(shapes, fill=0):
@@ -103,6 +106,14 @@ def test_expected_sizes_are_those_of_real_files(tmp_path):
     real = {"f16": 270_885_728, "q8_0": 144_810_848, "q6_k": 138_382_688, "q5_k_m": 112_103_264, "q4_k_m": 105_453_920}
     for kind, size in expected_sizes(tmp_path, list(real)).items():
         assert abs(size / real[kind] - 1) < 0.1, kind
+
+
+def test_a_full_disk_is_said_before_anything_is_made(run_dir, monkeypatch):
+    free = DiskUsage(10**9, 10**9, 9_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: free)
+    exports.require_disk(run_dir, ["q8_0"])
+    with pytest.raises(CheckError, match=r"f16, q4_k_m as GGUF need 12 MB of disk while they are made, and 9\.0 MB"):
+        exports.require_disk(run_dir, ["f16", "q4_k_m"])
 
 
 def test_a_torn_weights_file_is_said_to_be_one(tmp_path):

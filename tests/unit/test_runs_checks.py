@@ -126,3 +126,11 @@ def test_a_full_disk_is_an_error():
     assert checks.check_disk(Preset(), SMOL, int(needed + 2 * GIB)) == []
     (finding,) = checks.check_disk(Preset(), SMOL, int(needed))
     assert finding.level == "error" and "disk" in finding.message
+
+
+def test_gguf_files_and_what_they_are_made_from_count_to_the_disk():
+    plain = files.override(Preset(), {"export.save_merged": False})
+    more = [disk_bytes(files.override(plain, {"export.gguf": kinds}), SMOL) - disk_bytes(plain, SMOL)
+            for kinds in (["f16"], ["q4_k_m"], ["bf16", "q4_k_m"])]
+    per_weight = [size / SMOL.parameters for size in more]
+    assert per_weight == pytest.approx([4, 4.8, 4.8]), "merged, bf16 and the kinds themselves"
