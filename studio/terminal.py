@@ -26,13 +26,14 @@ MARKS = {"error": "✗", "warning": "!", "info": "·"}
 def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
     """Show progress until the run ends; returns its last view. Ctrl-C leaves the run working."""
     line = LiveLine(quiet)
-    warned = 0
+    said: set[str] = set()
     try:
         while True:
             view = store.get(run_id)
-            for warning in view.state.warnings[warned:]:
-                line.say(f"! {warning}")
-            warned = len(view.state.warnings)
+            for warning in view.state.warnings:
+                if warning not in said:
+                    line.say(f"! {warning}")
+            said |= set(view.state.warnings)
             line.show(_progress_line(view))
             if not view.is_live:
                 line.end()

@@ -164,7 +164,7 @@ class RunState:
     evals: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
     samples: list[dict[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    noted: list[tuple[str, str]] = field(default_factory=list)  # phase and warning
     error: str = ""
     hint: str = ""
     settled: RunStage | None = None
@@ -173,7 +173,12 @@ class RunState:
         """A state of its own for a reader: the lists are new, their entries are never changed in place."""
         return replace(self, phases={name: replace(phase) for name, phase in self.phases.items()}, logs=list(self.logs),
                        evals=list(self.evals), checkpoints=list(self.checkpoints), samples=list(self.samples),
-                       warnings=list(self.warnings))
+                       noted=list(self.noted))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is worth knowing, in order; of a phase that was done again only the last time counts."""
+        return [message for _, message in self.noted]
 
     def apply(self, event: Event) -> None:
         """Take one event into the state; what an older studio does not know only moves `updated_at`."""
@@ -190,6 +195,9 @@ class RunState:
         self.created_at = self.created_at or event.time
         self.ended_at = event.time if self.stage in TERMINAL_STAGES else ""
         self.settled = self.stage if self.stage in TERMINAL_STAGES else self.settled
+        # a training goes on where it was
+        if self.stage in (RunStage.QUEUED, RunStage.STARTING) and self.phase != "train":
+            self.noted = [(phase, message) for phase, message in self.noted if phase != self.phase]
         if self.stage is RunStage.QUEUED:
             self.error = self.hint = ""
         if self.stage is RunStage.STARTING:
@@ -224,7 +232,7 @@ class RunState:
         self.samples.append(event.values)
 
     def _on_warning(self, event: Event) -> None:
-        self.warnings.append(event.values["message"])
+        self.noted.append((self.phase, event.values["message"]))
 
     def _on_error(self, event: Event) -> None:
         self.error, self.hint = event.values["message"], event.values["hint"]

@@ -85,3 +85,17 @@ def test_a_line_is_json_and_keeps_text_on_one_line(tmp_path):
     EventWriter(tmp_path).warning("two\nlines")
     (line,) = (tmp_path / "events.jsonl").read_text().splitlines()
     assert json.loads(line)["message"] == "two\nlines"
+
+
+def test_what_a_comparison_warned_of_is_gone_when_it_is_made_again(tmp_path):
+    writer = EventWriter(tmp_path)
+    for phase, warning in (("train", "few rows"), ("evaluate", "the service is down")):
+        writer.stage(RunStage.STARTING, phase)
+        writer.warning(warning)
+    assert fold(tmp_path).warnings == ["few rows", "the service is down"]
+    writer.stage(RunStage.QUEUED, "evaluate")
+    assert fold(tmp_path).warnings == ["few rows"]
+    writer.stage(RunStage.STARTING, "evaluate")
+    writer.warning("the judge is down")
+    writer.stage(RunStage.QUEUED, "train")
+    assert fold(tmp_path).warnings == ["few rows", "the judge is down"], "a training goes on where it was"
