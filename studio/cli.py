@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import getpass
 import json
 import signal
 import sys
@@ -180,6 +181,25 @@ def _deploy(store: RunStore, arguments: argparse.Namespace) -> None:
 
     ways = terminal_deploy.find_ways(store.find(arguments.run), arguments.way, not arguments.here)
     _print(arguments, terminal_deploy.facts(ways), lambda: terminal_deploy.print_ways(ways))
+
+
+def _space(store: RunStore, arguments: argparse.Namespace) -> int:
+    from studio import terminal_deploy
+
+    view = store.find(arguments.run)
+    request = terminal_deploy.plan_space(view, arguments.repo, public=arguments.public, hardware=arguments.hardware,
+                                         with_examples=arguments.examples)
+    secret = getpass.getpass("Token for the Space (it may only read the model): ") if arguments.add_token else ""
+    start.make_space(store, view.run_id, request, space_token=secret)
+    return _followed_or_detached(store, view, arguments)
+
+
+def _endpoint(store: RunStore, arguments: argparse.Namespace) -> None:
+    from studio import terminal_deploy
+
+    found = terminal_deploy.ask_endpoint(store.find(arguments.run), arguments.action, arguments.machine, arguments.yes)
+    facts = [dataclasses.asdict(each) for each in found] if isinstance(found, list) else found and vars(found)
+    _print(arguments, facts, lambda: terminal_deploy.print_endpoint(found))
 
 
 def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -390,6 +410,18 @@ def _parser() -> argparse.ArgumentParser:
     deploy = on_run("deploy", _deploy, "commands and code to use a run's model")
     deploy.add_argument("--way", metavar="WAY", default="", help="vllm, tgi, llama.cpp, ollama or transformers alone")
     deploy.add_argument("--here", action="store_true", help="from this machine's folders, also after a push")
+    demo = working(on_run("space", _space, "make a chat demo of a pushed model as a Space"))
+    demo.add_argument("--repo", metavar="OWNER/NAME", default="", help="the Space (default: the model's name, -demo)")
+    demo.add_argument("--public", action="store_true", help="let everyone open it (default: private)")
+    demo.add_argument("--hardware", default="cpu-basic", help="what it runs on; all but cpu-basic costs money")
+    demo.add_argument("--examples", action="store_true", help="show held-out questions as examples")
+    demo.add_argument("--add-token", action="store_true", help="ask for a token and put it into the Space's secrets")
+    endpoint = on_run("endpoint", _endpoint, "an Inference Endpoint for a pushed model (tried against a stand-in only)")
+    endpoint.add_argument("action", choices=["machines", "create", "refresh", "pause", "resume", "delete"],
+                          help="machines lists them with prices; refresh says how the endpoint stands")
+    endpoint.add_argument("--machine", metavar="ID", default="",
+                          help="what to rent (default: the cheapest that holds the model)")
+    endpoint.add_argument("--yes", action="store_true", help="I know that it costs money until it is paused or deleted")
     chat = on_run("chat", _chat, "ask a run's model one question")
     chat.add_argument("--prompt", required=True, help="the question")
     chat.add_argument("--base", action="store_true", help="ask the untouched base model instead")

@@ -110,7 +110,9 @@ def wire_endpoint(part: EndpointPart, settings: Settings, store: RunStore, run_i
 
         return acted
 
-    part.look_up.click(look_up, [run_id, part.token], [part.machine, part.confirm, part.create], **CLICK)
-    part.create.click(create, [run_id, part.token, part.machine, part.confirm], part.drawn, **CLICK)
+    # a refusal covers what shows the progress, so that must be nothing that is pressed next
+    click = CLICK | {"show_progress_on": part.status}
+    part.look_up.click(look_up, [run_id, part.token], [part.machine, part.confirm, part.create], **click)
+    part.create.click(create, [run_id, part.token, part.machine, part.confirm], part.drawn, **click)
     for name, button in part.buttons.items():
-        button.click(act(name), [run_id, part.token, part.confirm], part.drawn, **CLICK)
+        button.click(act(name), [run_id, part.token, part.confirm], part.drawn, **click)

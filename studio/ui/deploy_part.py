@@ -1,6 +1,5 @@
 """Use it: the part of the run page beneath the results that says how the model is put to use."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,19 @@ from studio.ui.deploy_space import SpacePart, build_space, draw_space_form, draw
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 PART = "deploy-part"
+MARKS = {"ways": deploy_view.mark, "space_form": deploy_space_view.form_mark, "space": deploy_space_view.status_mark,
+         "endpoint": deploy_endpoint_view.mark}
 
 
 @dataclass(frozen=True)
 class DeployPart:
-    """The part's components; `column` is hidden for a run without a model."""
+    """The part's components; `column` is hidden for a run without a model.
 
+    The page's tick writes `mark` alone; what changes with it is drawn by an event of its own: a tick stays small.
+    """
+
+    mark: gr.Textbox
+    seen: gr.JSON
     column: gr.Column
     place: gr.Radio
     way: gr.Radio
@@ -32,12 +38,13 @@ class DeployPart:
 
     @property
     def drawn(self) -> list[gr.blocks.Block]:
-        """What `draw_deploy` may change."""
-        return [self.column, self.place, self.way, self.shown, *self.space.drawn, *self.endpoint.drawn]
+        """What a change of the mark may change."""
+        return [self.seen, self.column, self.place, self.way, self.shown, *self.space.drawn, *self.endpoint.drawn]
 
 
 def build_deploy() -> DeployPart:
     """Build the part, hidden."""
+    mark, seen = gr.Textbox("", visible=False), gr.JSON({}, visible=False)
     with gr.Column(visible=False, elem_id="run-deploy") as column:
         gr.HTML(f'<h3>{text("deploy.title")}</h3><p class="deploy-note">{text("deploy.lead")}</p>',
                 elem_classes=["runs-section", PART])
@@ -47,22 +54,24 @@ def build_deploy() -> DeployPart:
                          elem_id="run-deploy-place")
         shown = gr.HTML("", js_on_load=deploy_view.COPY_JS, elem_id="run-deploy-shown", elem_classes=PART)
         space, endpoint = build_space(), build_endpoint()
-    return DeployPart(column, place, way, shown, space, endpoint)
+    return DeployPart(mark, seen, column, place, way, shown, space, endpoint)
 
 
-def draw_deploy(part: DeployPart, view: RunView, marks: dict[str, str], changed: Callable[..., bool]) -> dict[Any, Any]:
-    """What of the part looks different from `marks`: what is chosen or typed stays until the run's model changes."""
-    updates: dict[Any, Any] = {}
-    if changed(marks, "deploy", deploy_view.mark(view)):
-        updates |= _draw_ways(part, view)
-    if not deploy_view.has_model(view):
-        return updates
-    if changed(marks, "space_form", deploy_space_view.form_mark(view)):
-        updates |= draw_space_form(part.space, view)
-    if changed(marks, "space", deploy_space_view.status_mark(view)):
-        updates |= draw_space_status(part.space, view)
-    if changed(marks, "endpoint", deploy_endpoint_view.mark(view)):
-        updates |= draw_endpoint(part.endpoint, view)
+def deploy_mark(view: RunView) -> str:
+    """Changes when any of the part may look different."""
+    return " ".join(mark(view) for mark in MARKS.values())
+
+
+def _draw(part: DeployPart, view: RunView, seen: dict[str, str]) -> dict[Any, Any]:
+    """What looks different from what was seen: what is chosen or typed stays until the run's model changes."""
+    now = {name: mark(view) for name, mark in MARKS.items()}
+    draws = {"ways": lambda: _draw_ways(part, view), "space_form": lambda: draw_space_form(part.space, view),
+             "space": lambda: draw_space_status(part.space, view),
+             "endpoint": lambda: draw_endpoint(part.endpoint, view)}
+    wanted = [name for name in draws if now[name] != seen.get(name)] if deploy_view.has_model(view) else ["ways"]
+    updates: dict[Any, Any] = {part.seen: now}
+    for name in wanted:
+        updates |= draws[name]()
     return updates
 
 
@@ -89,6 +98,15 @@ def wire_deploy(part: DeployPart, settings: Settings, store: RunStore, run_id: g
         except StudioError as error:  # the run was deleted meanwhile
             return deploy_view.render("publish_missing.html", error=error)
 
+    def draw(run: str, seen: dict[str, str] | None, profile: gr.OAuthProfile | None) -> Any:
+        if not run or not may_look(settings, profile):
+            return gr.skip()
+        try:
+            return _draw(part, store.get(run), seen or {})
+        except StudioError:  # the run was deleted meanwhile, which the page tells
+            return gr.skip()
+
+    part.mark.change(draw, [run_id, part.seen], part.drawn, trigger_mode="always_last", **QUIET)
     gr.on([part.way.input, part.place.input], choose, [run_id, part.way, part.place], part.shown, **QUIET)
     wire_space(part.space, settings, store, run_id, live_timer)
     wire_endpoint(part.endpoint, settings, store, run_id)

@@ -12,7 +12,7 @@ from studio.texts import text
 from studio.ui import run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
 from studio.ui.compare_again import CompareAgain, build_compare_again, hide_compare_again
-from studio.ui.deploy_part import DeployPart, build_deploy, draw_deploy
+from studio.ui.deploy_part import DeployPart, build_deploy, deploy_mark
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
 from studio.ui.run_data import data_html
@@ -60,7 +60,7 @@ class RunPage:
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
-        return [self.votes.html, self.votes.button, *self.deploy.drawn,
+        return [self.votes.html, self.votes.button, self.deploy.mark,
                 self.column, self.head, *self.buttons.values(), self.delete_box, self.again.box, self.body,
                 self.results,
                 *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,
@@ -136,7 +136,8 @@ def draw_page(page: RunPage, store: RunStore, run_id: str, marks: dict[str, str]
         updates |= draw_answer_rows(page.answers, view)
     if changed(marks, "votes", votes_mark(view)):
         updates |= draw_votes(page.votes, store, view)
-    updates |= draw_deploy(page.deploy, view, marks, changed)
+    if changed(marks, "deploy", mark := deploy_mark(view)):
+        updates[page.deploy.mark] = mark
     if changed(marks, "slope", f"{run_id} {slope_mark(store, view, LOOK_AGE_S)}"):
         updates[page.slope] = slope_html(store, view, LOOK_AGE_S)
     return updates
