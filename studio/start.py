@@ -210,7 +210,7 @@ def cancel_publish(store: RunStore, run_id: str) -> None:
     Nothing of it shows on the Hub, but a repository that the push created stays there, empty.
     """
     view = store.get(run_id)
-    if view.is_live and view.state.phase == "publish":
+    if view.is_live and view.state.phase in ("parity", "publish"):
         launcher.stop(store, run_id)
     forget_request(view.run_dir)
 

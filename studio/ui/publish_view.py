@@ -82,13 +82,16 @@ def standing(view: RunView) -> Standing:
         return "done"
     if step.error:
         return "failed"
-    return "paused" if name == "publish" and last_request(view.run_dir) else "new"
+    return "paused" if name and last_request(view.run_dir) else "new"
 
 
 def _step(view: RunView) -> tuple[str, PhaseState]:
-    """The step of publishing that was begun last: the check of the exports, or the push."""
+    """The step that publishing is at: the push, or the check of the exports before it while that has not ended well."""
     begun = {name: view.state.phases[name] for name in STEPS if name in view.state.phases}
-    return max(begun.items(), key=lambda item: item[1].started_at, default=("", PhaseState()))
+    check, push = begun.get("parity"), begun.get("publish")
+    if check is not None and check.result is None and (push is None or check.started_at > push.started_at):
+        return "parity", check
+    return ("publish", push) if push is not None else ("", PhaseState())
 
 
 def status_html(view: RunView) -> str:
