@@ -24,6 +24,11 @@ def write_request(run_dir: Path, request: GgufRequest) -> None:
     os.replace(partial, run_dir / FILE)
 
 
+def forget_request(run_dir: Path) -> None:
+    """Make what the preset asks for again."""
+    (run_dir / FILE).unlink(missing_ok=True)
+
+
 def read_request(run_dir: Path, preset: Preset) -> GgufRequest:
     """What was asked for last, or what the preset asks for where nothing was."""
     try:

@@ -12,7 +12,7 @@ from studio.preset.files import validate
 from studio.preset.schema import Preset
 from studio.publishing import exports
 from studio.publishing.exports import expected_sizes, gguf_record, list_exports, modelfile_of, write_record
-from studio.publishing.gguf_request import GgufRequest, read_request, write_request
+from studio.publishing.gguf_request import GgufRequest, forget_request, read_request, write_request
 
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
@@ -128,3 +128,5 @@ def test_the_kinds_asked_for_last_come_before_those_of_the_preset(tmp_path):
     write_request(tmp_path, GgufRequest(["q8_0"]))
     assert read_request(tmp_path, preset) == GgufRequest(["q8_0"])
     assert read_request(tmp_path, Preset()) == GgufRequest(["q8_0"])
+    forget_request(tmp_path)
+    assert read_request(tmp_path, preset) == GgufRequest(["f16", "q4_k_m"])
