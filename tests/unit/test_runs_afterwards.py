@@ -1,0 +1,94 @@
+"""What becomes of a complete run when a step repeated on it fails, is stopped, or dies: it stays complete."""
+
+import os
+import time
+
+import pytest
+
+from studio.preset.schema import PublishSection
+from studio.publishing.request import forget_request, write_request
+from studio.runs.events import EventWriter, RunStage
+from studio.runs.store import RunStore
+from studio.runs.supervisor import Supervisor
+from studio.settings import Settings
+from studio.ui.publish_view import standing
+from tests.finished_run import finished_run
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)})
+
+
+@pytest.fixture
+def store(settings):
+    return RunStore(settings)
+
+
+def begin(run_dir, phase: str) -> None:
+    """The journal of a run on which a phase was begun again."""
+    journal = EventWriter(run_dir)
+    journal.stage(RunStage.QUEUED, phase)
+    journal.stage(RunStage.STARTING, phase)
+    journal.close()
+
+
+@pytest.mark.parametrize(("phase", "ended", "stage"), [
+    ("publish", RunStage.FAILED, RunStage.COMPLETED), ("publish", RunStage.STOPPED, RunStage.COMPLETED),
+    ("gguf", RunStage.FAILED, RunStage.COMPLETED), ("train", RunStage.FAILED, RunStage.FAILED),
+    ("evaluate", RunStage.FAILED, RunStage.FAILED)])
+def test_how_a_repeated_step_leaves_a_complete_run(store, settings, phase, ended, stage):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, phase)
+    assert Supervisor(run_dir, settings)._end(ended, phase) is stage
+    (run_dir / "process.json").unlink()
+    assert store.get(run_dir.name).state.stage is stage
+
+
+def test_a_push_that_fails_at_the_end_of_an_unfinished_plan_is_a_failure(store, settings, tmp_path):
+    run_dir = store.run_dir(finished_run(store))
+    lines = (run_dir / "events.jsonl").read_text().splitlines(keepends=True)
+    (run_dir / "events.jsonl").write_text("".join(lines[:-1]))  # all but COMPLETED
+    begin(run_dir, "publish")
+    assert Supervisor(run_dir, settings)._end(RunStage.FAILED, "publish") is RunStage.FAILED
+
+
+def test_a_push_whose_processes_died_is_told_with_the_push(store):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, "publish")
+    write_request(run_dir, PublishSection(hub_model_id="ana/x"))
+    hour_ago = time.time() - 3600
+    os.utime(run_dir / "events.jsonl", (hour_ago, hour_ago))
+    view = store.get(run_dir.name)
+    assert view.state.stage is RunStage.COMPLETED and not view.is_live
+    assert view.state.phases["publish"].error == "The run's process never started."
+    assert standing(view) == "failed"
+
+
+def test_where_publishing_stands(store):
+    run_dir = store.run_dir(finished_run(store))
+    assert standing(store.get(run_dir.name)) == "new"
+    write_request(run_dir, PublishSection(hub_model_id="ana/x"))
+    for phase in ("parity", "publish"):
+        begin(run_dir, phase)
+        assert standing(store.get(run_dir.name)) == "pushing"
+        _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+        assert standing(store.get(run_dir.name)) == "paused"
+    _write(run_dir, lambda journal: journal.done("publish", {"repo_id": "ana/x"}))
+    assert standing(store.get(run_dir.name)) == "done"
+    begin(run_dir, "parity")
+    _write(run_dir, lambda journal: journal.error("parity", "It answers otherwise."))
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    assert standing(store.get(run_dir.name)) == "failed"
+    begin(run_dir, "publish")
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    forget_request(run_dir)
+    assert standing(store.get(run_dir.name)) == "new", "cancelled"
+    begin(run_dir, "evaluate")
+    assert standing(store.get(run_dir.name)) == "busy"
+
+
+def _write(run_dir, action) -> None:
+    journal = EventWriter(run_dir)
+    action(journal)
+    journal.close()
