@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, InferenceEndpoint
+from huggingface_hub import HfApi, InferenceEndpoint, constants
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from studio import words
 from studio.errors import HubError, RunError
@@ -86,13 +87,17 @@ class Record:
 
 def list_machines(token: str | None, namespace: str, *, limit_s: float = LIMIT_S) -> list[Machine]:
     """The NVIDIA machines the account may rent, the cheapest first. Raises `HubError`."""
-    api = HfApi(token=_required(token))
-    listed = _asked("reading what machines cost", namespace, limit_s,
-                    lambda: api.list_inference_endpoints_hardware(namespace=namespace))
-    machines = [
-        Machine(found.id, found.vendor, found.region, found.instance_type, found.instance_size, found.architecture,
-                (found.gpu_memory_gb or 0) * 1e9, found.price_per_hour, found.status in AVAILABLE)
-        for found in listed if found.accelerator == "gpu" and found.instance_type.startswith("nvidia")]
+    headers = build_hf_headers(token=_required(token))
+
+    def listed() -> list[Machine]:
+        # asked without the client's own method, which 1.33 has and 2.4 has not
+        answer = get_session().get(f"{constants.INFERENCE_ENDPOINTS_ENDPOINT}/provider/{namespace}", headers=headers)
+        hf_raise_for_status(answer)
+        return [_machine(compute, vendor["name"], region["name"]) for vendor in answer.json()["vendors"]
+                for region in vendor["regions"] for compute in region["computes"]
+                if compute["accelerator"] == "gpu" and compute["instanceType"].startswith("nvidia")]
+
+    machines = _asked("reading what machines cost", namespace, limit_s, listed)
     return sorted(machines, key=lambda machine: (machine.price_per_hour or 0, machine.id))
 
 
@@ -217,6 +222,12 @@ def price_words(price_per_hour: float | None) -> str:
     if price_per_hour is None:
         return "at a price that the Hub did not state"
     return f"{words.money(price_per_hour)} an hour"
+
+
+def _machine(compute: dict[str, Any], vendor: str, region: str) -> Machine:
+    return Machine(
+        compute["id"], vendor, region, compute["instanceType"], compute["instanceSize"], compute["architecture"],
+        (compute.get("gpuMemoryGb") or 0) * 1e9, compute.get("pricePerHour"), compute["status"] in AVAILABLE)
 
 
 def _act(record: Record, token: str | None, limit_s: float, doing: str,

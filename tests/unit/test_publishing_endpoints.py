@@ -8,6 +8,7 @@ from studio.publishing import deploy, endpoints
 from studio.publishing.endpoints import Machine, Record, cheapest, list_machines, read_record
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from tests import hub_endpoints
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
@@ -45,6 +46,15 @@ def test_nvidia_machines_are_listed_the_cheapest_first_with_the_hubs_own_price(h
     assert [(found.id, found.price_per_hour) for found in machines] == [
         ("aws-us-east-1-nvidia-t4-x1", 0.5), ("gcp-us-east4-nvidia-l4-x1", 0.7), ("aws-us-east-1-nvidia-l4-x1", 0.8),
         ("gcp-us-east4-nvidia-a100-x1", 3.6)]
+
+
+def test_a_price_that_is_not_stated_is_said_to_be_unknown(hub, store, monkeypatch):
+    monkeypatch.setattr(hub_endpoints, "COMPUTES", [(*compute[:9], None, compute[10])
+                                                    for compute in hub_endpoints.COMPUTES])
+    found = machine(hub)
+    assert found.price_per_hour is None
+    error = refusal(lambda: endpoints.create(pushed_run(store), found, hub.token, limit_s=LIMIT_S))
+    assert "at a price that the Hub did not state" in error.message
 
 
 def test_the_cheapest_machine_is_there_and_holds_the_model(hub):
