@@ -8,7 +8,7 @@ from pathlib import Path
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from studio.errors import ModelError, RunError
 from studio.publishing import exports
@@ -44,6 +44,7 @@ def merge(phase: Phase) -> dict:
             parameters = _merge_by_shard(phase, base, partial)
         else:
             parameters = _merge_with_unsloth(phase, base, partial, needed)
+        _end_answers(partial)
         exports.write_record(partial / exports.MERGED_RECORD, adapter)
     return _facts(merged, parameters)
 
@@ -85,6 +86,21 @@ def _tell(phase: Phase, done_bytes: int, total_bytes: int) -> None:
 def _memory_bytes(base: Path) -> int:
     """What Unsloth's merge on a CPU holds at most: the model in 16 bits, and a copy of it in 32 that becomes 16."""
     return BYTES_PER_WEIGHT * sum(map(prod, exports.tensor_shapes(base).values()))
+
+
+def _end_answers(folder: Path) -> None:
+    """Let the merged model stop at the token that ends its tokenizer's texts, besides those of its base model.
+
+    A template that the preset gave to a base model ends turns with a token of which the base's settings know nothing:
+    transformers and vLLM would talk on after each answer.
+    """
+    path, end = folder / "generation_config.json", AutoTokenizer.from_pretrained(folder).eos_token_id
+    written = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).to_diff_dict()
+    settings = json.loads(path.read_text()) if path.is_file() else written
+    known = settings.get("eos_token_id")  # None in models that never stop by themselves
+    ends = known if isinstance(known, list) else [known] if known is not None else []
+    if end is not None and end not in ends:
+        path.write_text(json.dumps(settings | {"eos_token_id": [*ends, end]}, indent=2) + "\n")
 
 
 def _check(folder: Path) -> int:

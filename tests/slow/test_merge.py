@@ -7,6 +7,7 @@ import pytest
 from conftest import chats, events, results
 
 from studio.publishing.exports import list_exports
+from tests.tiny_model import make_tiny_model
 
 
 @pytest.fixture
@@ -145,3 +146,16 @@ def test_an_adapter_that_is_more_than_lora_is_refused_piecewise(tiny_model, tmp_
         save_file({f"base_model.model.{name}": torch.ones(4)}, tmp_path / "adapter_model.safetensors")
         with pytest.raises(ModelError, match=r"magnitude_vector|model\.layers\.9\.norm"):
             merge_by_shard.merge(tiny_model, tmp_path, tmp_path, 10**9, lambda *at: None)
+
+
+def test_a_base_model_that_was_given_a_template_stops_where_its_turns_end(runs, tmp_path):
+    """Found by the parity check: the merged model knew its base's end of text alone, and talked on."""
+    base = make_tiny_model(tmp_path / "base", chat_template=None)
+    for name, values in {"generation_config.json": {"eos_token_id": 0}, "config.json": {"eos_token_id": 0},
+                         "tokenizer_config.json": {"eos_token": "<|endoftext|>"}}.items():
+        (base / name).write_text(json.dumps(json.loads((base / name).read_text()) | values))
+    run_dir = runs.create(chats(16), training__max_steps=2, model__model_name_or_path=str(base),
+                          model__chat_template="chatml")
+    runs.train(run_dir)
+    assert runs.work("merge", run_dir) == 0, (run_dir / "worker.log").read_text()
+    assert json.loads((run_dir / "merged" / "generation_config.json").read_text())["eos_token_id"] == [0, 2]
