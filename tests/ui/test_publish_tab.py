@@ -20,6 +20,8 @@ def hub(monkeypatch, tmp_path):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        # a slow machine is no silent Hub
+        monkeypatch.setattr("studio.ui.publish_view.LOOK_UP_LIMIT_S", 60)
         yield hub
 
 
