@@ -66,11 +66,15 @@ def build_endpoint() -> EndpointPart:
 
 
 def draw_endpoint(part: EndpointPart, view: RunView) -> dict[Any, Any]:
-    """The part for a run: the form for renting, or the buttons for what is rented."""
+    """The part as it starts for a run."""
+    return _shown(part, view) | {part.token: gr.Textbox("", visible=view_of.is_possible(view) and get_token() is None)}
+
+
+def _shown(part: EndpointPart, view: RunView) -> dict[Any, Any]:
+    """The form for renting, or the buttons for what is rented; a token that was typed stays for the next button."""
     has_one = view_of.record_of(view) is not None
-    possible = has_one or not view_of.problem(view)
-    return {part.status: view_of.status_html(view), part.form: gr.Column(visible=possible and not has_one),
-            part.token: gr.Textbox("", visible=possible and get_token() is None),
+    return {part.status: view_of.status_html(view),
+            part.form: gr.Column(visible=view_of.is_possible(view) and not has_one),
             part.machine: gr.Dropdown([], value=None, visible=False), part.confirm: gr.Checkbox(False, visible=has_one),
             part.create: gr.Button(visible=False), part.row: gr.Row(visible=has_one)}
 
@@ -96,7 +100,7 @@ def wire_endpoint(part: EndpointPart, settings: Settings, store: RunStore, run_i
         if chosen not in machines:
             raise RunError(text("deploy.endpoint.none"))
         rented = endpoints.create(view, machines[chosen], hub, confirmed=confirmed)
-        return draw_endpoint(part, view) | {part.status: view_of.status_html(view, rented)}
+        return _shown(part, view) | {part.status: view_of.status_html(view, rented)}
 
     def act(name: str) -> Callable:
         @shown
@@ -106,7 +110,7 @@ def wire_endpoint(part: EndpointPart, settings: Settings, store: RunStore, run_i
             view, hub = store.get(run), hub_token(settings, oauth, token)
             rented = endpoints.act(name, view.run_dir, hub, confirmed=confirmed)
             said = view_of.status_html(view, rented) if rented else view_of.deleted_html()
-            return draw_endpoint(part, view) | {part.status: said}
+            return _shown(part, view) | {part.status: said}
 
         return acted
 

@@ -20,6 +20,11 @@ def problem(view: RunView) -> str:
     return ""
 
 
+def is_possible(view: RunView) -> bool:
+    """Whether there is anything to press: an endpoint that was made, or a model that one can serve."""
+    return record_of(view) is not None or not problem(view)
+
+
 def choices(view: RunView, machines: list[Machine]) -> tuple[Choices, str | None]:
     """The machines as (label, id), and the one to begin with: the cheapest that is there and holds the model."""
     need = deploy.gpu_bytes(endpoints.servable(view))
@@ -44,9 +49,9 @@ def deleted_html() -> str:
 
 
 def mark(view: RunView) -> str:
-    """Changes when the part looks different."""
+    """Changes when the part starts with something else; what its buttons do, they show themselves."""
     pushed = view.state.phases["publish"].ended_at if "publish" in view.state.phases else ""
-    return f"{view.run_id} {pushed} {record_of(view)}"
+    return f"{view.run_id} {pushed}"
 
 
 def record_of(view: RunView) -> Record | None:

@@ -68,10 +68,12 @@ def _draw(part: DeployPart, view: RunView, seen: dict[str, str]) -> dict[Any, An
     draws = {"ways": lambda: _draw_ways(part, view), "space_form": lambda: draw_space_form(part.space, view),
              "space": lambda: draw_space_status(part.space, view),
              "endpoint": lambda: draw_endpoint(part.endpoint, view)}
-    wanted = [name for name in draws if now[name] != seen.get(name)] if deploy_view.has_model(view) else ["ways"]
-    updates: dict[Any, Any] = {part.seen: now}
-    for name in wanted:
-        updates |= draws[name]()
+    # without a model all of it is hidden, and nothing but that has been drawn
+    looked_at = list(draws) if deploy_view.has_model(view) else ["ways"]
+    updates: dict[Any, Any] = {part.seen: {name: now[name] for name in looked_at}}
+    for name in looked_at:
+        if now[name] != seen.get(name):
+            updates |= draws[name]()
     return updates
 
 
