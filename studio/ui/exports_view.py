@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from studio import words
 from studio.errors import ModelError
 from studio.publishing.exports import GGUF_KINDS, Export, commands, expected_sizes, list_exports, weights_print
-from studio.runs.events import PhaseState, RunStage
+from studio.runs.events import PhaseState
 from studio.runs.store import RunView
 from studio.texts import text
 
@@ -89,7 +89,7 @@ def _standing(view: RunView) -> dict[str, Any]:
     last = max((name for name in PHASES if name in view.state.phases),
                key=lambda name: view.state.phases[name].started_at, default="")
     phase = view.state.phases[last] if last else PhaseState()
-    stopped = view.state.stage is RunStage.STOPPED and view.state.phase == last
+    stopped = bool(phase.started_at) and phase.result is None and not phase.error and not view.is_live
     return {"making": is_making(view), "last": last, "phase": phase, "share": view.progress, "stopped": stopped,
             "failed": bool(phase.error) and not view.is_live}
 

@@ -7,7 +7,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +52,20 @@ def export(phase: Phase) -> dict[str, Any]:
     if not kinds:
         raise RunError("No kind of GGUF file was asked for.", "Name at least one, such as q4_k_m.", FIELD)
     folder.mkdir(exist_ok=True)
-    for leftover in folder.glob(".*.partial"):  # of an export that was killed
-        leftover.unlink()
+    # a polite end cleans up too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _clean(folder)
+        _make_missing(phase, merged, folder, kinds)
+    finally:
+        _clean(folder)
+    files = [file for kind in kinds if (file := exports.gguf_file(phase.run_dir, kind))]
+    return {"files": [{"kind": kind, "path": f"{GGUF_DIR}/{file.name}", "size_bytes": file.stat().st_size}
+                      for kind, file in zip(kinds, files, strict=True)]}
+
+
+def _make_missing(phase: Phase, merged: Path, folder: Path, kinds: list[str]) -> None:
+    """Make the kinds that are not there of these weights; raises the first failure when all others are made."""
     fresh = {each.kind for each in exports.list_exports(phase.run_dir) if each.fresh}
     # bf16 before the quants, which are made from it
     missing = [kind for kind in exports.GGUF_KINDS if kind in kinds and kind not in fresh]
@@ -64,12 +78,14 @@ def export(phase: Phase) -> dict[str, Any]:
         except StudioError as error:
             print(f"{kind}: {error}", flush=True)
             failures.append(error)
-    work.end()
     if failures:
         raise failures[0]
-    files = [file for kind in kinds if (file := exports.gguf_file(phase.run_dir, kind))]
-    return {"files": [{"kind": kind, "path": f"{GGUF_DIR}/{file.name}", "size_bytes": file.stat().st_size}
-                      for kind, file in zip(kinds, files, strict=True)]}
+
+
+def _clean(folder: Path) -> None:
+    """Delete what is not whole, of this export or of one that was killed."""
+    for leftover in folder.glob(".*.partial"):
+        leftover.unlink()
 
 
 class _Work:
@@ -112,10 +128,6 @@ class _Work:
         exports.modelfile_of(target).write_text(modelfile(
             target.name, self._tokenizer, context, self._phase.preset.data.system_prompt, adds_bos(self._tokenizer)))
         exports.write_record(exports.gguf_record(target), self._merged)
-
-    def end(self) -> None:
-        """Delete the file that the quants were made from."""
-        self._intermediate_path.unlink(missing_ok=True)
 
     @property
     def _intermediate_path(self) -> Path:
