@@ -63,11 +63,12 @@ class _Figure:
 
 def compare_answers(
     prompts: list[str], expected: list[str], ways: dict[str, WayAnswers], metric: str, seed: int,
-    training_seconds: float, rules: Rules | None = None
+    training_seconds: float, rules: Rules | None = None, own: frozenset[str] = frozenset()
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Judge the answers of all ways, `base` and `tuned` among them.
 
     `metric` decides who wins a row; "auto", or one that does not apply to these rows, is replaced by one that fits.
+    `own` are ways of the same training, which the verdict leaves aside.
     Returns the report and one prediction a row (for predictions.jsonl).
     """
     rules = rules or Rules()
@@ -96,7 +97,7 @@ def compare_answers(
             "names": labels.names, "confusion": {way: labels.confusion(texts[way], expected) for way in ways}},
         "wanted_words": _mean_words(expected), "training_seconds": training_seconds, "data": "",
     }
-    return _judged(report), predictions
+    return _judged(report, own), predictions
 
 
 def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
@@ -150,15 +151,15 @@ def _against(by_way: dict[str, _Figure], way: str, gains: np.ndarray) -> dict[st
     return {"difference": difference.shown(), "p_value": p_value(difference.resampled), **_duels(gains)}
 
 
-def _judged(report: dict[str, Any]) -> dict[str, Any]:
+def _judged(report: dict[str, Any], own: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The report with its verdict; costs and plan are those of a person who told nothing, until these are set."""
-    return report | {"verdict": _verdict(report), "guard": None, "judge": None,
+    return report | {"verdict": _verdict(report, own), "guard": None, "judge": None,
                      **price_report(report, PlanSection(), None, None)}
 
 
-def _verdict(report: dict[str, Any]) -> dict[str, Any]:
+def _verdict(report: dict[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """The rule's answer, and after how many requests the training has paid for itself against the rival."""
-    verdict, ways = decide(report), report["ways"]
+    verdict, ways = decide(report, own), report["ways"]
     requests = None
     # plain text asks nothing, so nothing has a price; other models take no time of this machine or were trained too
     if report["metric"] != "perplexity" and verdict.rival in BASE_WAYS:

@@ -1,8 +1,8 @@
 """Was it worth it: a rule on the figures of a report, the same for every run.
 
 1. Fewer than `MIN_ROWS` held-out rows: cannot tell.
-2. The tuned model is surely better than every other way (each 95 % interval of the difference lies above 0): worth it,
-   or "more rows" where it still scores below `GOOD`.
+2. The tuned model is surely better than every other way but its own checkpoints (each 95 % interval of the difference
+   lies above 0): worth it, or "more rows" where it still scores below `GOOD`.
 3. Else the rival is the best of the ways that are not surely worse. Where the rival is surely better, or surely within
    `MARGIN` of the tuned model: a better prompt is enough, or "more rows" where the rival too scores below `GOOD`.
 4. Else the figures do not part the two: cannot tell.
@@ -47,9 +47,13 @@ class Verdict:
     rows_needed: int | None = None
 
 
-def decide(report: dict[str, Any]) -> Verdict:
-    """Judge a report by its `n`, `metric`, `metrics`, `ways` and `against` (see report.py)."""
-    metric, against, ways = report["metric"], report["against"], report["ways"]
+def decide(report: dict[str, Any], own: frozenset[str] = frozenset()) -> Verdict:
+    """Judge a report by its `n`, `metric`, `metrics`, `ways` and `against` (see report.py).
+
+    `own` are ways that came of the same training: its checkpoints do not say whether it was worth it.
+    """
+    metric, ways = report["metric"], report["ways"]
+    against = {way: found for way, found in report["against"].items() if way not in own}
     figures = report["metrics"][metric]
     sign = 1 if figures["higher_is_better"] else -1
     is_share = figures["higher_is_better"]

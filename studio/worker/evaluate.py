@@ -69,18 +69,21 @@ def evaluate(phase: Phase) -> dict:
                                   "promise more than it reaches on new ones.")
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
+        own: frozenset[str] = frozenset()
         if request.against:
-            other = answer_by_other(phase, read_other(request.against), asked, kept)
+            named = read_other(request.against)
+            other = answer_by_other(phase, named, asked, kept)
             if other:
                 answers = _before_tuned(answers, *other)
+                own = frozenset({other[0]}) if named.run_id == phase.run_dir.name else own
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         texts = {way: [answer.text for answer in said.answers] for way, said in answers.items()}
         rules = replace(read_rules(phase.preset.evaluation, [row.question for row in asked]),
                         measured=measure_similarities(phase, texts, expected))
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
-                                              effort.seconds, rules)
+                                              effort.seconds, rules, own)
         report["judge"] = _judged(phase, asked, answers, kept)
-    report["data"] = Path(data).name if Path(data).is_absolute() else data
+    report["data"] = Path(data).name if Path(data).is_absolute() else data.removeprefix("upload:")
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")

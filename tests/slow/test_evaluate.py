@@ -229,6 +229,7 @@ def test_another_run_s_model_is_one_more_way(runs):
     assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
     predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
     assert all(row["Checkpoint 1"] == row["tuned"] for row in predictions), "it is the last step's"
+    assert json.loads((run_dir / "report.json").read_text())["verdict"]["rival"] == "base"
     assert len((run_dir / "answers.jsonl").read_text().splitlines()) == given + 3, "as one more way it answers itself"
     write_request(run_dir, EvaluateRequest(against=f"{named}@7"))
     assert runs.work("evaluate", run_dir) == 0

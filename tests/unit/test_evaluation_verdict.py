@@ -27,6 +27,15 @@ def test_worth_it_when_the_tuned_model_is_surely_better_than_every_other_way():
         Outcome.WORTH_IT, "retrieval")
 
 
+def test_its_own_checkpoints_do_not_say_whether_the_training_was_worth_it():
+    said = {way: WayAnswers([Answer("a" if hit else "x", 20, 5, 0.1, False) for hit in right(count)], [0] * 80)
+            for way, count in (("base", 2), ("Checkpoint 20", 70), ("tuned", 70))}
+    found = [compare_answers(["q"] * 80, ["a"] * 80, said, "exact_match", 3, 60, own=frozenset(own))[0]["verdict"]
+             for own in (["Checkpoint 20"], [])]
+    assert [verdict["rival"] for verdict in found] == ["base", "Checkpoint 20"]
+    assert [verdict["outcome"] for verdict in found] == [Outcome.WORTH_IT, Outcome.BETTER_PROMPT]
+
+
 def test_a_better_prompt_is_enough_where_examples_in_the_prompt_win():
     found = verdict(base=right(5), few_shot=right(76), retrieval=right(40), tuned=right(50))
     assert found == Verdict(Outcome.BETTER_PROMPT, "few_shot")
