@@ -114,9 +114,9 @@ def files_html(view: RunView, request: PublishSection, licence: str, card_text: 
     except RunError as error:
         return _render("publish_missing.html", error=error)
     files = [file for each in planned for file in each]
-    name, phase = _step(view)
-    pushing = name == "publish" and standing(view) in ("pushing", "paused")
-    marks = iter(file_marks(files, phase.done if pushing else 0))
+    (name, phase), stands = _step(view), standing(view)
+    pushing = name == "publish" and stands in ("pushing", "paused")
+    marks = iter(file_marks(files, phase.done if pushing else 0, moving=stands == "pushing"))
     groups = [(goal.repo_id, [(file, next(marks)) for file in each]) for goal, each in zip(goals, planned, strict=True)]
     base = view.preset.model.model_name_or_path
     return _render("publish_files.html", groups=groups, marked=pushing, licence=licence, count=len(files), base=base,
@@ -131,11 +131,11 @@ def _conflicts(card_text: str, base: str, licence: str) -> list[str]:
     return licences.conflicts(licences.stated_in(card_text), base, licence)
 
 
-def file_marks(files: list[ReleaseFile], done_bytes: float) -> list[str]:
-    """"sent", "sending" or "waiting" for each file: they go one after the other."""
+def file_marks(files: list[ReleaseFile], done_bytes: float, moving: bool = True) -> list[str]:
+    """"sent", "sending" or "waiting" for each file: they go one after the other, and none while nothing is `moving`."""
     marks, behind = [], 0
     for file in files:
-        sending = "sending" not in marks and "waiting" not in marks
+        sending = moving and "sending" not in marks and "waiting" not in marks
         behind += file.size_bytes
         marks.append("sent" if behind <= done_bytes else "sending" if sending else "waiting")
     return marks

@@ -81,6 +81,7 @@ def test_files_are_marked_one_after_the_other():
     assert file_marks(files, 0) == ["sending", "waiting", "waiting"]
     assert file_marks(files, 15) == ["sent", "sending", "waiting"]
     assert file_marks(files, 60) == ["sent", "sent", "sent"]
+    assert file_marks(files, 15, moving=False) == ["sent", "waiting", "waiting"]
 
 
 @pytest.mark.parametrize(("module", "name"), places())
