@@ -35,7 +35,7 @@ def load_test(run_dir: Path, target: Target, revision: str, system_prompt: str,
                        "Try them with llama.cpp or Ollama, and leave the load test out.", FIELD)
     size_bytes = sum(file.size_bytes for file in model_files(run_dir, [form]))
     if shutil.disk_usage(run_dir).free < 1.1 * size_bytes:
-        raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk, and less "
+        raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk; less "
                        "is left.", "Free some space and push again, or leave the load test out.", FIELD)
     folder = run_dir / "load-test"
     shutil.rmtree(folder, ignore_errors=True)  # of a test that was killed
