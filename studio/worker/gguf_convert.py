@@ -13,6 +13,7 @@ import torch
 from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
 
 from studio.errors import ModelError
+from studio.worker import remote_code
 
 FIELD = "export.gguf"
 FILE_TYPES = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
@@ -39,12 +40,14 @@ class Conversion:
     def __init__(self, merged: Path, target: Path, kind: str, name: str, tokenizer: Any):
         """`tokenizer` is the model's own, `name` what the file calls the model.
 
-        Raises `UnknownArchitecture`, and `ModelError` for a tokenizer that llama.cpp knows no equal of.
+        Raises `UnknownArchitecture`, and `ModelError` for a tokenizer that llama.cpp knows no equal of, or a model that
+        names code of its own: the converter would trust it.
         """
+        remote_code.require_none(merged)
         self._tokenizer = tokenizer
         self._model = _model_class(merged)(merged, FILE_TYPES[kind], target, model_name=name)
         self._name_pre_tokenizer(merged)
-        with torch.inference_mode(), _plain_errors(merged):
+        with torch.inference_mode(), _plain_errors(merged), remote_code.refused():
             self._model.prepare_tensors()
             self._model.prepare_metadata(vocab_only=False)
         self._say_bos()

@@ -35,6 +35,8 @@ from studio.worker.phase import Phase
 
 # what converting a tensor holds of it at most: read, in 32 bits, turned, stored
 BYTES_PER_WEIGHT = 14
+# all that tools of others get to see; tokens and keys are not among it
+TOOL_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR", "HOME", "LANG", "OMP_NUM_THREADS")
 CONVERT_SCRIPT, QUANTIZE_TOOL = "convert_hf_to_gguf.py", "llama-quantize"
 
 
@@ -234,7 +236,9 @@ def _require_room(merged: Path, folder: Path, kinds: list[str]) -> None:
 
 def _run(command: list[str]) -> None:
     """Run a tool of llama.cpp; what it prints goes to the log. Raises `ModelError` when it fails."""
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL)
+    environment = {name: os.environ[name] for name in TOOL_ENVIRONMENT if name in os.environ}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment)
     if ended.returncode != 0:
         raise ModelError(f"{Path(command[0]).name} failed with exit code {ended.returncode}.",
                          "The log shows why; a newer llama.cpp may help.", FIELD)

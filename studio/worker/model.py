@@ -20,7 +20,7 @@ from studio.preset.schema import Preset
 from studio.runs.checks import require_device
 from studio.runs.device import Device
 from studio.settings import Settings
-from studio.worker import arguments
+from studio.worker import arguments, remote_code
 from studio.worker.base_model import FIELD, BaseModel
 from studio.worker.tokenizer import load_tokenizer
 
@@ -92,13 +92,17 @@ def shard_size(preset: Preset) -> str:
 
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
-    """A fresh folder beside `target` that takes its place when the block ends well, and goes away when it fails."""
+    """A fresh folder for a model beside `target`: takes its place when the block ends well, goes away when it fails.
+
+    It names no code of the base model's own, which others may trust.
+    """
     partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
+        remote_code.forget(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -23,6 +23,8 @@ def load_tokenizer(folder: Path, section: ModelSection):
         raise ModelError(f"The tokenizer of {section.model_name_or_path} cannot be loaded: {reason}",
                          "Choose a model that transformers supports without code of its own.",
                          "model.model_name_or_path") from error
+    # saved along, it would have others run code that comes with the base model
+    tokenizer.init_kwargs.pop("auto_map", None)
     apply_chat_template_choice(tokenizer, section)
     return tokenizer
 
