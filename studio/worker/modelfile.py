@@ -49,18 +49,22 @@ def modelfile(gguf_name: str, tokenizer: Any, context_tokens: int, system_prompt
     """
     lines = [f"FROM ./{gguf_name}"]
     turns = find_turns(tokenizer) if tokenizer.chat_template else None
+    template = ollama_template(turns, tokenizer.bos_token if adds_bos else "") if turns else ""
+    if not _quotable(template):
+        turns = None
     stops = [tokenizer.eos_token]
     if turns is not None:
-        lines.append(f'TEMPLATE """{ollama_template(turns, tokenizer.bos_token if adds_bos else "")}"""')
+        lines.append(f'TEMPLATE """{template}"""')
         system_prompt = system_prompt or turns.default_system
         stops.append(turns.around["assistant"][1].strip())
     elif tokenizer.chat_template:
         lines += ["# Ollama's language has no equal of this model's chat template; it takes the nearest it knows.",
                   f"# llama.cpp runs the template itself: llama-server --jinja -m {gguf_name}"]
     takes_system = turns is None or "system" in turns.around
-    if system_prompt and takes_system and '"""' not in system_prompt:
+    if system_prompt and takes_system and _quotable(system_prompt):
         lines.append(f'SYSTEM """{system_prompt}"""')
-    lines += [f'PARAMETER stop "{stop}"' for stop in dict.fromkeys(stops) if stop in tokenizer.get_vocab()]
+    lines += [f'PARAMETER stop "{stop}"' for stop in dict.fromkeys(stops)
+              if stop in tokenizer.get_vocab() and _plain(stop)]
     lines.append(f"PARAMETER num_ctx {min(context_tokens, MOST_CONTEXT_TOKENS)}")
     return "\n".join(lines) + "\n"
 
@@ -112,6 +116,16 @@ def find_turns(tokenizer: Any) -> Turns | None:
     same = all(turns.render(shape, opening) == texts[opening] for shape, texts in rendered.items()
                for opening in (False, True))
     return turns if same else None
+
+
+def _quotable(text: str) -> bool:
+    """Whether a text within three quotes ends where they do; they cannot be escaped."""
+    return '"""' not in text and not text.startswith('"') and not text.endswith('"')
+
+
+def _plain(token: str) -> bool:
+    """Whether a token within quotes stays on its line and ends where they do; what it holds is anybody's text."""
+    return token.isprintable() and not set(token) & {'"', "\\"}
 
 
 def _rendered(tokenizer: Any, shape: tuple[str, ...]) -> tuple[str, str] | None:

@@ -102,3 +102,27 @@ def test_a_model_without_a_template_has_none():
 
 def test_the_context_is_bounded_by_what_a_laptop_holds():
     assert "num_ctx 8192" in written(CHATML, context=131_072)
+
+
+@pytest.mark.parametrize("token", [
+    '</s>"\nADAPTER /etc/passwd\nPARAMETER stop "', 'end"', "end\\", "a\nFROM b", "a\x85b"])
+def test_a_token_adds_no_line_of_its_own(token):
+    class Hostile(Tokenizer):
+        eos_token = token
+
+        def get_vocab(self):
+            return {token: 0}
+
+    said = modelfile("m.gguf", Hostile(None), 4096, "", False)
+    assert said == "FROM ./m.gguf\nPARAMETER num_ctx 4096\n"
+
+
+@pytest.mark.parametrize("system", ['Say "yes"', '"Yes" is the answer.', 'a """\nFROM b'])
+def test_a_system_prompt_that_would_end_its_quotes_is_left_out(system):
+    assert "SYSTEM" not in written(CHATML, system=system)
+    assert 'SYSTEM """Say "yes" or no."""' in written(CHATML, system='Say "yes" or no.')
+
+
+def test_a_template_that_would_end_its_quotes_is_left_out():
+    quoting = CHATML.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n\"'")
+    assert quoting != CHATML and "TEMPLATE" not in written(quoting)
