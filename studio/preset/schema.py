@@ -61,7 +61,7 @@ def _split_forms(value: Any) -> Any:
 def _plain_ref(value: str) -> str:
     """Of what git allows as the name of a branch or tag, what anybody needs."""
     value = value.strip()
-    if value and not re.fullmatch(r"\w[\w.-]*(?:/\w[\w.-]*)*", value, re.ASCII) or ".." in value:
+    if (value and not re.fullmatch(r"\w[\w.-]*(?:/\w[\w.-]*)*", value, re.ASCII)) or ".." in value:
         raise ValueError("branches and tags have names of letters, digits, dots, dashes and underscores, such as v1.0")
     return value
 
@@ -296,8 +296,8 @@ class EvaluationSection(Section):
         "numbers, a few words, or longer texts.")
     embedding_model: str = parameter(
         "", "Encoder for likeness in meaning",
-        "A sentence encoder on the Hub (owner/name) or a folder with safetensors, which says how alike answer and wanted"
-        " answer are in meaning; empty leaves that out.", max_length=500)
+        "A sentence encoder on the Hub (owner/name) or a folder with safetensors, which says how alike answer and "
+        "wanted answer are in meaning; empty leaves that out.", max_length=500)
     numeric_tolerance: float = parameter(
         1e-6, "Tolerance of numbers", "How far a number may be from the wanted one, as a share of it; 0.01 is 1 %.",
         ge=0, le=1)

@@ -149,7 +149,7 @@ def test_a_repeated_comparison_that_was_stopped_is_all_that_is_left(run):
     assert remaining_phases(view) == ["evaluate"]
     step = run_words.next_step(view)
     assert (step.primary, step.resume_label) == ("resume", "Compare again")
-    assert step.actions == ("resume", "talk", "publish", "merge", "clone", "delete")
+    assert step.actions == ("resume", "talk", "publish", "compare_with", "merge", "clone", "delete")
 
 
 def test_what_came_of_an_earlier_training_is_left_to_do_again(run):
