@@ -24,7 +24,8 @@ READ_ELSEWHERE = {
     "evaluation.numeric_tolerance": "numeric", "evaluation.sql_schema": "sql", "evaluation.checks": "checks",
     "evaluation.guard": "evaluate", "evaluation.endpoint_url": "endpoint", "evaluation.endpoint_model": "endpoint",
     "evaluation.judge_url": "judge", "evaluation.judge_model": "judge", "evaluation.judge_against": "judge",
-    "evaluation.embedding_model": "embedding", "evaluation.requests_at_once": "endpoint", "evaluation.request_timeout_s": "endpoint",
+    "evaluation.embedding_model": "embedding", "evaluation.requests_at_once": "endpoint",
+    "evaluation.request_timeout_s": "endpoint",
     "evaluation.early_stopping_patience": "callback, and load_best_model_at_end below",
 }
 OTHER = {
