@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 from studio.data import doctor_client
@@ -20,7 +20,14 @@ from studio.publishing.gguf_request import GgufRequest
 from studio.publishing.gguf_request import write_request as write_gguf_request
 from studio.publishing.hub import resolve_token
 from studio.publishing.release import model_files
-from studio.publishing.repositories import check_request, complete, replacing, require_confirmed
+from studio.publishing.repositories import (
+    check_request,
+    commits_there,
+    complete,
+    confirm,
+    replacing,
+    require_confirmed,
+)
 from studio.publishing.request import forget_request, read_request, write_request
 from studio.runs import launcher
 from studio.runs.base_model import shape_of
@@ -51,7 +58,8 @@ DATA_REPORT_FILE = "data_report.json"
 class Outlook:
     """What is known before a run: findings (worst first), device, and estimates where they can be made.
 
-    `money` is in US dollars, None where the machine's price is not known.
+    `money` is in US dollars, None where the machine's price is not known. `meets` holds the repositories that the
+    planned push would write to although they hold something, by name, with their last commits.
     """
 
     findings: list[Finding]
@@ -59,6 +67,7 @@ class Outlook:
     memory: MemoryEstimate | None = None
     time: TimeEstimate | None = None
     money: float | None = None
+    meets: dict[str, str] = field(default_factory=dict)
 
     @property
     def may_start(self) -> bool:
@@ -84,20 +93,23 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
     price = price_per_hour(settings)
     if time is not None and price is not None:
         money = estimate_money(time.seconds, price)
+    meets: dict[str, str] = {}
     if preset.publish.push_to_hub:
         checks = _try(findings, lambda: check_request(preset.publish, resolve_token() if token is None else token))
         if not preset.publish.create_pr:
             findings += [Finding("warning", replacing(check), "Start only if you mean this repository.",
                                  "publish.hub_model_id") for check in checks or [] if check.there]
+            meets = commits_there(checks or [])
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return Outlook(findings, device, memory, time, money)
+    return Outlook(findings, device, memory, time, money, meets)
 
 
 def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
           parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> str:
     """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found.
 
-    What the data doctor found in just this data goes with the run. `keys` are those of other services, by variable.
+    What the data doctor found in just this data goes with the run. Who starts it has read which repositories the planned
+    push would write to, and says yes to them as they are now. `keys` are those of other services, by variable.
     """
     _require_startable(outlook.findings)
     report = doctor_client.kept_report(preset, store.settings, token)
@@ -106,6 +118,8 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
         environment=child_environment(token, keys))
     if report is not None:
         (store.run_dir(run_id) / DATA_REPORT_FILE).write_text(json.dumps(report))
+    if outlook.meets:
+        confirm(store.run_dir(run_id), preset.publish, outlook.meets)
     return run_id
 
 
@@ -188,8 +202,8 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 
     Exports that were not compared with the trained model as they are now are compared first.
 
-    `confirmed` says that a repository which holds something may be written to; one that this run was pushed to before
-    needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live, nothing trained, an
+    `confirmed` says that a repository which holds something may be written to as it is now; one that this run was pushed
+    to before needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live, nothing trained, an
     export that answers otherwise than the trained model).
     """
     token = token or resolve_token()
@@ -197,8 +211,9 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
     model_files(run_dir, request.what)
     checks = check_request(request, token, run_dir)
     asked = complete(request, checks)
-    if not confirmed:
-        require_confirmed(run_dir, asked, checks)
+    if confirmed:
+        confirm(run_dir, asked, commits_there(checks))
+    require_confirmed(run_dir, asked, checks)
     unchecked = parity.needs_check(run_dir, parity.forms_of(run_dir, asked.what))
     launcher.run_phases(store, run_id, ["parity", "publish"] if unchecked else ["publish"], child_environment(token),
                         prepare=lambda run_dir: write_request(run_dir, asked))

@@ -45,9 +45,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Existing:
-    """What a push meets in a repository: title and time (ISO 8601) of its last commit, and the files it takes away or
-    writes anew, by name."""
+    """What a push meets in a repository: its last commit with title and time (ISO 8601), and the files it takes away
+    or writes anew, by name."""
 
+    commit: str
     title: str
     committed_at: str
     replaced: tuple[str, ...]
@@ -178,7 +179,7 @@ def _existing(api: HfApi, info: Info, kind: Kind, revision: str, sent: Collectio
         return None
     last, *_ = api.list_repo_commits(info.id, repo_type=kind, revision=revision or None)
     replaced = sorted({*left_over(info, sent, kind), *(name for name in names if name in sent)})
-    return Existing(last.title, last.created_at.isoformat(), tuple(replaced))
+    return Existing(last.commit_id, last.title, last.created_at.isoformat(), tuple(replaced))
 
 
 def _full_name(repo_id: str, account: Account, kind: Kind) -> str:

@@ -1,5 +1,7 @@
 """The repositories of a push before it starts: whether each can be written to, and which hold something already."""
 
+import json
+import os
 from pathlib import Path
 
 from studio import words
@@ -8,9 +10,12 @@ from studio.preset.schema import PublishSection
 from studio.publishing.hub import CHECK_LIMIT_S, PushCheck, check_push
 from studio.publishing.hub_errors import FIELD
 from studio.publishing.release import CARD, CURVE, model_files
-from studio.publishing.request import last_request, targets
+from studio.publishing.request import targets
+from studio.runs.events import read_events
 
 NAMED_FILES = 4
+# what a person has said yes to: {repository: {"revision", "commit"}}
+FILE = "confirmed.json"
 
 
 class ExistsError(HubError):
@@ -42,25 +47,57 @@ def complete(request: PublishSection, checks: list[PushCheck]) -> PublishSection
 
 
 def unconfirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck]) -> list[PushCheck]:
-    """The repositories that hold something which this run has not been asked to write to before.
+    """The repositories that hold something, which this run has not put there and nobody has said yes to as it is now.
 
     None for a pull request, which leaves everything as it is until somebody merges it.
     """
     if request.create_pr:
         return []
-    last = last_request(run_dir)
-    known: set[str] = set()
-    if last is not None and last.hub_revision == request.hub_revision:
-        known = {target.repo_id for target in targets(last)}
-    return [check for check in checks if check.there is not None and check.repo_id not in known]
+    pushed, said_yes = _pushed_to(run_dir, request.hub_revision), _confirmed(run_dir)
+    return [check for check in checks if check.there is not None and check.repo_id not in pushed
+            and said_yes.get(check.repo_id) != _mark(request, check.there.commit)]
 
 
 def require_confirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck]) -> None:
-    """Raise `ExistsError` for the first repository that holds something and was not confirmed."""
-    for check in unconfirmed(run_dir, request, checks):
+    """Raise `ExistsError`, which names them all, where repositories hold something and were not confirmed."""
+    if found := unconfirmed(run_dir, request, checks):
         raise ExistsError(
-            replacing(check), "Confirm it (on the command line: --yes), send it as a pull request (--create-pr), or "
-                              "choose another name.", FIELD)
+            " ".join(replacing(check) for check in found),
+            "Confirm it (on the command line: --yes), send it as a pull request (--create-pr), or choose another name.",
+            FIELD)
+
+
+def confirm(run_dir: Path, request: PublishSection, commits: dict[str, str]) -> None:
+    """Note that a person has said yes to a push to these repositories, {name: its last commit}."""
+    said_yes = _confirmed(run_dir) | {name: _mark(request, commit) for name, commit in commits.items()}
+    partial = run_dir / f".{FILE}.{os.getpid()}"
+    partial.write_text(json.dumps(said_yes, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, run_dir / FILE)
+
+
+def commits_there(checks: list[PushCheck]) -> dict[str, str]:
+    """The last commit of each repository that holds something, by name."""
+    return {check.repo_id: check.there.commit for check in checks if check.there is not None}
+
+
+def _pushed_to(run_dir: Path, revision: str) -> set[str]:
+    """The repositories whose branch a push of this run has reached, as the journal tells of it."""
+    results = [event.values["result"] for event in read_events(run_dir)[0]
+               if event.type == "done" and event.values["phase"] == "publish"]
+    # an earlier studio knew one repository, no branch and no pull request
+    return {repository["repo_id"] for result in results if result.get("revision", "") == revision
+            for repository in result.get("repositories", [result]) if not repository.get("pull_request")}
+
+
+def _confirmed(run_dir: Path) -> dict[str, dict[str, str]]:
+    try:
+        return json.loads((run_dir / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def _mark(request: PublishSection, commit: str) -> dict[str, str]:
+    return {"revision": request.hub_revision, "commit": commit}
 
 
 def replacing(check: PushCheck) -> str:

@@ -473,13 +473,15 @@ def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypat
     assert not (run_dir / "publish.json").exists()
 
     start.publish(request=request.model_copy(update={"create_pr": True}), **there)
-    start.cancel_publish(store, run_dir.name)
     start.publish(request=request.model_copy(update={"hub_revision": "new"}), **there)
     with pytest.raises(ExistsError):
         start.publish(request=request, **there)
     start.publish(request=request, confirmed=True, **there)
     start.publish(request=request, **there)
     assert last_request(run_dir).hub_model_id == "ana/recipes" and len(repo.commits) == 1
+    hub.add_commit(repo, "theirs", dict(repo.head.files))
+    with pytest.raises(ExistsError, match="theirs"):
+        start.publish(request=request, **there)
 
 
 def test_exports_that_changed_since_they_were_compared_are_not_sent(run_dir, hub):

@@ -1,0 +1,50 @@
+"""Which repositories of a push need a word of the person first."""
+
+import pytest
+
+from studio.preset.schema import PublishSection
+from studio.publishing.hub import Account, Existing, PushCheck
+from studio.publishing.repositories import ExistsError, confirm, require_confirmed, unconfirmed
+from studio.publishing.request import write_request
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.pushed_run import pushed_run
+
+RECIPES = PublishSection(hub_model_id="ana/recipes")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
+
+
+def met(repo_id: str = "ana/recipes", commit: str = "c1") -> PushCheck:
+    """A repository that holds weights."""
+    there = Existing(commit, "first", "2026-11-22T10:00:00+00:00", ("model.safetensors",))
+    return PushCheck(repo_id, Account("ana", "write"), True, True, there)
+
+
+def asks(run_dir, request: PublishSection = RECIPES, check: PushCheck | None = None) -> bool:
+    return bool(unconfirmed(run_dir, request, [check or met()]))
+
+
+def test_only_a_finished_push_makes_a_repository_known(store):
+    run_dir = pushed_run(store).run_dir
+    assert not asks(run_dir)
+    assert asks(run_dir, check=met("ana/other"))
+    assert asks(run_dir, RECIPES.model_copy(update={"hub_revision": "next"})), "another branch"
+    offered = pushed_run(store, pull_request="https://huggingface.co/ana/recipes/discussions/1").run_dir
+    assert asks(offered), "a pull request replaces nothing"
+    write_request(offered, RECIPES)
+    assert asks(offered), "a request that never pushed"
+
+
+def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(store):
+    run_dir = pushed_run(store).run_dir
+    other = RECIPES.model_copy(update={"hub_model_id": "ana/other"})
+    confirm(run_dir, other, {"ana/other": "c1"})
+    assert not asks(run_dir, other, met("ana/other"))
+    assert asks(run_dir, other, met("ana/other", "c2")), "somebody has changed it since"
+    assert asks(run_dir, other.model_copy(update={"hub_revision": "next"}), met("ana/other"))
+    with pytest.raises(ExistsError, match="ana/other is there already.*ana/third is there already"):
+        require_confirmed(run_dir, other, [met("ana/other", "c2"), met("ana/third")])
