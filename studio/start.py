@@ -145,8 +145,9 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
     """
     view = store.get(run_id)
     token = token or resolve_token()
-    if "publish" in launcher.remaining_phases(view):
-        check_request(read_request(view.run_dir, view.preset), token)
+    phases = launcher.remaining_phases(view)
+    if "publish" in phases:  # a training forgets what was asked of the earlier weights
+        check_request(view.preset.publish if "train" in phases else read_request(view.run_dir, view.preset), token)
     return launcher.resume(store, run_id, child_environment(token))
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
-from studio.evaluation.request import forget_request
+from studio.evaluation.request import forget_request as forget_evaluate_request
 from studio.preset.schema import Preset
 from studio.publishing.gguf_request import forget_request as forget_gguf_request
+from studio.publishing.request import forget_request as forget_publish_request
 from studio.runs.events import EventWriter, PhaseState, RunStage
 from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
@@ -86,8 +87,9 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
             raise RunError(f"{view.name} has no trained model yet.", "Resume its training first.")
         (view.run_dir / "stop_request").unlink(missing_ok=True)
         if "train" in phases:  # what was asked of the earlier weights is not asked of the new ones
-            forget_request(view.run_dir)
+            forget_evaluate_request(view.run_dir)
             forget_gguf_request(view.run_dir)
+            forget_publish_request(view.run_dir)
         prepare(view.run_dir)
         _spawn(store, run_id, phases, environment)
 

@@ -46,5 +46,5 @@ def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(st
     assert not asks(run_dir, other, met("ana/other"))
     assert asks(run_dir, other, met("ana/other", "c2")), "somebody has changed it since"
     assert asks(run_dir, other.model_copy(update={"hub_revision": "next"}), met("ana/other"))
-    with pytest.raises(ExistsError, match="ana/other is there already.*ana/third is there already"):
+    with pytest.raises(ExistsError, match=r"ana/other is there already.*ana/third is there already"):
         require_confirmed(run_dir, other, [met("ana/other", "c2"), met("ana/third")])

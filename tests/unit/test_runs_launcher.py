@@ -1,0 +1,29 @@
+"""What a start does to the run folder before anything is started."""
+
+import pytest
+
+from studio.preset.files import override, validate
+from studio.preset.schema import PublishSection
+from studio.publishing.request import read_request, write_request
+from studio.runs import launcher
+from studio.runs.store import RunStore
+from studio.settings import Settings
+from tests.finished_run import finished_run
+
+PRESET = override(validate({"name": "recipes"}), {"publish.push_to_hub": True, "publish.hub_model_id": "org/prod"})
+ELSEWHERE = PublishSection(hub_model_id="me/test", hub_private_repo=False)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
+    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
+
+
+def test_a_training_pushes_where_its_preset_says_and_not_where_the_last_push_went(store):
+    run_dir = store.run_dir(finished_run(store, preset=PRESET))
+    write_request(run_dir, ELSEWHERE)
+    launcher.run_phases(store, run_dir.name, ["publish"])
+    assert read_request(run_dir, PRESET) == ELSEWHERE
+    launcher.run_phases(store, run_dir.name, ["train", "publish"])
+    assert read_request(run_dir, PRESET) == PRESET.publish
