@@ -13,7 +13,7 @@ from studio.publishing.exports import list_exports
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import DATA_REPORT_FILE
-from studio.ui.visitors import request_may_look
+from studio.ui.visitors import request_from_owner, request_may_look
 
 # what a run may hand out, by the name in the link
 FILES = {
@@ -50,14 +50,16 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
 
     @downloads.get("/{run_id}/gguf/{name}")
     def download_gguf(run_id: str, name: str, request: Request) -> Response:
-        if not request_may_look(settings, gradio_app, request):
-            raise HTTPException(401, "Sign in first.")
+        # the weights, which whoever looks on has not been given
+        if not request_from_owner(settings, gradio_app, request):
+            raise HTTPException(401, "Sign in as the owner first.")
         try:
-            exports = list_exports(store.run_dir(run_id))
+            run_dir = store.run_dir(run_id)
+            exports = list_exports(run_dir)
         except RunError as error:
             raise HTTPException(404, str(error)) from None
         path = next((file for export in exports if export.form == "gguf" for file in export.files
-                     if file.name == name and not file.is_symlink()), None)
+                     if file.name == name and file.resolve().is_relative_to(run_dir.resolve())), None)
         if path is None:
             raise HTTPException(404, "There is no such file.")
         return FileResponse(path, media_type="application/octet-stream", filename=name,

@@ -56,10 +56,10 @@ def build_exports() -> ExportsPart:
 def wire_exports(part: ExportsPart, settings: Settings, store: RunStore, run: gr.Dropdown) -> None:
     """Draw the part for the run chosen in `run`, keep it up to date, and let owners make forms."""
 
-    def draw(run_id: str) -> dict[Any, Any]:
+    def draw(run_id: str, owner: bool) -> dict[Any, Any]:
         opened = store.get(run_id)
         making = view.is_making(opened)
-        return {part.column: gr.Column(visible=True), part.table: view.table_html(opened),
+        return {part.column: gr.Column(visible=True), part.table: view.table_html(opened, owner),
                 part.parity: parity_html(opened),
                 part.make: gr.Button(interactive=not opened.is_live),
                 part.merge: gr.Button(view.merge_label(opened), interactive=not opened.is_live,
@@ -71,24 +71,24 @@ def wire_exports(part: ExportsPart, settings: Settings, store: RunStore, run: gr
             return {part.column: gr.Column(visible=False)}
         offered, marked = view.kinds_offered(store.get(run_id))
         owner = is_owner(settings, profile)
-        return draw(run_id) | {part.kinds: gr.CheckboxGroup(offered, value=marked, visible=owner)}
+        return draw(run_id, owner) | {part.kinds: gr.CheckboxGroup(offered, value=marked, visible=owner)}
 
     def tick(run_id: str | None, seen: dict | None, profile: gr.OAuthProfile | None) -> dict[Any, Any]:
         if not run_id or not may_look(settings, profile) or (seen or {}).get("mark") == view.mark(store.get(run_id)):
             return gr.skip()
-        return draw(run_id)
+        return draw(run_id, is_owner(settings, profile))
 
     @shown
     def make_gguf(run_id: str | None, kinds: list[str], profile: gr.OAuthProfile | None) -> dict[Any, Any]:
         require_owner(settings, profile)
         start.export_gguf(store, _chosen(run_id), kinds)
-        return draw(_chosen(run_id))
+        return draw(_chosen(run_id), owner=True)
 
     @shown
     def merge(run_id: str | None, profile: gr.OAuthProfile | None) -> dict[Any, Any]:
         require_owner(settings, profile)
         launcher.run_phases(store, _chosen(run_id), ["merge"], start.child_environment())
-        return draw(_chosen(run_id))
+        return draw(_chosen(run_id), owner=True)
 
     @shown
     def stop_making(run_id: str | None, profile: gr.OAuthProfile | None) -> None:

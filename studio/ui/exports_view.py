@@ -62,11 +62,12 @@ def kinds_offered(view: RunView) -> tuple[list[tuple[str, str]], list[str]]:
     return labels, list(view.preset.export.gguf) or [USUAL]
 
 
-def table_html(view: RunView) -> str:
-    """The forms with state, size and what each is for, and how a step that makes one stands."""
+def table_html(view: RunView, owner: bool) -> str:
+    """The forms with state, size and what each is for, and how a step that makes one stands; owners get links."""
     made = [(export, export.modelfile.read_text(encoding="utf-8"), commands(export))
             for export in list_exports(view.run_dir) if export.modelfile is not None]
-    return _templates.get_template("exports.html").render(view=view, rows=rows(view), made=made, **_standing(view))
+    return _templates.get_template("exports.html").render(
+        view=view, rows=rows(view), made=made, owner=owner, **_standing(view))
 
 
 def mark(view: RunView) -> list[Any]:

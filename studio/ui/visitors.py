@@ -19,6 +19,15 @@ def request_may_look(settings: Settings, gradio_app: FastAPI, request: Request) 
     return _signed_in_as(request) in settings.owners
 
 
+def request_from_owner(settings: Settings, gradio_app: FastAPI, request: Request) -> bool:
+    """The rule of `access.is_owner`."""
+    if not request_may_look(settings, gradio_app, request):
+        return False
+    if not settings.on_space and (settings.password or not settings.owners):
+        return True
+    return _signed_in_as(request) in settings.owners
+
+
 class OwnersUpload:
     """Middleware that takes files from owners only: Gradio would store up to two gigabytes of any visitor of a Space.
 

@@ -111,6 +111,23 @@ def test_only_owners_may_upload(settings):
         assert upload(studio) == 401
 
 
+def test_weights_are_handed_to_owners_only_and_from_the_run_s_own_folder(settings, store):
+    run_id = store.create(Preset())
+    gguf = store.run_dir(run_id) / "gguf"
+    gguf.mkdir()
+    (gguf / "tiny-Q4_K_M.gguf").write_bytes(b"GGUF")
+
+    def answers(settings) -> int:
+        with serve(settings) as studio:
+            return httpx.get(f"{studio.url}/download/{run_id}/gguf/tiny-Q4_K_M.gguf").status_code
+
+    assert answers(settings) == 200
+    assert answers(replace(settings, owners=("someone",), public_view=True)) == 401
+    gguf.rename(settings.data_dir / "elsewhere")
+    gguf.symlink_to(settings.data_dir / "elsewhere")
+    assert answers(settings) == 404
+
+
 def test_a_private_studio_hands_a_stranger_no_files(settings, store):
     run_id = store.create(Preset())
     with serve(replace(settings, owners=("someone",))) as studio:
