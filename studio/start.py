@@ -28,7 +28,7 @@ from studio.publishing.repositories import (
     replacing,
     require_confirmed,
 )
-from studio.publishing.request import forget_request, read_request, write_request
+from studio.publishing.request import cancel_request, read_request, write_request
 from studio.runs import launcher
 from studio.runs.base_model import shape_of
 from studio.runs.checks import Finding, check_device, check_disk, check_memory, check_settings
@@ -108,8 +108,8 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
           parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> str:
     """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found.
 
-    What the data doctor found in just this data goes with the run. Who starts it has read which repositories the planned
-    push would write to, and says yes to them as they are now. `keys` are those of other services, by variable.
+    What the data doctor found in just this data goes with the run. Who starts it has read which repositories the
+    planned push would write to, and says yes to them as they are now. `keys` are those of other services, by variable.
     """
     _require_startable(outlook.findings)
     report = doctor_client.kept_report(preset, store.settings, token)
@@ -203,9 +203,9 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 
     Exports that were not compared with the trained model as they are now are compared first.
 
-    `confirmed` says that a repository which holds something may be written to as it is now; one that this run was pushed
-    to before needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live, nothing trained, an
-    export that answers otherwise than the trained model).
+    `confirmed` says that a repository which holds something may be written to as it is now; one that this run was
+    pushed to before needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live,
+    nothing trained, an export that answers otherwise than the trained model).
     """
     token = token or resolve_token()
     run_dir = store.run_dir(run_id)
@@ -221,14 +221,15 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 
 
 def cancel_publish(store: RunStore, run_id: str) -> None:
-    """End a push and forget what was asked; one that is paused already is only forgotten.
+    """End a push, also one that is paused, and keep the preset's from taking its place until somebody asks again.
 
     Nothing of it shows on the Hub, but a repository that the push created stays there, empty.
     """
     view = store.get(run_id)
+    # first, so that a push which begins just now reads it
+    cancel_request(view.run_dir)
     if view.is_live and view.state.phase in ("parity", "publish"):
         launcher.stop(store, run_id)
-    forget_request(view.run_dir)
 
 
 def make_space(store: RunStore, run_id: str, request: space.SpaceRequest, token: str | None = None,

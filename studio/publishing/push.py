@@ -24,8 +24,8 @@ from studio.publishing.load_test import load_test
 from studio.publishing.names import hub_dataset
 from studio.publishing.parity import forms_of, require_parity
 from studio.publishing.release import ReleaseFile, stage
-from studio.publishing.repositories import check_request, complete
-from studio.publishing.request import Target, read_request, targets
+from studio.publishing.repositories import check_request, complete, require_confirmed
+from studio.publishing.request import Target, is_cancelled, read_request, targets
 from studio.publishing.upload import Destination, Progress, PushResult, push_files
 from studio.runs.events import EventWriter, RunStage
 
@@ -73,6 +73,8 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     """Do the work of the phase and return its facts."""
     started = time.monotonic()
     preset = files.load(run_dir / "preset.yaml")
+    if is_cancelled(run_dir):
+        raise RunError("This push was cancelled.", "Ask for it again on the Publish tab, or with `publish`.")
     request = read_request(run_dir, preset)
     if not request.hub_model_id:
         raise RunError("The push has no repository.", "Name one: owner/name on the Hub.", "publish.hub_model_id")
@@ -89,6 +91,7 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     releases = [stage(run_dir, goal, preset, text) for goal, text in zip(goals, cards, strict=True)]
     # the last moment at which nothing has been sent
     require_parity(run_dir, forms_of(run_dir, request.what))
+    require_confirmed(run_dir, request, checks)
     report = Reporter(journal, watchdog, releases)
     pushed = [_pushed(goal, release, request, preset, token, report)
               for goal, release in zip(goals, releases, strict=True)]

@@ -12,6 +12,7 @@ from studio.evaluation.request import forget_request as forget_evaluate_request
 from studio.preset.schema import Preset
 from studio.publishing.gguf_request import forget_request as forget_gguf_request
 from studio.publishing.request import forget_request as forget_publish_request
+from studio.publishing.request import is_cancelled
 from studio.runs.events import EventWriter, PhaseState, RunStage
 from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
@@ -114,7 +115,8 @@ def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:
 def remaining_phases(view: RunView) -> list[str]:
     """The planned phases that have not ended well since the training; all, where that is unfinished or was stopped.
 
-    What ended well is not done again because another phase was repeated and stopped: nothing is pushed twice.
+    What ended well is not done again because another phase was repeated and stopped: nothing is pushed twice. A push
+    that was cancelled is not done either.
     """
     phases, planned = view.state.phases, planned_phases(view.preset, view.kind)
     trained = phases["train"] if "train" in phases else PhaseState()
@@ -122,6 +124,8 @@ def remaining_phases(view: RunView) -> list[str]:
         return planned
     left = [phase for phase in planned if phase not in phases or phases[phase].result is None
             or phases[phase].ended_at < trained.ended_at]
+    if is_cancelled(view.run_dir):
+        left = [phase for phase in left if phase != "publish"]
     published = "publish" in planned and "publish" not in left
     return [phase for phase in left if not (phase == "parity" and published)]  # runs of an earlier studio had none
 

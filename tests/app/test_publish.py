@@ -17,7 +17,7 @@ from studio import start
 from studio.errors import RunError
 from studio.preset.schema import PublishSection
 from studio.publishing import parity
-from studio.publishing.repositories import ExistsError
+from studio.publishing.repositories import ExistsError, confirm
 from studio.publishing.request import last_request, write_request
 from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
@@ -194,6 +194,9 @@ def test_weights_of_an_earlier_push_are_removed(run_dir, hub):
     hub.add_repo("ana/recipes", private=True, files={
         "model-00001-of-00002.safetensors": b"a", "model.safetensors.index.json": b"{}", "adapter_config.json": b"{}",
         "notes.md": b"kept", "images/plot.png": b"kept"})
+    message, hint = push(run_dir, hub).error
+    assert "ana/recipes is there already" in message and "Confirm it" in hint and hub.count("create") == 0
+    confirm(run_dir, PublishSection(), {"ana/recipes": hub.repo("ana/recipes").head.oid})
     push(run_dir, hub)
     there = set(hub.files("ana/recipes"))
     assert {"notes.md", "images/plot.png", "model.safetensors"} <= there

@@ -2,9 +2,11 @@
 
 import pytest
 
+from studio import start
 from studio.preset.files import override, validate
 from studio.preset.schema import PublishSection
-from studio.publishing.request import read_request, write_request
+from studio.publishing import push
+from studio.publishing.request import is_cancelled, last_request, read_request, write_request
 from studio.runs import launcher
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -27,3 +29,16 @@ def test_a_training_pushes_where_its_preset_says_and_not_where_the_last_push_wen
     assert read_request(run_dir, PRESET) == ELSEWHERE
     launcher.run_phases(store, run_dir.name, ["train", "publish"])
     assert read_request(run_dir, PRESET) == PRESET.publish
+
+
+def test_a_cancelled_push_does_not_become_the_presets(store):
+    run_dir = store.run_dir(finished_run(store, preset=PRESET))
+    write_request(run_dir, ELSEWHERE)
+    assert "publish" in launcher.remaining_phases(store.get(run_dir.name))
+    start.cancel_publish(store, run_dir.name)
+    assert is_cancelled(run_dir) and last_request(run_dir) is None
+    assert "publish" not in launcher.remaining_phases(store.get(run_dir.name))
+    assert push.publish(run_dir, silence_s=60) == push.EXIT_STUDIO_ERROR
+    assert store.get(run_dir.name).state.phases["publish"].error == "This push was cancelled."
+    write_request(run_dir, ELSEWHERE)
+    assert not is_cancelled(run_dir) and last_request(run_dir) == ELSEWHERE, "asked for again"
