@@ -7,6 +7,8 @@ on one line, and to be escaped wherever it is shown.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Generic, Literal, TypeVar
 
 from huggingface_hub import HfApi, constants
@@ -18,9 +20,8 @@ from studio.errors import HubError, ModelError
 from studio.preset.schema import ModelSection
 from studio.publishing.browse_asking import ask
 from studio.publishing.hub_errors import status_of
-from studio.runs.base_model import shape_of
+from studio.runs.base_model import hub_config, require_config_size
 from studio.runs.model_shape import ModelShape
-from studio.settings import Settings
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -115,8 +116,11 @@ def search_models(query: str, *, limit: int = PAGE, sort: Sort = "downloads", ev
     return Page(results[:limit], len(results) > limit, note)
 
 
-def model_details(repo_id: str, settings: Settings, *, revision: str = "main", token: Token = False) -> ModelDetails:
-    """Look at one model closely: two requests, for its page's facts and its config.json. Raises `HubError`."""
+def model_details(repo_id: str, *, revision: str = "main", token: Token = False) -> ModelDetails:
+    """Look at one model closely: two requests, for its page's facts and its config.json. Raises `HubError`.
+
+    Nothing stays on the disk: anybody who may look may ask, for as many models as they like.
+    """
 
     def look(token: Token) -> ModelDetails:
         info = HfApi(token=token).model_info(repo_id, revision=revision, files_metadata=True)
@@ -125,7 +129,7 @@ def model_details(repo_id: str, settings: Settings, *, revision: str = "main", t
     require_name(repo_id)
     details, _ = asked_as(look, token, f"looking at {words.plain(repo_id, 100)}")
     try:
-        shape = ask(lambda: _shape(details, settings, token), f"reading the config of {words.plain(repo_id, 100)}")
+        shape = ask(lambda: _shape(details, token), f"reading the config of {words.plain(repo_id, 100)}")
     except (HubError, ModelError) as error:
         return replace(details, problem=str(error))
     return replace(details, shape=shape, vocabulary=shape.vocab_size,
@@ -223,9 +227,11 @@ def _details(info: ModelInfo) -> ModelDetails:
         whole(gguf.get("context_length")), None, licence_url(info, page_url), page_url, files_of(info), None)
 
 
-def _shape(details: ModelDetails, settings: Settings, token: Token) -> ModelShape:
+def _shape(details: ModelDetails, token: Token) -> ModelShape:
+    require_config_size(details.result.id, dict(details.files).get("config.json") or 0)
     section = ModelSection(model_name_or_path=details.result.id, model_revision=details.revision or "main")
-    return shape_of(section, settings, token)
+    with TemporaryDirectory(prefix="studio-config-") as place:
+        return ModelShape.from_config(hub_config(section, Path(place), token))
 
 
 def _parameters(counts: dict[str, int], quantised: str) -> int:

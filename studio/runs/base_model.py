@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from studio import words
 from studio.errors import ModelError
 from studio.network import hub_reachable
 from studio.preset.schema import ModelSection
@@ -24,6 +25,8 @@ from studio.settings import Settings
 
 FIELD = "model.model_name_or_path"
 HUB_TIMEOUT_S = 10
+# those of models that exist have some thousands
+MOST_CONFIG_BYTES = 1_000_000
 
 
 def shape_of(section: ModelSection, settings: Settings, token: str | None) -> ModelShape:
@@ -37,7 +40,8 @@ def shape_of(section: ModelSection, settings: Settings, token: str | None) -> Mo
     folder = Path(name).expanduser()
     if folder.is_dir():
         return ModelShape.from_config(_folder_config(folder))
-    return ModelShape.from_config(_hub_config(section, settings, token))
+    cache_dir = None if "HF_HOME" in os.environ else settings.cache_dir / "hub"
+    return ModelShape.from_config(hub_config(section, cache_dir, token))
 
 
 def known_shape(section: ModelSection) -> ModelShape | None:
@@ -49,24 +53,16 @@ def known_shape(section: ModelSection) -> ModelShape | None:
     return ModelShape.from_config(config) if config else None
 
 
-def _folder_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelError(f"The folder {folder} holds no config.json, so it is no model.",
-                         "Choose the model's own folder.", FIELD)
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"The folder {folder} holds no safetensors.",
-                         "Convert its weights to safetensors; pickled weights are not loaded.", FIELD)
-    return json.loads(path.read_text(encoding="utf-8"))
+def hub_config(section: ModelSection, cache_dir: Path | None, token: str | Literal[False] | None) -> dict[str, Any]:
+    """config.json of a model on the Hub, kept in `cache_dir` (None: where the Hub's client keeps files).
 
-
-def _hub_config(section: ModelSection, settings: Settings, token: str | None) -> dict[str, Any]:
+    Raises `ModelError`: unknown, gated, no config or one too large, or the Hub cannot be reached.
+    """
     name, revision = section.model_name_or_path, section.model_revision
     try:
         path = hf_hub_download(
             name, "config.json", revision=revision, token=token, etag_timeout=HUB_TIMEOUT_S,
-            cache_dir=None if "HF_HOME" in os.environ else settings.cache_dir / "hub",
-            local_files_only=not hub_reachable())
+            cache_dir=cache_dir, local_files_only=not hub_reachable())
     except GatedRepoError:
         raise ModelError(f"The model {name} is gated.",
                          "Accept its terms on its Hub page, then sign in or set a token that may read it.",
@@ -91,7 +87,26 @@ def _hub_config(section: ModelSection, settings: Settings, token: str | None) ->
     except HfHubHTTPError as error:
         raise ModelError(f"The Hub answered {error.response.status_code} when asked for {name}.",
                          "Try again in a minute.", FIELD) from None
+    require_config_size(name, Path(path).stat().st_size)
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def require_config_size(name: str, size_bytes: int) -> None:
+    """Raise `ModelError` for a config.json too large to be one."""
+    if size_bytes > MOST_CONFIG_BYTES:
+        raise ModelError(f"config.json of {name} has {words.size(size_bytes)}, which no model needs.",
+                         "Choose another model.", FIELD)
+
+
+def _folder_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"The folder {folder} holds no config.json, so it is no model.",
+                         "Choose the model's own folder.", FIELD)
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"The folder {folder} holds no safetensors.",
+                         "Convert its weights to safetensors; pickled weights are not loaded.", FIELD)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _gguf_config(path: Path) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def _details(settings: Settings, store: RunStore, kind: Kind, name: str, token: 
     if kind == "datasets":
         return dataset_html(dataset_details(name, token=token))
     try:
-        return model_html(model_details(name, settings, token=token), preset)
+        return model_html(model_details(name, token=token), preset)
     except StudioError as online:
         try:
             return model_html(local_details(name, settings, [view.preset for view in store.list()]), preset)

@@ -1,19 +1,22 @@
 """Searching the Hub: what is asked, what is made of the answers, and each way in which none comes."""
 
+import tempfile
 from dataclasses import replace
 
+import huggingface_hub.constants
 import pytest
 
 from studio import network
 from studio.errors import HubError
 from studio.preset.files import override
 from studio.preset.schema import Preset
-from studio.publishing import browse_asking
+from studio.publishing import browse_asking, browse_local
 from studio.publishing.browse import REFUSED, ModelResult, model_details, search_models
 from studio.publishing.browse_asking import OfflineError
 from studio.publishing.browse_datasets import dataset_details, search_datasets
 from studio.publishing.browse_fit import Fit, fit_of, usual_shape
 from studio.publishing.browse_shelf import Search, facts_of, look
+from studio.runs import base_model
 from studio.runs.device import Device
 from studio.runs.estimates import estimate_memory
 from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
@@ -96,20 +99,35 @@ def test_a_refused_token_does_not_stand_in_the_way(hub):
     assert search_models("small", token=hub.token).note == ""
 
 
-def test_a_look_at_one_model(hub, settings):
-    details = model_details("lab/small-1.5B-Instruct", settings)
+def test_a_look_at_one_model(hub):
+    details = model_details("lab/small-1.5B-Instruct")
     assert details.architecture == "Qwen2ForCausalLM"
     assert (details.context_length, details.vocabulary) == (32768, 151936)
     assert details.shape.parameters == details.result.parameters and details.problem == ""
     assert details.revision == hub.repo("lab/small-1.5B-Instruct").head.oid
     assert details.files[0] == ("model.safetensors", 3000)
     assert details.licence_url == f"{hub.endpoint}/lab/small-1.5B-Instruct/blob/main/LICENSE"
-    large = model_details("meta/large-8B-Instruct", settings)
+    large = model_details("meta/large-8B-Instruct")
     assert "no config.json" in large.problem and large.licence_url == "https://example.org/licence"
     with pytest.raises(HubError, match="reads owner/name"):
-        model_details("../../etc/passwd", settings)
+        model_details("../../etc/passwd")
     with pytest.raises(HubError, match="token"):
-        model_details("lab/none", settings)
+        model_details("lab/none")
+
+
+def test_a_look_leaves_nothing_on_the_disk_and_fetches_no_vast_config(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert model_details("lab/small-1.5B-Instruct").shape and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(base_model, "MOST_CONFIG_BYTES", 10)
+    hub.requests.clear()
+    assert "which no model needs" in model_details("lab/small-1.5B-Instruct").problem
+    assert {request.route for request in hub.requests} == {"info"}
+
+
+def test_the_cache_is_read_only_where_it_is_shown(hub, settings, monkeypatch):
+    monkeypatch.setattr(browse_local, "scan_cache_dir", lambda cache: pytest.fail("read"))
+    assert look("models", "hub", Search("small"), settings).where == "hub"
 
 
 def test_data_sets_with_rows_parts_and_languages(hub):
@@ -169,7 +187,7 @@ def test_names_and_cards_are_never_markup(settings, monkeypatch):
         result, = page.results
         assert "form owner/name" in result.unusable
         hub.add_repo("odd/fine", facts=hub.repo(result.id).facts | {"gated": "manual"})
-        details = model_details("odd/fine", settings)
+        details = model_details("odd/fine")
     for shown in (shelf_html("models", page, Preset(), {result.id}, True), model_html(details, Preset())):
         assert "<img" not in shown and "&lt;img" in shown
         assert "javascript:" not in shown
