@@ -8,7 +8,7 @@ from pathlib import Path
 import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.errors import ModelError, RunError
 from studio.publishing import exports
@@ -16,6 +16,7 @@ from studio.runs.device import free_memory_bytes, probe_device
 from studio.worker import base_model, merge_by_shard
 from studio.worker import model as models
 from studio.worker.base_model import BaseModel
+from studio.worker.generation_settings import FILE, write_generation_settings
 from studio.worker.growth import watched
 from studio.worker.phase import Phase
 from studio.worker.tokenizer import load_tokenizer
@@ -37,6 +38,8 @@ def merge(phase: Phase) -> dict:
         return _facts(merged, _check(merged))
 
     base = base_model.locate(preset.model, phase.settings)
+    if not (adapter / FILE).is_file():  # trained by an earlier studio
+        write_generation_settings(base.folder, adapter)
     needed = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
     base_model.require_space(run_dir, needed, "The merged model needs")
     with models.replaced(merged) as partial:
@@ -44,7 +47,7 @@ def merge(phase: Phase) -> dict:
             parameters = _merge_by_shard(phase, base, partial)
         else:
             parameters = _merge_with_unsloth(phase, base, partial, needed)
-        _end_answers(partial)
+        write_generation_settings(base.folder, partial)
         exports.write_record(partial / exports.MERGED_RECORD, adapter)
     return _facts(merged, parameters)
 
@@ -86,21 +89,6 @@ def _tell(phase: Phase, done_bytes: int, total_bytes: int) -> None:
 def _memory_bytes(base: Path) -> int:
     """What Unsloth's merge on a CPU holds at most: the model in 16 bits, and a copy of it in 32 that becomes 16."""
     return BYTES_PER_WEIGHT * sum(map(prod, exports.tensor_shapes(base).values()))
-
-
-def _end_answers(folder: Path) -> None:
-    """Let the merged model stop at the token that ends its tokenizer's texts, besides those of its base model.
-
-    A template that the preset gave to a base model ends turns with a token of which the base's settings know nothing:
-    transformers and vLLM would talk on after each answer.
-    """
-    path, end = folder / "generation_config.json", AutoTokenizer.from_pretrained(folder).eos_token_id
-    written = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).to_diff_dict()
-    settings = json.loads(path.read_text()) if path.is_file() else written
-    known = settings.get("eos_token_id")  # None in models that never stop by themselves
-    ends = known if isinstance(known, list) else [known] if known is not None else []
-    if end is not None and end not in ends:
-        path.write_text(json.dumps(settings | {"eos_token_id": [*ends, end]}, indent=2) + "\n")
 
 
 def _check(folder: Path) -> int:

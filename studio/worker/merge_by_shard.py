@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, GenerationConfig
+from transformers import AutoConfig
 
 from studio.errors import ModelError
 
@@ -32,6 +32,11 @@ class Delta:
     columns: torch.Tensor | None = None
     scaling: float = 1.0
     whole: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the weight it is for."""
+        return tuple(self.whole.shape) if self.whole is not None else (len(self.rows), self.columns.shape[1])
 
     def applied(self, weight: torch.Tensor, rows: slice) -> torch.Tensor:
         """The weight's `rows`, merged, in bfloat16."""
@@ -52,6 +57,10 @@ def merge(base: Path, adapter: Path, target: Path, shard_bytes: int, tell: Calla
     if lost := sorted(set(deltas) - set(places)):
         raise ModelError(f"The adapter changes {lost[0]}, which the base model's files do not name so.",
                          "Merge on a machine with more memory.")
+    for name, delta in deltas.items():
+        if delta.shape != places[name].shape:
+            raise ModelError(f"The adapter holds {name} as {_size(delta.shape)}, and the base model as "
+                             f"{_size(places[name].shape)}.", "Take the base model that the adapter was trained on.")
     shards = _shards(places, shard_bytes)
     total = sum(tensor.size_bytes for shard in shards for tensor in shard)
     done = 0
@@ -71,7 +80,7 @@ def merge(base: Path, adapter: Path, target: Path, shard_bytes: int, tell: Calla
                  for number, shard in enumerate(shards, 1) for tensor in shard}
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(names.items()))}
         (target / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-    _write_configs(base, target)
+    _write_config(base, target)
     return total // 2
 
 
@@ -172,14 +181,16 @@ def _head(shard: list[_Tensor]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{length:,}" for length in shape)
+
+
 def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
 
 
-def _write_configs(base: Path, target: Path) -> None:
-    """The base model's config, which now says bfloat16, and how it generates."""
+def _write_config(base: Path, target: Path) -> None:
+    """The base model's config, which now says bfloat16."""
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     config.dtype = torch.bfloat16
     config.save_pretrained(target)
-    if (base / "generation_config.json").is_file():
-        GenerationConfig.from_pretrained(base).save_pretrained(target)

@@ -22,6 +22,7 @@ from studio.runs.device import Device
 from studio.settings import Settings
 from studio.worker import arguments, remote_code
 from studio.worker.base_model import FIELD, BaseModel
+from studio.worker.generation_settings import write_generation_settings
 from studio.worker.tokenizer import load_tokenizer
 
 logging.disable_progress_bar()
@@ -80,6 +81,7 @@ def save_adapter(model, tokenizer, base: BaseModel, adapter: Path) -> None:
     with replaced(adapter) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        write_generation_settings(base.folder, partial)
         _name_base(partial, base.name)
         # PEFT's card names a path of this machine; publishing writes the real card
         (partial / "README.md").unlink(missing_ok=True)

@@ -134,8 +134,7 @@ class Check:
         model = load_form(run_dir, form, self.base, self.place)
         if isinstance(model, Fault):
             return replace(empty, kind=opened.kind, sentence=model.sentence, hint=model.hint)
-        ends = self.expected.stop_ids if opened.shipped.stop_ids is None else opened.shipped.stop_ids
-        answers = self._answers(model, sorted(ends), parity.name(form))
+        answers = self._answers(model, sorted(opened.shipped.stop_ids), parity.name(form))
         logits = score_answers(model, self.asked, trained.answers, trained.logits.ids,
                                self._scoring(parity.name(form)))
         figures = parity_figures.compare(trained.logits, logits, answers, trained.answers, self.tokenizer.decode)

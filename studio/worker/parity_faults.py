@@ -13,7 +13,8 @@ from studio.publishing.parity import ADAPTER, MERGED, name
 SHOWN_CHARACTERS = 60
 HINTS = {
     MERGED: "Merge again, then check again.",
-    ADAPTER: "Put the base model's tokenizer files back into the adapter's folder, or train again."}
+    ADAPTER: "Merge again, which adds generation settings that are missing, or put the base model's tokenizer files back "
+             "into the adapter's folder, or train again."}
 GGUF_HINT = "Merge again if the merged model has the same fault, then write the GGUF file again."
 
 
@@ -43,15 +44,14 @@ class Expected:
 class Shipped:
     """The same of an exported form, read from its files alone.
 
-    `stop_ids` is None where another model's settings end the answers, `settings` where the form has none; `render`
-    writes the text and tokens of all prompts as its own template and tokenizer do. `note` is a fault that reading the
-    files has already shown.
+    `settings` is None where the form has none; `render` writes the text and tokens of all prompts as its own template
+    and tokenizer do. `note` is a fault that reading the files has already shown.
     """
 
     vocabulary: dict[str, int]
     rows: int
     eos_id: int | None
-    stop_ids: frozenset[int] | None
+    stop_ids: frozenset[int]
     settings: dict[str, Any] | None
     has_template: bool
     render: Callable[[], tuple[list[str], list[list[int]]]]
@@ -126,8 +126,6 @@ def _end(expected: Expected, shipped: Shipped) -> str:
     if shipped.eos_id != expected.eos_id:
         written = "nothing" if shipped.eos_id is None else _quoted(write(shipped.eos_id))
         return f"names {written} as the end of a text, and the training {_named(expected.eos_id, write)}."
-    if shipped.stop_ids is None:
-        return ""
     if expected.end_id is not None and expected.end_id not in shipped.stop_ids:
         return (f"ends its answers at {_listed(shipped.stop_ids, write)}, and the training taught it to end them with "
                 f"{_quoted(write(expected.end_id))}: it would talk on after each answer.")

@@ -159,7 +159,9 @@ def _open_folder(path: Path, form: str, base: BaseModel, preset: Preset, expecte
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     note, kind = "", "adapter"
     if form == ADAPTER:
-        rows, ends, settings = expected.rows, None, None
+        # without a file of its own it answers with its base model's
+        own = (path / "generation_config.json").is_file()
+        rows, (ends, settings) = expected.rows, settings_of(path if own else base.folder)
         note = _base_note(path, base, preset)
     else:
         rows, (ends, settings) = vocabulary_rows(path), settings_of(path)

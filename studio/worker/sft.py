@@ -8,7 +8,7 @@ import unsloth  # noqa: F401  before anything that imports transformers
 # isort: on
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, set_seed
+from transformers import EarlyStoppingCallback, GenerationConfig, PrinterCallback, ProgressCallback, set_seed
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from studio.data import account
@@ -24,8 +24,10 @@ from studio.runs.checks import require_device
 from studio.runs.device import probe_device
 from studio.worker import arguments, base_model, checkpoints, environment
 from studio.worker import model as models
+from studio.worker.base_model import BaseModel
 from studio.worker.callbacks import JournalCallback
 from studio.worker.energy import EnergyMeter, find_counters
+from studio.worker.generation_settings import write_generation_settings
 from studio.worker.phase import Phase
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
@@ -113,7 +115,7 @@ def train(phase: Phase) -> dict:
     state = trainer.state
     phase.journal.progress("train", state.global_step, state.max_steps, "steps", "Saving the model")
     if preset.method.full_finetuning:
-        _save_whole(trainer.model, tokenizer, preset, run_dir / "merged")
+        _save_whole(trainer.model, tokenizer, preset, base, run_dir / "merged")
     else:
         models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
         shutil.rmtree(run_dir / "merged", ignore_errors=True)  # an earlier adapter's
@@ -223,10 +225,13 @@ def _forget_what_earlier_weights_reached(run_dir: Path) -> None:
         (run_dir / name).unlink(missing_ok=True)
 
 
-def _save_whole(model, tokenizer, preset: Preset, folder: Path) -> None:
+def _save_whole(model, tokenizer, preset: Preset, base: BaseModel, folder: Path) -> None:
     """Write all weights in 16 bit; training is over, so the model itself is converted."""
     if model.dtype == torch.float32:
         model = model.to(torch.bfloat16)
+    # transformers refuses to save settings that many base models come with; theirs are copied
+    model.generation_config = GenerationConfig.from_model_config(model.config)
     with models.replaced(folder) as partial:
         model.save_pretrained(partial, max_shard_size=models.shard_size(preset))
         tokenizer.save_pretrained(partial)
+        write_generation_settings(base.folder, partial)

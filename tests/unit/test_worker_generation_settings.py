@@ -1,0 +1,42 @@
+"""generation_config.json beside trained weights: the base's own file, with the end that the training taught."""
+
+import json
+
+import pytest
+
+from studio.worker.generation_settings import FILE, write_generation_settings
+from tests.tiny_model import make_tiny_tokenizer
+
+# sampling values without do_sample: transformers refuses to save these
+ODD = '{"temperature":0.6,\n "top_p": 0.9, "eos_token_id": %s}'
+
+
+@pytest.fixture
+def folders(tmp_path):
+    base, folder = tmp_path / "base", tmp_path / "trained"
+    base.mkdir()
+    (base / "config.json").write_text(json.dumps({"model_type": "llama", "eos_token_id": 0}))
+    make_tiny_tokenizer(folder)  # ends at <|im_end|>, 2
+    return base, folder
+
+
+@pytest.mark.parametrize("ends", ["2", "[0, 2]"])
+def test_settings_that_know_the_end_are_taken_byte_for_byte(folders, ends):
+    base, folder = folders
+    (base / FILE).write_text(ODD % ends)
+    write_generation_settings(base, folder)
+    assert (folder / FILE).read_text() == ODD % ends
+
+
+@pytest.mark.parametrize(("ends", "then"), [("0", [0, 2]), ("[0, 1]", [0, 1, 2]), ("null", [2])])
+def test_an_end_that_the_base_does_not_know_is_added_and_all_else_kept(folders, ends, then):
+    base, folder = folders
+    (base / FILE).write_text(ODD % ends)
+    write_generation_settings(base, folder)
+    assert json.loads((folder / FILE).read_text()) == {"temperature": 0.6, "top_p": 0.9, "eos_token_id": then}
+
+
+def test_a_base_without_the_file_gets_one_where_its_config_does_not_know_the_end(folders):
+    base, folder = folders
+    write_generation_settings(base, folder)
+    assert json.loads((folder / FILE).read_text())["eos_token_id"] == [0, 2]
