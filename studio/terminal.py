@@ -10,6 +10,7 @@ from studio.errors import RunError
 from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
 from studio.evaluation.summary import metric_name, rows_words, summarise
+from studio.publishing.deploy import last_push
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import ParityWords, parity_words
 from studio.runs.events import RunStage
@@ -94,6 +95,9 @@ def print_run(view: RunView) -> None:
     for export in list_exports(view.run_dir):
         older = "" if export.fresh else "  (of earlier weights)"
         print(f"  {export.name:10} {export.path}  {words.size(export.size_bytes)}{older}")
+    pushed = last_push(view) or {}
+    for repository in pushed.get("repositories", []):
+        print(f"  on the Hub {repository['pull_request'] or repository['url']}")
     print_parity(parity_words(view.run_dir))
 
 

@@ -18,6 +18,7 @@ from studio.publishing.deploy_texts import fill, messages_literal
 from studio.publishing.exports import list_exports
 from studio.runs.base_model import known_shape
 from studio.runs.estimates import GIB
+from studio.runs.events import PhaseState
 from studio.runs.model_shape import ModelShape
 from studio.runs.store import RunView
 from studio.texts import text
@@ -118,15 +119,33 @@ def model_here(view: RunView) -> Model:
 def model_on_hub(view: RunView) -> Model | None:
     """The model as the last push left it on the Hub, or None before any; a branch or a pull request of a push is not
     what the repository's name loads."""
-    phase = view.state.phases.get("publish")
-    if phase is None or phase.result is None:
-        return None
-    if phase.result.get("revision") or phase.result.get("pull_request"):  # an earlier studio knew neither
+    result = last_push(view)
+    if result is None or result.get("revision") or result.get("pull_request"):  # an earlier studio knew neither
         return None
     trained = view.run_dir / ("merged" if view.has_merged else "adapter")
     kinds = [(export.kind, export.path) for export in list_exports(view.run_dir) if export.form == "gguf"]
-    return published(view.preset, pushed_places(phase.result), phase.result["private"], ggufs=kinds,
+    return published(view.preset, pushed_places(result), result["private"], ggufs=kinds,
                      shape=_shape(view, trained), is_chat=_has_template(trained))
+
+
+def last_push(view: RunView) -> dict | None:
+    """What is on the Hub: the last push that ended well, and over it what a later one has completed before it failed or
+    was stopped."""
+    phase = view.state.phases.get("publish", PhaseState())
+    landed = [each for each in phase.pushed if not each["revision"] and not each["pull_request"]]
+    if phase.result is not None or not landed:
+        return phase.good
+    kept = []
+    if phase.good is not None and not phase.good.get("revision"):
+        kept = [each for each in phase.good.get("repositories", [phase.good]) if not each.get("pull_request")]
+    names = {each["repo_id"] for each in landed}
+    return landed[0] | {"repositories": [*(each for each in kept if each["repo_id"] not in names), *landed]}
+
+
+def pushed_mark(view: RunView) -> str:
+    """Changes when `last_push` does."""
+    phase = view.state.phases.get("publish", PhaseState())
+    return f"{phase.good_at} {len(phase.pushed)}"
 
 
 def published(preset: Preset, places: Places, private: bool = True, *, ggufs: Sequence[tuple[str, Path]] = (),

@@ -114,16 +114,22 @@ def _pushed(goal: Target, release: list[ReleaseFile], request: PublishSection, p
     to = Destination(goal.repo_id, request.hub_private_repo, request.hub_revision, request.hub_tag, request.create_pr)
     result = push_files(release, to, token, message=f"{preset.name}: {', '.join(goal.forms)}", on_progress=report)
     report.is_done(release)
+    # what is there stays there, also when the next repository, the collection or the load test fails
+    report.journal.pushed("publish", _repository(result, goal) | {"revision": request.hub_revision})
     return result
 
 
 def _facts(pushed: list[PushResult], goals: list[Target], request: PublishSection) -> dict[str, Any]:
     """What the journal notes of a push: the first repository's facts, sums over all, and each by itself."""
-    repositories = [vars(result) | {"what": list(goal.forms)} for result, goal in zip(pushed, goals, strict=True)]
+    repositories = [_repository(result, goal) for result, goal in zip(pushed, goals, strict=True)]
     sums = {name: sum(repository[name] for repository in repositories) for name in SUMMED}
     return vars(pushed[0]) | sums | {
         "what": request.what, "repositories": repositories, "revision": request.hub_revision, "tag": request.hub_tag,
         "collection": "", "load_test": None}
+
+
+def _repository(result: PushResult, goal: Target) -> dict[str, Any]:
+    return vars(result) | {"what": list(goal.forms)}
 
 
 def _licence_conflicts(preset: Preset, text: str, licence: str, token: str | None) -> list[str]:

@@ -82,11 +82,16 @@ def commits_there(checks: list[PushCheck]) -> dict[str, str]:
 
 def _pushed_to(run_dir: Path, revision: str) -> set[str]:
     """The repositories whose branch a push of this run has reached, as the journal tells of it."""
-    results = [event.values["result"] for event in read_events(run_dir)[0]
-               if event.type == "done" and event.values["phase"] == "publish"]
-    # an earlier studio knew one repository, no branch and no pull request
-    return {repository["repo_id"] for result in results if result.get("revision", "") == revision
-            for repository in result.get("repositories", [result]) if not repository.get("pull_request")}
+    reached = []
+    for event in read_events(run_dir)[0]:
+        if event.type == "pushed":
+            reached.append(event.values["repository"])
+        elif event.type == "done" and event.values["phase"] == "publish":
+            result = event.values["result"]
+            # an earlier studio knew one repository, no branch and no pull request
+            branch = {"revision": result.get("revision", "")}
+            reached += [branch | each for each in result.get("repositories", [result])]
+    return {each["repo_id"] for each in reached if each["revision"] == revision and not each.get("pull_request")}
 
 
 def _confirmed(run_dir: Path) -> dict[str, dict[str, str]]:

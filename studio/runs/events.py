@@ -91,6 +91,10 @@ class EventWriter:
         """A phase ended well, with its facts (sizes in bytes, times in seconds, paths relative to the run)."""
         self.write("done", phase=phase, result=result)
 
+    def pushed(self, phase: str, repository: dict[str, Any]) -> None:
+        """A repository of a push is complete on the Hub, whatever becomes of the rest of the phase."""
+        self.write("pushed", phase=phase, repository=repository)
+
     def write(self, type: str, **values: Any) -> None:
         """Append one event."""
         self._seq += 1
@@ -131,7 +135,8 @@ class PhaseState:
     """What the journal says of one phase; times are ISO 8601 in UTC, "" when not reached.
 
     `paced_from` is the time and amount of the first progress, `paced_at` the time of the last: the pace lies between,
-    free of the start-up.
+    free of the start-up. `result` is that of the present attempt; `earlier` that of the last one before it that ended
+    well, and `earlier_at` when. `pushed` are the repositories that the present attempt has completed.
     """
 
     started_at: str = ""
@@ -143,8 +148,21 @@ class PhaseState:
     paced_from: tuple[str, float] | None = None
     paced_at: str = ""
     result: dict[str, Any] | None = None
+    earlier: dict[str, Any] | None = None
+    earlier_at: str = ""
+    pushed: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     hint: str = ""
+
+    @property
+    def good(self) -> dict[str, Any] | None:
+        """The last result there is: what an attempt has made stays when the next one fails or is stopped."""
+        return self.earlier if self.result is None else self.result
+
+    @property
+    def good_at(self) -> str:
+        """When that was reached."""
+        return self.earlier_at if self.result is None else self.ended_at
 
 
 @dataclass
@@ -171,7 +189,8 @@ class RunState:
 
     def copy(self) -> "RunState":
         """A state of its own for a reader: the lists are new, their entries are never changed in place."""
-        return replace(self, phases={name: replace(phase) for name, phase in self.phases.items()}, logs=list(self.logs),
+        return replace(self, phases={name: replace(phase, pushed=list(phase.pushed))
+                                     for name, phase in self.phases.items()}, logs=list(self.logs),
                        evals=list(self.evals), checkpoints=list(self.checkpoints), samples=list(self.samples),
                        noted=list(self.noted))
 
@@ -202,8 +221,10 @@ class RunState:
             self.error = self.hint = ""
         if self.stage is RunStage.STARTING:
             self.started_at = self.started_at or event.time
-            self.phases[self.phase] = PhaseState(started_at=event.time)
+            before = self.phases.get(self.phase, PhaseState())
+            self.phases[self.phase] = PhaseState(started_at=event.time, earlier=before.good, earlier_at=before.good_at)
             if self.phase == "train":
+                self.phases["train"].earlier = None  # its weights are on their way to others
                 self.samples.clear()
 
     def _on_progress(self, event: Event) -> None:
@@ -242,6 +263,10 @@ class RunState:
     def _on_done(self, event: Event) -> None:
         phase = self.phases.setdefault(event.values["phase"], PhaseState())
         phase.result, phase.ended_at, phase.done = event.values["result"], event.time, phase.total
+
+    def _on_pushed(self, event: Event) -> None:
+        phase = self.phases.setdefault(event.values["phase"], PhaseState())
+        phase.pushed.append(event.values["repository"])
 
     @staticmethod
     def _forget_later_steps(history: list, step: int) -> None:

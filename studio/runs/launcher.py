@@ -122,8 +122,10 @@ def remaining_phases(view: RunView) -> list[str]:
     trained = phases["train"] if "train" in phases else PhaseState()
     if "train" in planned and (trained.result is None or trained.result.get("stopped")):
         return planned
-    left = [phase for phase in planned if phase not in phases or phases[phase].result is None
-            or phases[phase].ended_at < trained.ended_at]
+    ended_well = {name: phase.ended_at for name, phase in phases.items() if phase.result is not None}
+    if "publish" in phases and phases["publish"].good is not None:  # a later push that failed leaves it on the Hub
+        ended_well["publish"] = phases["publish"].good_at
+    left = [phase for phase in planned if phase not in ended_well or ended_well[phase] < trained.ended_at]
     if is_cancelled(view.run_dir):
         left = [phase for phase in left if phase != "publish"]
     published = "publish" in planned and "publish" not in left

@@ -50,8 +50,7 @@ def deleted_html() -> str:
 
 def mark(view: RunView) -> str:
     """Changes when the part starts with something else; what its buttons do, they show themselves."""
-    pushed = view.state.phases["publish"].ended_at if "publish" in view.state.phases else ""
-    return f"{view.run_id} {pushed}"
+    return f"{view.run_id} {deploy.pushed_mark(view)}"
 
 
 def record_of(view: RunView) -> Record | None:

@@ -82,8 +82,7 @@ def status_html(view: RunView) -> str:
 
 def form_mark(view: RunView) -> str:
     """Changes when the form starts with something else."""
-    pushed = view.state.phases["publish"].ended_at if "publish" in view.state.phases else ""
-    return f"{view.run_id} {pushed}"
+    return f"{view.run_id} {deploy.pushed_mark(view)}"
 
 
 def status_mark(view: RunView) -> str:

@@ -76,9 +76,8 @@ def way_html(view: RunView, name: str, place: str) -> str:
 def mark(view: RunView) -> str:
     """Changes when the part may look different."""
     forms = [f"{export.name} {export.made_at} {export.fresh}" for export in list_exports(view.run_dir)]
-    pushed = view.state.phases["publish"].ended_at if "publish" in view.state.phases else ""
     trains = view.is_live and view.state.phase == "train"
-    return f"{view.run_id} {trains} {forms} {pushed}"
+    return f"{view.run_id} {trains} {forms} {deploy.pushed_mark(view)}"
 
 
 def _model(view: RunView, place: str) -> Model:

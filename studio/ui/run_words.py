@@ -167,6 +167,6 @@ def _status(view: RunView, name: str) -> str:
         return "now"
     if phase and phase.error:
         return "failed"
-    if phase and phase.result is not None:
+    if phase and phase.good is not None:
         return "done"
     return "failed" if view.state.stage in (RunStage.FAILED, RunStage.LOST) and view.state.phase == name else "ahead"

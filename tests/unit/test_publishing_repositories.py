@@ -6,6 +6,7 @@ from studio.preset.schema import PublishSection
 from studio.publishing.hub import Account, Existing, PushCheck
 from studio.publishing.repositories import ExistsError, confirm, require_confirmed, unconfirmed
 from studio.publishing.request import write_request
+from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.pushed_run import pushed_run
@@ -33,6 +34,10 @@ def test_only_a_finished_push_makes_a_repository_known(store):
     assert not asks(run_dir)
     assert asks(run_dir, check=met("ana/other"))
     assert asks(run_dir, RECIPES.model_copy(update={"hub_revision": "next"})), "another branch"
+    journal = EventWriter(run_dir)
+    journal.pushed("publish", {"repo_id": "ana/other", "revision": "", "pull_request": ""})
+    journal.close()
+    assert not asks(run_dir, check=met("ana/other")), "complete, though the rest of its push failed"
     offered = pushed_run(store, pull_request="https://huggingface.co/ana/recipes/discussions/1").run_dir
     assert asks(offered), "a pull request replaces nothing"
     write_request(offered, RECIPES)

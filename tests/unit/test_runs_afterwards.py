@@ -6,13 +6,16 @@ import time
 import pytest
 
 from studio.preset.schema import PublishSection
+from studio.publishing.deploy import model_on_hub
 from studio.publishing.request import forget_request, write_request
 from studio.runs.events import EventWriter, RunStage
+from studio.runs.launcher import remaining_phases
 from studio.runs.store import RunStore
 from studio.runs.supervisor import Supervisor
 from studio.settings import Settings
-from studio.ui.publish_view import standing
+from studio.ui.publish_view import standing, status_html
 from tests.finished_run import finished_run
+from tests.pushed_run import pushed_run
 
 
 @pytest.fixture
@@ -86,6 +89,33 @@ def test_where_publishing_stands(store):
     assert standing(store.get(run_dir.name)) == "new", "cancelled"
     begin(run_dir, "evaluate")
     assert standing(store.get(run_dir.name)) == "busy"
+
+
+def test_what_an_earlier_push_has_put_on_the_hub_is_there_while_the_next_one_fails(store):
+    run_dir = pushed_run(store).run_dir
+    begin(run_dir, "publish")
+    _write(run_dir, lambda journal: journal.error("publish", "The Hub is down."))
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    view = store.get(run_dir.name)
+    assert standing(view) == "failed" and view.state.phases["publish"].result is None
+    assert model_on_hub(view).merged == "ana/recipes"
+    assert "publish" not in remaining_phases(view)
+
+
+def test_what_a_push_completed_before_it_failed_is_known_and_said(store):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, "publish")
+    adapter = {"repo_id": "ana/x-adapter", "url": "https://hub/ana/x-adapter", "private": True, "what": ["adapter"],
+               "revision": "", "pull_request": ""}
+    _write(run_dir, lambda journal: journal.pushed("publish", adapter))
+    _write(run_dir, lambda journal: journal.error("publish", "The connection broke."))
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    view = store.get(run_dir.name)
+    assert model_on_hub(view).adapter == "ana/x-adapter" and not model_on_hub(view).merged
+    said = status_html(view)
+    assert "The connection broke." in said and "https://hub/ana/x-adapter" in said
+    begin(run_dir, "publish")
+    assert store.get(run_dir.name).state.phases["publish"].pushed == [], "of the attempt before"
 
 
 def _write(run_dir, action) -> None:
