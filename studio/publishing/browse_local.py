@@ -33,22 +33,32 @@ def local_models(settings: Settings, presets: Iterable[Preset] = ()) -> list[Mod
     A cached repository without config.json and safetensors, as one that was only looked at, is left out.
     """
     found = [result for repo in _cached(settings, "model") if (result := _cached_model(repo))]
-    if SMOLLM2 not in [result.id for result in found] and (file := _packaged()):
-        found.append(ModelResult(SMOLLM2, "package", 134_515_008, file.stat().st_size, "apache-2.0", kind="instruct",
-                                 chat_template=True))
+    if SMOLLM2 not in [result.id for result in found]:
+        found += packaged_models()
     named = dict.fromkeys(preset.model.model_name_or_path for preset in presets)
     return found + [result for name in named if (result := _named_model(name))]
 
 
+def packaged_models() -> list[ModelResult]:
+    """The model that comes as a package, where it is installed."""
+    file = _packaged()
+    return [ModelResult(SMOLLM2, "package", 134_515_008, file.stat().st_size, "apache-2.0", kind="instruct",
+                        chat_template=True)] if file else []
+
+
 def local_datasets(settings: Settings) -> list[DatasetResult]:
     """Data sets on this disk, with their size: the bundled one, uploads, and the Hub's cache."""
-    bundled = [DatasetResult(f"{BUNDLED}{folder.name}", "bundled", size_bytes=_size(folder))
-               for folder in sorted((settings.presets_dir / "data").glob("*")) if folder.is_dir()]
     uploads = [DatasetResult(f"{UPLOAD}{path.name}", "upload", size_bytes=_size(path))
                for path in sorted(settings.uploads_dir.glob("[!.]*"))]
     cached = [DatasetResult(repo.repo_id, "cache", size_bytes=repo.size_on_disk)
               for repo in _cached(settings, "dataset")]
-    return bundled + uploads + cached
+    return bundled_datasets(settings) + uploads + cached
+
+
+def bundled_datasets(settings: Settings) -> list[DatasetResult]:
+    """The data sets that come with the studio."""
+    return [DatasetResult(f"{BUNDLED}{folder.name}", "bundled", size_bytes=_size(folder))
+            for folder in sorted((settings.presets_dir / "data").glob("*")) if folder.is_dir()]
 
 
 def local_details(name: str, settings: Settings, presets: Iterable[Preset] = ()) -> ModelDetails:

@@ -16,7 +16,7 @@ from studio.publishing.browse import EXPAND, PAGE, ModelResult, Sort, Token, ask
 from studio.publishing.browse_choices import Found, Kind
 from studio.publishing.browse_datasets import EXPAND as DATASET_EXPAND
 from studio.publishing.browse_datasets import DatasetResult, dataset_result, search_datasets
-from studio.publishing.browse_local import local_datasets, local_models
+from studio.publishing.browse_local import bundled_datasets, local_datasets, local_models, packaged_models
 from studio.runs.store import RunView
 from studio.settings import Settings
 
@@ -45,21 +45,24 @@ class Shelf:
 
 
 def look(kind: Kind, where: Where, search: Search, settings: Settings, runs: Iterable[RunView] = (),
-         token: Token = False) -> Shelf:
-    """Look there. `runs` are this studio's, whose models and data count as used. Raises no error of the Hub."""
+         token: Token = False, *, owner: bool = True) -> Shelf:
+    """Look there. `runs` are this studio's, whose models and data count as used. Raises no error of the Hub.
+
+    Who is no `owner` sees what the Hub shows everybody and what comes with the studio, nothing of what the owner uses.
+    """
+    if not owner:
+        return _look_as_stranger(kind, where, search, settings)
     runs = list(runs)
     if where == "starred":
         return Shelf(where, _matching(browse_choices.starred(settings, kind), search.words))
     if where == "recent":
         return Shelf(where, _matching(browse_choices.recent(settings, kind, runs), search.words))
     if where == "here":
-        return _here(kind, search, settings, runs)
-    find = search_models if kind == "models" else search_datasets
+        return _here(_local(kind, settings, runs), search)
     try:
-        page = find(search.words, limit=search.limit, sort=search.sort, everything=search.everything, token=token)
+        return _ask_hub(kind, search, token)
     except HubError as error:
-        return replace(_here(kind, search, settings, runs), problem=error)
-    return Shelf("hub", page.results, page.more, page.note)
+        return replace(_here(_local(kind, settings, runs), search), problem=error)
 
 
 def facts_of(kind: Kind, name: str, settings: Settings, runs: Iterable[RunView] = (), token: Token = False) -> Found:
@@ -79,8 +82,26 @@ def facts_of(kind: Kind, name: str, settings: Settings, runs: Iterable[RunView] 
         return local or (ModelResult(name) if kind == "models" else DatasetResult(name))
 
 
-def _here(kind: Kind, search: Search, settings: Settings, runs: list[RunView]) -> Shelf:
-    return Shelf("here", _matching(_local(kind, settings, runs), search.words))
+def _look_as_stranger(kind: Kind, where: Where, search: Search, settings: Settings) -> Shelf:
+    if where in ("starred", "recent"):
+        return Shelf(where, [])
+    here = _here(packaged_models() if kind == "models" else bundled_datasets(settings), search)
+    if where == "here":
+        return here
+    try:
+        return _ask_hub(kind, search, False)
+    except HubError as error:
+        return replace(here, problem=error)
+
+
+def _ask_hub(kind: Kind, search: Search, token: Token) -> Shelf:
+    find = search_models if kind == "models" else search_datasets
+    page = find(search.words, limit=search.limit, sort=search.sort, everything=search.everything, token=token)
+    return Shelf("hub", page.results, page.more, page.note)
+
+
+def _here(found: list[Found], search: Search) -> Shelf:
+    return Shelf("here", _matching(found, search.words))
 
 
 def _local(kind: Kind, settings: Settings, runs: Iterable[RunView]) -> list[Found]:

@@ -1,7 +1,7 @@
 """The browser for base models and for data sets: a fold beside the field it fills. Wiring only.
 
-Everybody who may look may search; with the token of the machine for its owner only, as nobody for others. Favourites
-are the owner's.
+Everybody who may look may search; with the token of the machine for its owner only, as nobody for others. Favourites,
+what was used and what lies on this machine are the owner's.
 """
 
 from dataclasses import dataclass
@@ -122,10 +122,11 @@ def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored:
     def found(query: str, where: str, sort: str, everything: bool, limit: float,
               profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, values: dict[str, Any]) -> list[Any]:
         require_viewer(settings, profile)
-        shelf = look(kind, where, Search(query, sort, everything, int(limit)), settings, store.list(),
-                     asker(profile, token))
-        stars = {result.id for result in browse_choices.starred(settings, kind)}
-        page = shelf_html(kind, shelf, _preset(values), stars, is_owner(settings, profile))
+        owner = is_owner(settings, profile)
+        shelf = look(kind, where, Search(query, sort, everything, int(limit)), settings,
+                     store.list() if owner else (), asker(profile, token), owner=owner)
+        stars = {result.id for result in browse_choices.starred(settings, kind)} if owner else set()
+        page = shelf_html(kind, shelf, _preset(values), stars, owner)
         return [page, gr.Button(visible=shelf.more), limit, ""]
 
     @shown
@@ -143,7 +144,8 @@ def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored:
                 **values: Any) -> str:
         require_viewer(settings, profile)
         try:
-            return _details(settings, store, kind, str(event.id), asker(profile, token), _preset(values))
+            here = store if is_owner(settings, profile) else None
+            return _details(settings, here, kind, str(event.id), asker(profile, token), _preset(values))
         except StudioError as error:
             return problem_html(error)
 
@@ -199,12 +201,16 @@ def _changes(kind: Kind, event: gr.EventData) -> dict[str, Any]:
             "data.dataset_train_split": event.split or "train", "data.edits": ""}
 
 
-def _details(settings: Settings, store: RunStore, kind: Kind, name: str, token: Token, preset: Preset | None) -> str:
+def _details(settings: Settings, store: RunStore | None, kind: Kind, name: str, token: Token,
+             preset: Preset | None) -> str:
+    """What the Hub says, else what lies here; without a `store` the Hub alone."""
     if kind == "datasets":
         return dataset_html(dataset_details(name, token=token))
     try:
         return model_html(model_details(name, token=token), preset)
     except StudioError as online:
+        if store is None:
+            raise
         try:
             return model_html(local_details(name, settings, [view.preset for view in store.list()]), preset)
         except StudioError:
