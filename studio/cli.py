@@ -185,12 +185,14 @@ def _deploy(store: RunStore, arguments: argparse.Namespace) -> None:
 
 def _space(store: RunStore, arguments: argparse.Namespace) -> int:
     from studio import terminal_deploy
+    from studio.publishing import space
 
     view = store.find(arguments.run)
     request = terminal_deploy.plan_space(view, arguments.repo, public=arguments.public, hardware=arguments.hardware,
                                          with_examples=arguments.examples)
+    space.require_confirmed(request.hardware, arguments.yes)
     secret = getpass.getpass("Token for the Space (it may only read the model): ") if arguments.add_token else ""
-    start.make_space(store, view.run_id, request, space_token=secret)
+    start.make_space(store, view.run_id, request, space_token=secret, confirmed=arguments.yes)
     return _followed_or_detached(store, view, arguments)
 
 
@@ -414,6 +416,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--repo", metavar="OWNER/NAME", default="", help="the Space (default: the model's name, -demo)")
     demo.add_argument("--public", action="store_true", help="let everyone open it (default: private)")
     demo.add_argument("--hardware", default="cpu-basic", help="what it runs on; all but cpu-basic costs money")
+    demo.add_argument("--yes", action="store_true", help="I know what this hardware costs while the Space runs")
     demo.add_argument("--examples", action="store_true", help="show held-out questions as examples")
     demo.add_argument("--add-token", action="store_true", help="ask for a token and put it into the Space's secrets")
     endpoint = on_run("endpoint", _endpoint, "an Inference Endpoint for a pushed model (tried against a stand-in only)")

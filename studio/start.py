@@ -233,12 +233,13 @@ def cancel_publish(store: RunStore, run_id: str) -> None:
 
 
 def make_space(store: RunStore, run_id: str, request: space.SpaceRequest, token: str | None = None,
-               space_token: str = "") -> None:
+               space_token: str = "", *, confirmed: bool = False) -> None:
     """Check token and name, then make a demo Space of a pushed run in a process of its own.
 
-    `space_token` is put into the Space as its secret HF_TOKEN; it was typed for just that. Raises `HubError` (token,
-    rights, name) or `RunError` (live).
+    `space_token` is put into the Space as its secret HF_TOKEN; it was typed for just that. `confirmed` says that what
+    its hardware costs will be paid. Raises `HubError` (price, token, rights, name) or `RunError` (live).
     """
+    space.require_confirmed(request.hardware, confirmed)
     token = token or resolve_token()
     asked = replace(request, repo_id=space.check_space(request, token))
     launcher.run_phases(store, run_id, ["space"], child_environment(token, {space.TOKEN_VARIABLE: space_token}),

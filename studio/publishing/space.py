@@ -93,6 +93,13 @@ def memory_bytes(model: deploy.Model, hardware: str) -> float | None:
     return deploy.serving_bytes(model, per_weight * model.shape.parameters, deploy.GPU_SERVER_BYTES)
 
 
+def require_confirmed(hardware: str, confirmed: bool) -> None:
+    """Raise `HubError` for hardware that costs money where nobody said yes to its price."""
+    if hardware != FREE_HARDWARE and not confirmed:
+        raise HubError(f"{hardware} costs {words.money(SPACE_PRICES[hardware])} an hour while the Space runs.",
+                       "Confirm that you want to pay for it, or take the free hardware.", FIELD)
+
+
 def smallest_hardware(model: deploy.Model) -> str:
     """The cheapest hardware that holds the model, free if that does; "" where none does."""
     fitting = [name for name, size in HARDWARE_BYTES.items() if (memory_bytes(model, name) or 0) <= size]
@@ -176,6 +183,8 @@ def _make(run_dir: Path, journal: EventWriter, watchdog: Watchdog) -> dict:
 
 
 def _check_hardware(model: deploy.Model, hardware: str) -> None:
+    if not hardware:
+        raise RunError("No hardware is chosen for the demo.", "Choose one; all but the first costs money.", FIELD)
     if hardware not in HARDWARE_BYTES:
         raise RunError(f"There is no hardware called {words.plain(hardware)}.",
                        f"Choose one of: {', '.join(HARDWARE_BYTES)}.", FIELD)

@@ -33,6 +33,7 @@ class SpacePart:
     repo: gr.Textbox
     private: gr.Checkbox
     hardware: gr.Dropdown
+    confirm: gr.CheckboxGroup
     examples: gr.Checkbox
     questions: gr.HTML
     with_secret: gr.Checkbox
@@ -43,12 +44,13 @@ class SpacePart:
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """What drawing may change."""
-        return [self.status, self.form, self.repo, self.private, self.hardware, self.examples, self.questions,
-                self.with_secret, self.secret, self.token, self.make]
+        return [self.status, self.form, self.repo, self.private, self.hardware, self.confirm, self.examples,
+                self.questions, self.with_secret, self.secret, self.token, self.make]
 
     @property
     def asked(self) -> list[gr.components.Component]:
-        return [self.repo, self.private, self.hardware, self.examples, self.with_secret, self.secret, self.token]
+        return [self.repo, self.private, self.hardware, self.confirm, self.examples, self.with_secret, self.secret,
+                self.token]
 
 
 def build_space() -> SpacePart:
@@ -60,13 +62,17 @@ def build_space() -> SpacePart:
             private = gr.Checkbox(
                 True, label=text("deploy.space.private_label"), info=text("deploy.space.private_info"))
             hardware = gr.Dropdown([], label=text("deploy.space.hardware"), info=text("deploy.space.hardware_info"))
+            # its value names the hardware, so that a yes to one price is none to another
+            confirm = gr.CheckboxGroup([], label=text("deploy.space.confirm"), info=text("deploy.space.confirm_info"),
+                                       visible=False)
             examples = gr.Checkbox(False, label=text("deploy.space.examples"), info=text("deploy.space.examples_info"))
             questions = gr.HTML("", elem_classes=PART)
             with_secret = gr.Checkbox(False, label=text("deploy.space.secret"), info=text("deploy.space.secret_info"))
             secret = _token_box("secret_token", visible=False)
             token = _token_box("token")
             make = gr.Button(text("deploy.space.make"), variant="primary", scale=0, min_width=160)
-    return SpacePart(status, form, repo, private, hardware, examples, questions, with_secret, secret, token, make)
+    return SpacePart(status, form, repo, private, hardware, confirm, examples, questions, with_secret, secret, token,
+                     make)
 
 
 def draw_space_form(part: SpacePart, view: RunView) -> dict[Any, Any]:
@@ -75,8 +81,8 @@ def draw_space_form(part: SpacePart, view: RunView) -> dict[Any, Any]:
     if form is None:
         return {part.form: gr.Column(visible=False)}
     return {part.form: gr.Column(visible=True), part.repo: form.repo_id, part.private: True, part.examples: False,
-            part.hardware: gr.Dropdown(form.hardware, value=form.chosen), part.questions: "", part.with_secret: False,
-            part.secret: gr.Textbox("", visible=False), part.token: gr.Textbox("", visible=get_token() is None)}
+            part.hardware: gr.Dropdown(form.hardware, value=form.chosen), part.confirm: _confirm(form.chosen),
+            part.questions: "", part.with_secret: False, part.secret: gr.Textbox("", visible=False), part.token: gr.Textbox("", visible=get_token() is None)}
 
 
 def draw_space_status(part: SpacePart, view: RunView) -> dict[Any, Any]:
@@ -92,15 +98,17 @@ def wire_space(part: SpacePart, settings: Settings, store: RunStore, run_id: gr.
     """The button makes the demo; the ticks show what they bring along."""
 
     @shown
-    def make(run: str, repo: str, private: bool, hardware: str, examples: bool, with_secret: bool, secret: str,
-             token: str, profile: gr.OAuthProfile | None, oauth: gr.OAuthToken | None) -> dict[Any, Any]:
+    def make(run: str, repo: str, private: bool, hardware: str | None, confirmed: list[str], examples: bool,
+             with_secret: bool, secret: str, token: str, profile: gr.OAuthProfile | None,
+             oauth: gr.OAuthToken | None) -> dict[Any, Any]:
         require_owner(settings, profile)
         if with_secret and not secret.strip():
             raise HubError(text("deploy.space.no_secret"))
         view = store.get(run)
-        request = space.plan(view, repo, private=private, hardware=hardware,
+        request = space.plan(view, repo, private=private, hardware=hardware or "",
                              examples=view_of.questions(view) if examples else ())
-        start.make_space(store, run, request, hub_token(settings, oauth, token), secret if with_secret else "")
+        start.make_space(store, run, request, hub_token(settings, oauth, token), secret if with_secret else "",
+                         confirmed=request.hardware in confirmed)
         store.get(run)  # so that no earlier look is drawn next
         return {part.secret: "", part.make: gr.Button(interactive=False), live_timer: gr.Timer(active=True)}
 
@@ -110,8 +118,15 @@ def wire_space(part: SpacePart, settings: Settings, store: RunStore, run_id: gr.
         return view_of.questions_html(store.get(run), wanted)
 
     part.make.click(make, [run_id, *part.asked], [part.secret, part.make, live_timer], **CLICK)
+    part.hardware.input(_confirm, part.hardware, part.confirm, **QUIET)
     part.examples.input(show_questions, [run_id, part.examples], part.questions, **QUIET)
     part.with_secret.input(lambda wanted: gr.Textbox(visible=wanted), part.with_secret, part.secret, **QUIET)
+
+
+def _confirm(hardware: str | None) -> gr.CheckboxGroup:
+    """The box to say yes to a price, not ticked; hidden where nothing is paid."""
+    options = view_of.to_confirm(hardware)
+    return gr.CheckboxGroup(options, value=[], visible=bool(options))
 
 
 def _token_box(name: str, visible: bool = True) -> gr.Textbox:

@@ -18,11 +18,11 @@ Standing = Literal["impossible", "busy", "making", "new", "failed", "done"]
 
 @dataclass(frozen=True)
 class SpaceForm:
-    """What the form starts with; `hardware` holds (label, name)."""
+    """What the form starts with; `hardware` holds (label, name), and `chosen` is free or None."""
 
     repo_id: str
     hardware: list[tuple[str, str]]
-    chosen: str
+    chosen: str | None
     asks_for_secret: bool
 
 
@@ -55,9 +55,18 @@ def form(view: RunView) -> SpaceForm | None:
     model = deploy.model_on_hub(view)
     if model is None or problem(view):
         return None
-    planned = space.plan(view, hardware=space.smallest_hardware(model))
+    smallest = space.smallest_hardware(model)
+    planned = space.plan(view, hardware=smallest)
     options = [(_option(model, name), name) for name in space.HARDWARE_BYTES]
-    return SpaceForm(planned.repo_id, options, space.smallest_hardware(model), planned.model_is_private)
+    chosen = smallest if smallest == space.FREE_HARDWARE else None
+    return SpaceForm(planned.repo_id, options, chosen, planned.model_is_private)
+
+
+def to_confirm(hardware: str | None) -> list[tuple[str, str]]:
+    """What to say yes to before hardware is paid for, as (label, hardware); nothing for the free one."""
+    if hardware in (None, space.FREE_HARDWARE):
+        return []
+    return [(text("deploy.space.confirm_price", name=hardware, price=words.money(SPACE_PRICES[hardware])), hardware)]
 
 
 def questions(view: RunView) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from studio import start
+from studio.errors import HubError
 from studio.publishing import space
 from studio.runs import launcher
 from studio.runs.events import RunStage, RunState, read_events
@@ -96,7 +97,11 @@ def test_the_page_and_the_command_line_start_it_through_the_supervisor(run_dir, 
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     for name, value in hub.environment(run_dir.parent.parent / "hf", hub.token).items():
         monkeypatch.setenv(name, value)
-    start.make_space(store, run_dir.name, space.read_request(run_dir), hub.token, SECRET)
+    asked = space.read_request(run_dir)
+    with pytest.raises(HubError, match=r"t4-small costs \$0\.40 an hour"):
+        start.make_space(store, run_dir.name, replace(asked, hardware="t4-small"), hub.token, SECRET)
+    assert not hub.requests
+    start.make_space(store, run_dir.name, asked, hub.token, SECRET)
     while store.get(run_dir.name).is_live:
         time.sleep(0.1)
     ended = store.get(run_dir.name)

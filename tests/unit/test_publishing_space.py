@@ -14,6 +14,7 @@ from studio.runs.estimates import SPACE_PRICES
 from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
+from studio.ui import deploy_space_view
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
@@ -117,6 +118,20 @@ def test_a_model_that_does_not_fit_is_told_the_cheapest_hardware_that_does():
     assert space.smallest_hardware(model("Qwen/Qwen3-4B-Base")) == "cpu-upgrade"
     with pytest.raises(RunError, match=r"needs about 17 GB, and cpu-basic has 16 GB\. Choose cpu-upgrade"):
         space._check_hardware(model("Qwen/Qwen3-4B-Base"), "cpu-basic")
+
+
+def test_nothing_is_paid_without_a_yes_and_nothing_paid_is_chosen_beforehand(view, monkeypatch):
+    space.require_confirmed("cpu-basic", False)
+    space.require_confirmed("t4-small", True)
+    with pytest.raises(HubError, match=r"t4-small costs \$0\.40 an hour"):
+        space.require_confirmed("t4-small", False)
+    assert deploy_space_view.form(view).chosen == "cpu-basic" and deploy_space_view.to_confirm("cpu-basic") == []
+    monkeypatch.setitem(HARDWARE_BYTES, "cpu-basic", 1e6)
+    assert deploy_space_view.form(view).chosen is None
+    with pytest.raises(RunError, match="No hardware is chosen"):
+        plan(view, hardware="")
+    assert deploy_space_view.to_confirm("t4-small") == [
+        ("I know that t4-small costs $0.40 an hour while the Space runs", "t4-small")]
 
 
 def test_each_hardware_has_a_price():

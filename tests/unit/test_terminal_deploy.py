@@ -63,5 +63,11 @@ def test_an_endpoint_is_rented_after_a_yes_and_deleted(store, hub, capsys):
     assert "The endpoint is deleted." in said and "stand-in" in said and not hub.endpoints
 
 
+def test_a_demo_costs_nothing_without_a_yes(store, hub, capsys):
+    run_id = pushed_run(store).run_id
+    assert "t4-small costs $0.40 an hour" in printed(capsys, "space", run_id, "--hardware", "t4-small", code=2)
+    assert not hub.requests
+
+
 def test_a_demo_of_a_run_that_was_not_pushed_is_refused(store, capsys):
     assert "Publish the model first" in printed(capsys, "space", finished_run(store), code=2)
