@@ -47,6 +47,13 @@ def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
         raise SystemExit(130) from None
 
 
+def ended_well(view: RunView) -> bool:
+    """Whether the run is complete, and so is the step that was repeated on it last: a push may have been paused."""
+    state = view.state
+    # a complete run names a step only where that step ended it early
+    return state.stage is RunStage.COMPLETED and not state.error and not state.phase
+
+
 def facts(view: RunView) -> dict[str, Any]:
     """What `--json` says of a run."""
     state = view.state

@@ -15,7 +15,7 @@ from typing import Any
 
 PHASES = ("train", "baselines", "evaluate", "merge", "gguf", "parity", "publish", "space")
 # repeated on a run that is complete, they leave it complete however they end; that is told with the step
-AFTERWARDS = frozenset({"gguf", "parity", "publish", "space"})
+AFTERWARDS = frozenset({"evaluate", "merge", "gguf", "parity", "publish", "space"})
 
 
 class RunStage(StrEnum):
@@ -219,6 +219,8 @@ class RunState:
             self.noted = [(phase, message) for phase, message in self.noted if phase != self.phase]
         if self.stage is RunStage.QUEUED:
             self.error = self.hint = ""
+            if self.phase == "train":
+                self.settled = None  # what follows is not done on a complete run
         if self.stage is RunStage.STARTING:
             self.started_at = self.started_at or event.time
             before = self.phases.get(self.phase, PhaseState())

@@ -47,7 +47,9 @@ def run_list(views: list[RunView], unreadable: Sequence[str] = ()) -> str:
 def head(store: RunStore, view: RunView) -> str:
     """Top of the run page: the failure if there is one, name and stage, progress, what to do next."""
     state, info = view.state, view.info
-    failed = state.stage in (RunStage.FAILED, RunStage.LOST)
+    # a complete run stays complete; how a file or a push failed is told with these
+    repeated = state.stage is RunStage.COMPLETED and state.phase in ("evaluate", "merge") and bool(state.error)
+    failed = repeated or state.stage in (RunStage.FAILED, RunStage.LOST)
     return _render(
         "run_head.html", view=view, state=state, stage=run_words.stage_look(view),
         progress=run_words.progress_words(view), message=_message(view), phases=run_words.phase_marks(view),

@@ -13,7 +13,9 @@ from studio.runs.launcher import remaining_phases
 from studio.runs.store import RunStore
 from studio.runs.supervisor import Supervisor
 from studio.settings import Settings
+from studio.terminal import ended_well
 from studio.ui.publish_view import standing, status_html
+from studio.ui.run_html import head
 from tests.finished_run import finished_run
 from tests.pushed_run import pushed_run
 
@@ -39,13 +41,18 @@ def begin(run_dir, phase: str) -> None:
 @pytest.mark.parametrize(("phase", "ended", "stage"), [
     ("publish", RunStage.FAILED, RunStage.COMPLETED), ("publish", RunStage.STOPPED, RunStage.COMPLETED),
     ("gguf", RunStage.FAILED, RunStage.COMPLETED), ("train", RunStage.FAILED, RunStage.FAILED),
-    ("evaluate", RunStage.FAILED, RunStage.FAILED)])
+    ("evaluate", RunStage.FAILED, RunStage.COMPLETED), ("merge", RunStage.STOPPED, RunStage.COMPLETED)])
 def test_how_a_repeated_step_leaves_a_complete_run(store, settings, phase, ended, stage):
     run_dir = store.run_dir(finished_run(store))
     begin(run_dir, phase)
     assert Supervisor(run_dir, settings)._end(ended, phase) is stage
     (run_dir / "process.json").unlink()
     assert store.get(run_dir.name).state.stage is stage
+    assert not ended_well(store.get(run_dir.name)), "the command line says so with its exit code"
+
+
+def test_a_run_without_a_step_that_ended_early_ended_well(store):
+    assert ended_well(store.get(finished_run(store)))
 
 
 def test_a_push_that_fails_at_the_end_of_an_unfinished_plan_is_a_failure(store, settings, tmp_path):
@@ -54,6 +61,21 @@ def test_a_push_that_fails_at_the_end_of_an_unfinished_plan_is_a_failure(store, 
     (run_dir / "events.jsonl").write_text("".join(lines[:-1]))  # all but COMPLETED
     begin(run_dir, "publish")
     assert Supervisor(run_dir, settings)._end(RunStage.FAILED, "publish") is RunStage.FAILED
+
+
+def test_what_follows_a_training_on_a_complete_run_can_fail_it(store, settings):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, "train")
+    assert Supervisor(run_dir, settings)._end(RunStage.FAILED, "merge") is RunStage.FAILED
+
+
+def test_why_a_repeated_merge_failed_is_said_on_the_page_of_the_complete_run(store, settings):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, "merge")
+    _write(run_dir, lambda journal: journal.error("merge", "The disk is full."))
+    Supervisor(run_dir, settings)._end(RunStage.FAILED, "merge")
+    (run_dir / "process.json").unlink()
+    assert "The disk is full." in head(store, store.get(run_dir.name))
 
 
 def test_a_push_whose_processes_died_is_told_with_the_push(store):
