@@ -327,10 +327,10 @@ def _followed_or_detached(store: RunStore, view: RunView, arguments: argparse.Na
 
 
 def _followed(store: RunStore, run_id: str, arguments: argparse.Namespace) -> int:
-    """Follow to the end; exit code 0 only when COMPLETED."""
+    """Follow to the end; exit code 0 only when COMPLETED with all that was started."""
     view = terminal.follow(store, run_id, quiet=arguments.json)
     _print(arguments, terminal.facts(view), lambda: terminal.print_run(view))
-    return 0 if view.state.stage is RunStage.COMPLETED and not view.state.error else 1
+    return 0 if terminal.ended_well(view) else 1
 
 
 def _print(arguments: argparse.Namespace, facts: Any, in_words: Callable[[], None]) -> None:
