@@ -17,7 +17,7 @@ from studio.errors import RunError
 from studio.publishing.exports import Export, list_exports
 
 # a check of an older studio, which looked for less, does not count
-RULES = 1
+RULES = 2
 FILE = "parity.json"
 ADAPTER, MERGED = "adapter", "merged"
 # gigabytes: told apart by size and time, all else by content

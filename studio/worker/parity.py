@@ -25,7 +25,7 @@ from studio.runs.device import probe_device
 from studio.worker import base_model, parity_figures
 from studio.worker.base_model import BaseModel
 from studio.worker.parity_faults import Expected, Fault, find_fault
-from studio.worker.parity_figures import Logits, greedy_answers, score_answers
+from studio.worker.parity_figures import Change, Logits, greedy_answers, score_answers
 from studio.worker.parity_forms import (
     Opened,
     choose_place,
@@ -44,15 +44,30 @@ from studio.worker.tokenizer import load_tokenizer
 MAX_NEW_TOKENS = 64
 CONTEXT_TOKENS = 4096
 REFERENCE_FILE = ".parity.npz"
+PARTS = ("values", "total", "top")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The trained model's side: what it used, what it answered, and how far from it the untouched base model is."""
+    """The trained model's side: what it answered, and what it and the untouched base model computed at each token.
+
+    `untouched` is None where all weights were trained.
+    """
 
     answers: list[list[int]]
     logits: Logits
-    training_kl: float | None
+    untouched: Logits | None
+
+    @property
+    def training_kl(self) -> float | None:
+        """How far the untouched base model is from the trained one, in nats a token."""
+        return None if self.untouched is None else parity_figures.mean_divergence(self.logits, self.untouched)
+
+    def change(self, form: Logits) -> Change | None:
+        """What the training changed, beside a form."""
+        if self.untouched is None:
+            return None
+        return Change(self.training_kl, parity_figures.mean_divergence(self.untouched, form))
 
 
 def compare(phase: Phase) -> dict:
@@ -138,8 +153,8 @@ class Check:
         logits = score_answers(model, self.asked, trained.answers, trained.logits.ids,
                                self._scoring(parity.name(form)))
         figures = parity_figures.compare(trained.logits, logits, answers, trained.answers, self.tokenizer.decode)
-        judged = parity_figures.judge(form, figures, trained.training_kl, opened.quantised)
-        return replace(judged, kind=opened.kind, files=empty.files, reference=empty.reference,
+        judged = parity_figures.judge(form, opened.kind, opened.quantised, figures, trained.change(logits))
+        return replace(judged, files=empty.files, reference=empty.reference,
                        seconds=round(time.monotonic() - started, 1))
 
     def ask_trained(self) -> Trained:
@@ -152,8 +167,7 @@ class Check:
         if self.preset.method.full_finetuning:
             return Trained(answers, logits, None)
         with model.disable_adapter():
-            untouched = score_answers(model, self.asked, answers, logits.ids)
-        return Trained(answers, logits, parity_figures.mean_divergence(logits, untouched))
+            return Trained(answers, logits, score_answers(model, self.asked, answers, logits.ids))
 
     def _answers(self, model: Any, stop_ids: list[int], who: str) -> list[list[int]]:
         self._say(f"{who} answers", 0)
@@ -197,21 +211,22 @@ def _read_reference(path: Path, mark: str) -> Trained | None:
         with np.load(path, allow_pickle=False) as kept:
             if str(kept["mark"]) != mark:
                 return None
-            lengths = kept["lengths"].tolist()
             tokens, answers = iter(kept["tokens"].tolist()), []
-            for length in lengths:
+            for length in kept["lengths"].tolist():
                 answers.append([next(tokens) for _ in range(length)])
-            change = float(kept["training_kl"])
-            return Trained(answers, Logits(kept["ids"], kept["values"], kept["total"], kept["top"]),
-                           None if np.isnan(change) else change)
+            sides = [Logits(kept["ids"], *(kept[f"{side}_{name}"] for name in PARTS)) if f"{side}_top" in kept else None
+                     for side in ("trained", "untouched")]
+            return Trained(answers, *sides)
     except (FileNotFoundError, ValueError, KeyError, EOFError):
         return None
 
 
 def _write_reference(path: Path, mark: str, trained: Trained) -> None:
     partial = path.with_name(f"{path.name}.partial")
+    sides = {"trained": trained.logits} | ({"untouched": trained.untouched} if trained.untouched else {})
+    arrays = {f"{side}_{name}": vars(logits)[name] for side, logits in sides.items() for name in PARTS}
     with open(partial, "wb") as file:
         np.savez(file, mark=np.array(mark), lengths=np.array(list(map(len, trained.answers))),
-                 tokens=np.array([token for answer in trained.answers for token in answer]), **vars(trained.logits),
-                 training_kl=np.array(np.nan if trained.training_kl is None else trained.training_kl))
+                 tokens=np.array([token for answer in trained.answers for token in answer]), ids=trained.logits.ids,
+                 **arrays)
     os.replace(partial, path)

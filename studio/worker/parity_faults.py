@@ -13,8 +13,8 @@ from studio.publishing.parity import ADAPTER, MERGED, name
 SHOWN_CHARACTERS = 60
 HINTS = {
     MERGED: "Merge again, then check again.",
-    ADAPTER: "Merge again, which adds generation settings that are missing, or put the base model's tokenizer files back "
-             "into the adapter's folder, or train again."}
+    ADAPTER: "Merge again, which adds generation settings that are missing, or put the base model's tokenizer files "
+             "back into the adapter's folder, or train again."}
 GGUF_HINT = "Merge again if the merged model has the same fault, then write the GGUF file again."
 
 

@@ -22,6 +22,8 @@ SHOWN_CHARACTERS = 80
 SAME_KL, CLOSE_KL = 0.01, 0.1
 # rounding to 16 bit may change so much, however little the training changed
 ROUNDING_KL = 0.002
+# a quantised file beyond this is broken
+BROKEN_KL, BROKEN_Q8_KL = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -114,33 +116,60 @@ def tolerance(training_kl: float | None) -> float:
     return SAME_KL if training_kl is None else min(SAME_KL, max(ROUNDING_KL, training_kl / 10))
 
 
-def is_untrained(figures: Figures, training_kl: float | None) -> bool:
-    """Whether a form is as far from the trained model as what the training started from."""
-    return training_kl is not None and figures.mean_kl > max(ROUNDING_KL, training_kl / 2)
+@dataclass(frozen=True)
+class Change:
+    """What the training changed, in nats a token as in `Figures.mean_kl`: `training_kl` is how far the untouched base
+    model is from the trained one, `base_kl` how far it is from the form."""
+
+    training_kl: float
+    base_kl: float
+
+    def is_lost(self, figures: Figures) -> bool:
+        """Whether a form is nearer to what the training started from: by more than noise, a quarter of the change."""
+        return figures.mean_kl - self.base_kl > self.training_kl / 4
+
+    def is_far(self, figures: Figures) -> bool:
+        """Whether a form is as far from the trained model as what the training started from, on whatever side."""
+        return figures.mean_kl > max(ROUNDING_KL, self.training_kl / 2)
+
+    def is_too_small(self, figures: Figures) -> bool:
+        """Whether it cannot be told which of the two models a form was made of."""
+        return self.training_kl <= ROUNDING_KL and abs(figures.mean_kl - self.base_kl) <= self.training_kl / 4
 
 
-def outcome(figures: Figures, training_kl: float | None) -> Outcome:
-    """How far a form is from the trained model, in a word: by its logits, since a near tie may flip any token."""
-    if figures.mean_kl <= tolerance(training_kl):
-        return "same"
-    return "close" if figures.mean_kl <= CLOSE_KL and not is_untrained(figures, training_kl) else "differs"
+def judge(form: str, kind: str, quantised: bool, figures: Figures, change: Change | None) -> FormCheck:
+    """Whether a form that reads as trained also computes as trained: the verdict from its figures.
+
+    `kind` is how its weights are stored; `change` is None where all weights were trained.
+    """
+    lost = change is not None and change.is_lost(figures)
+    far = lost or (change is not None and change.is_far(figures))
+    within = figures.mean_kl <= tolerance(change.training_kl if change else None)
+    found: Outcome = "differs"
+    if figures.mean_kl <= CLOSE_KL and not far:
+        found = "same" if within else "close"
+    broken = lost or not figures.mean_kl <= (BROKEN_Q8_KL if kind == "Q8_0" else BROKEN_KL)
+    sentence, hint = "", ""
+    if found == "same" and change is not None and change.is_too_small(figures):
+        sentence = f"{name(form)} cannot be told from the untouched base model: the training changed too little."
+        hint = "Train longer, or with a higher training.learning_rate, if that was not meant."
+    if found == "differs" or (found == "close" and not quantised):
+        sentence, hint = _distance(form, figures, far), HINTS.get(form, GGUF_HINT)
+        if quantised and not broken:
+            hint = "Publish a kind with more bits, such as q8_0, or try this one before you do."
+        else:
+            found = "refused"
+    return FormCheck(form, kind, found, {}, {}, sentence, hint, figures)
 
 
-def judge(form: str, figures: Figures, training_kl: float | None, quantised: bool) -> FormCheck:
-    """Whether a form that reads as trained also computes as trained: the verdict from its figures."""
-    found = outcome(figures, training_kl)
+def _distance(form: str, figures: Figures, far: bool) -> str:
+    if not np.isfinite(figures.mean_kl):
+        return f"{name(form)} computes values that are no numbers."
     other = round((1 - figures.equal_answers) * 100)
     distance = (f"{name(form)} computes otherwise than the trained model: its probabilities of the next token "
                 f"are {figures.mean_kl:.3g} nats apart, and {other} % of the answers are other ones.")
-    if is_untrained(figures, training_kl):
-        distance += " It is no nearer to it than the untouched base model: it may come from another training."
-    sentence, hint = "", ""
-    if quantised:
-        if found == "differs":
-            sentence, hint = distance, "Publish a kind with more bits, such as q8_0, or try this one before you do."
-    elif found != "same":
-        found, sentence, hint = "refused", distance, HINTS.get(form, GGUF_HINT)
-    return FormCheck(form, "", found, {}, {}, sentence, hint, figures)
+    more = " It is no nearer to it than the untouched base model: it may come from another training." if far else ""
+    return distance + more
 
 
 def _each(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> Iterator[torch.Tensor]:

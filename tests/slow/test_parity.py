@@ -283,9 +283,10 @@ def test_a_planted_fault_is_named_with_its_next_step(check_form, fault):
     assert found.sentence.endswith(".") and found.hint.endswith(".")
 
 
-def test_a_quantised_file_of_another_training_differs_and_stops_no_push(check_form):
-    found = check_form(Q8, merged_from(2, lambda run_dir: write_gguf(run_dir, "q8_0")))
-    assert found.outcome == "differs" and "untouched base model" in found.sentence
+def test_a_quantised_file_of_another_training_differs_and_one_of_none_is_refused(check_form):
+    for seed, outcome in ((2, "differs"), (None, "refused")):
+        found = check_form(Q8, merged_from(seed, lambda run_dir: write_gguf(run_dir, "q8_0")))
+        assert found.outcome == outcome and "untouched base model" in found.sentence
 
 
 def test_an_architecture_that_cannot_be_read_is_said_to_be_unread(check_form, monkeypatch):
