@@ -1,7 +1,6 @@
 """What is asked of the Hub before a push: whose token it is, whether it may push, and what is there already."""
 
 import re
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +11,7 @@ from huggingface_hub.hf_api import DatasetInfo, ModelInfo, SpaceInfo
 from huggingface_hub.utils import validate_repo_id
 
 from studio.errors import HubError
-from studio.publishing.calls import CHECK_WAITS_S, explained, patiently, within
+from studio.publishing.calls import CHECK_WAITS_S, patiently, within
 from studio.publishing.hub_errors import FIELD, TOKENS_PAGE, no_token
 
 Kind = Literal["model", "dataset", "space"]
@@ -101,18 +100,20 @@ def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: K
 
 
 def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", endpoint: str | None = None,
-                   limit_s: float = 10) -> str:
-    """The licence that a repository's card on the Hub states, as its identifier; "" where there is none to be read."""
+                   limit_s: float = CHECK_LIMIT_S) -> str:
+    """The licence that a repository's card on the Hub states, as its identifier; "" for none, and where the Hub has no
+    such repository.
+
+    Raises `HubError` where the Hub does not say: a card without the licence would be as wrong as one with another.
+    """
     api = HfApi(endpoint=endpoint, token=token)
     doing = f"reading the card of {repo_id}"
     try:
-        info = within(limit_s, doing, lambda: explained(lambda: api.repo_info(repo_id, repo_type=kind), doing, repo_id))
+        info = within(limit_s, doing, lambda: patiently(lambda: _found(api, repo_id, kind), doing, repo_id,
+                                                        CHECK_WAITS_S, known=(HFValidationError,)))
     except HFValidationError:
         return ""  # a folder or file of this machine
-    except HubError as error:
-        print(f"The licence of {repo_id} is not known. {error.message}", file=sys.stderr)
-        return ""
-    stated = info.card_data.license if info.card_data else ""
+    stated = info.card_data.license if info and info.card_data else ""
     if isinstance(stated, list):
         return stated[0] if len(stated) == 1 else "other"
     return str(stated or "")

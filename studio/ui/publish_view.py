@@ -172,8 +172,11 @@ def look_up(view: RunView, token: str | None) -> LookedUp:
         account = hub.whose_token(token, limit_s=LOOK_UP_LIMIT_S)
     except HubError as error:
         return LookedUp("", str(error), "")
-    base = view.preset.model.model_name_or_path
-    return LookedUp(account.name, "", hub.stated_licence(base, token, limit_s=LOOK_UP_LIMIT_S), account.orgs)
+    try:
+        licence = hub.stated_licence(view.preset.model.model_name_or_path, token, limit_s=LOOK_UP_LIMIT_S)
+    except HubError:
+        licence = ""  # the push asks again, and says so
+    return LookedUp(account.name, "", licence, account.orgs)
 
 
 def look_there(view: RunView, request: PublishSection, token: str | None) -> str:

@@ -460,6 +460,17 @@ def test_a_licence_that_does_not_fit_the_bases_is_warned_of(run_dir, hub):
     assert pushed.result["commit"] and "states gemma, whose terms go on to apply" in pushed.state.warnings[0]
 
 
+def test_no_card_goes_out_without_the_bases_licence_because_the_hub_was_down(run_dir, hub):
+    hub.add_repo("HuggingFaceTB/SmolLM2-135M-Instruct", {"README.md": b"---\nlicense: gemma\n---\n"})
+    hub.fail("info", times=99, skip=1, status=503)
+    message, hint = push(run_dir, hub, hurry=20).error
+    assert "reading the card of HuggingFaceTB/SmolLM2-135M-Instruct" in message and "Push again" in hint
+    hub.heal()
+    hub.fail("info", skip=1, status=503)
+    push(run_dir, hub, hurry=20)
+    assert b"license: gemma" in hub.files("ana/recipes")["README.md"]
+
+
 def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
     monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
