@@ -422,8 +422,8 @@ def _parser() -> argparse.ArgumentParser:
     endpoint = on_run("endpoint", _endpoint, "an Inference Endpoint for a pushed model (tried against a stand-in only)")
     endpoint.add_argument("action", choices=["machines", "create", "refresh", "pause", "resume", "delete"],
                           help="machines lists them with prices; refresh says how the endpoint stands")
-    endpoint.add_argument("--machine", metavar="ID", default="",
-                          help="what to rent (default: the cheapest that holds the model)")
+    endpoint.add_argument("--machine", metavar="ID@PRICE", default="",
+                          help="what to rent, as machines lists it; without it, create names the cheapest")
     endpoint.add_argument("--yes", action="store_true", help="I know that it costs money until it is paused or deleted")
     chat = on_run("chat", _chat, "ask a run's model one question")
     chat.add_argument("--prompt", required=True, help="the question")

@@ -55,11 +55,12 @@ def ask_endpoint(view: RunView, action: str, machine_id: str, confirmed: bool) -
     if action == "machines":
         return machines
     need = gpu_bytes(endpoints.servable(view))
-    wanted = next((machine for machine in machines if machine.id == machine_id), None) if machine_id else \
+    named = machine_id.partition("@")[0]
+    wanted = next((machine for machine in machines if machine.id == named), None) if named else \
         endpoints.cheapest(machines, need)
     if wanted is None:
         raise RunError(text("deploy.endpoint.none"), "Name one that `endpoint RUN machines` lists.")
-    return endpoints.create(view, wanted, token, confirmed=confirmed)
+    return endpoints.create(view, wanted, token, confirmed=machine_id if confirmed else "")
 
 
 def print_endpoint(found: list[Machine] | Rented | None) -> None:
@@ -70,6 +71,6 @@ def print_endpoint(found: list[Machine] | Rented | None) -> None:
         costs = "It costs money now." if found.costs else text("deploy.endpoint.costs_not")
         print(f"{text('deploy.endpoint.state', **asdict(found))} {costs} {found.url}".rstrip())
     else:
-        print_table([[machine.id, machine.name, words.size(machine.gpu_bytes), price_words(machine.price_per_hour),
+        print_table([[machine.offer, machine.name, words.size(machine.gpu_bytes), price_words(machine.price_per_hour),
                       "" if machine.available else "not available now"] for machine in found])
     print(text("deploy.endpoint.stand_in"))

@@ -7,9 +7,9 @@ is never repeated by itself where it could rent a second machine.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from huggingface_hub import HfApi, InferenceEndpoint, constants
 from huggingface_hub.errors import HfHubHTTPError
@@ -58,6 +58,11 @@ class Machine:
     price_per_hour: float | None
     available: bool
 
+    @property
+    def offer(self) -> str:
+        """The machine at its price, which is what a person says yes to."""
+        return f"{self.id}@{'unknown' if self.price_per_hour is None else f'{self.price_per_hour:g}'}"
+
 
 @dataclass(frozen=True)
 class Rented:
@@ -77,12 +82,17 @@ class Rented:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run's folder keeps of the endpoint made for it."""
+    """What a run's folder keeps of the endpoint made for it; `state` is asked until the service has said yes."""
 
     namespace: str
     name: str
     machine: str
     price_per_hour: float | None
+    state: Literal["asked", "made"] = "made"
+
+
+class RefusedError(HubError):
+    """The service said no: nothing was rented."""
 
 
 def list_machines(token: str | None, namespace: str, *, limit_s: float = LIMIT_S) -> list[Machine]:
@@ -123,28 +133,41 @@ def servable(view: RunView) -> deploy.Model:
     return model
 
 
-def create(view: RunView, machine: Machine, token: str | None, *, name: str = "", confirmed: bool = False,
+def create(view: RunView, machine: Machine, token: str | None, *, name: str = "", confirmed: str = "",
            limit_s: float = LIMIT_S) -> Rented:
     """Rent `machine` for the run's pushed model, for callers with a token only, down to zero when nobody asks.
 
-    Raises `HubError`: not confirmed that it costs money, machine too small, or the service refuses.
+    `confirmed` is the offer that a person was shown and wants to pay for. The endpoint is noted before it is asked for,
+    so that none is lost. Raises `HubError`: not confirmed, machine too small, or the service refuses; `RunError` where
+    the run has one.
     """
     model = servable(view)
+    _require_none(read_record(view.run_dir))
     if not confirmed:
         raise HubError(f"An endpoint costs money: {price_words(machine.price_per_hour)}, until it is paused or "
-                       "deleted.", "Confirm that you want to pay for it.", FIELD)
+                       "deleted.", f"Confirm that you want to pay for {machine.offer}.", FIELD)
+    if confirmed != machine.offer:
+        raise HubError(f"It is now {price_words(machine.price_per_hour)} for {machine.id}, not what was shown.",
+                       f"Look up the machines again, then confirm {machine.offer} if you want to pay that.", FIELD)
     if not holds(machine, deploy.gpu_bytes(model)):
         raise HubError(f"The model needs about {words.size(deploy.gpu_bytes(model) or 0)} of GPU memory, and "
                        f"{machine.name} has {words.size(machine.gpu_bytes)}.", "Choose a larger machine.", FIELD)
     namespace = owner(view)
     name = deploy.slug(name or model.name)[:MAX_NAME].strip("-")
     api = HfApi(token=_required(token))
-    made = _asked(CREATING, namespace, limit_s, lambda: api.create_inference_endpoint(
-        name, namespace=namespace, repository=model.merged, framework="pytorch", task="text-generation",
-        accelerator="gpu", vendor=machine.vendor, region=machine.region, instance_type=machine.instance_type,
-        instance_size=machine.instance_size, min_replica=0, max_replica=1, scale_to_zero_timeout=SCALE_TO_ZERO_MIN,
-        type="authenticated", custom_image=VLLM_IMAGE, container_args=["--max-model-len", str(model.max_length)]), name)
-    write_record(view.run_dir, Record(namespace, name, machine.id, machine.price_per_hour))
+    asked = Record(namespace, name, machine.id, machine.price_per_hour, "asked")
+    _note_asked(view.run_dir, asked)
+    try:
+        made = _asked(CREATING, namespace, limit_s, lambda: api.create_inference_endpoint(
+            name, namespace=namespace, repository=model.merged, framework="pytorch", task="text-generation",
+            accelerator="gpu", vendor=machine.vendor, region=machine.region, instance_type=machine.instance_type,
+            instance_size=machine.instance_size, min_replica=0, max_replica=1, scale_to_zero_timeout=SCALE_TO_ZERO_MIN,
+            type="authenticated", custom_image=VLLM_IMAGE,
+            container_args=["--max-model-len", str(model.max_length)]), name)
+    except RefusedError:
+        (view.run_dir / RECORD).unlink()
+        raise
+    write_record(view.run_dir, replace(asked, state="made"))
     return _rented(made, namespace)
 
 
@@ -194,7 +217,10 @@ def act(name: str, run_dir: Path, token: str | None, *, confirmed: bool = False)
         return None
     if name == "resume":
         return resume(record, token, confirmed=confirmed)
-    return pause(record, token) if name == "pause" else status(record, token)
+    rented = pause(record, token) if name == "pause" else status(record, token)
+    if record.state == "asked":
+        write_record(run_dir, replace(record, state="made"))
+    return rented
 
 
 def owner(view: RunView) -> str:
@@ -215,6 +241,21 @@ def write_record(run_dir: Path, record: Record) -> None:
     partial = run_dir / f".{RECORD}.{os.getpid()}"
     partial.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
     os.replace(partial, run_dir / RECORD)
+
+
+def _note_asked(run_dir: Path, record: Record) -> None:
+    """Write the first record of a run. Raises `RunError` where another was written just now."""
+    try:
+        with open(run_dir / RECORD, "x", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+    except FileExistsError:
+        _require_none(read_record(run_dir))
+
+
+def _require_none(record: Record | None) -> None:
+    if record is not None:
+        raise RunError(f"The run has an endpoint, {record.name} of {record.namespace}, which may cost money.",
+                       "Look how it stands; delete it before you rent another.", FIELD)
 
 
 def price_words(price_per_hour: float | None) -> str:
@@ -278,31 +319,31 @@ def _quoted(error: HfHubHTTPError) -> str:
     return f': "{said}"' if said else ""
 
 
-def _refusal(error: Exception, doing: str, namespace: str, name: str) -> HubError | None:
+def _refusal(error: Exception, doing: str, namespace: str, name: str) -> RefusedError | None:
     """What the service's refusal means; None for failures that every call to the Hub shares."""
     if not isinstance(error, HfHubHTTPError):
         return None
     status, quoted = error.response.status_code, _quoted(error)
     if status == 401:
-        return HubError("The Hub does not accept the token for Inference Endpoints; it is wrong or has expired.",
+        return RefusedError("The Hub does not accept the token for Inference Endpoints; it is wrong or has expired.",
                         f"Make one with write access and the permission for Inference Endpoints at {TOKENS_PAGE}.",
                         FIELD)
     if status == 402:
-        return HubError(f"The Hub asks for a means of payment of {namespace}{quoted}.",
+        return RefusedError(f"The Hub asks for a means of payment of {namespace}{quoted}.",
                         f"Add a card or credits at {BILLING_PAGE}, then try again.", FIELD)
     if status == 403:
-        return HubError(f"The token may not manage Inference Endpoints of {namespace}{quoted}.",
+        return RefusedError(f"The token may not manage Inference Endpoints of {namespace}{quoted}.",
                         f"Use a token of {namespace} with the permission for Inference Endpoints from {TOKENS_PAGE}.",
                         FIELD)
     if status == 404:
-        return HubError(f"There is no endpoint {name} of {namespace}; it was deleted elsewhere.",
-                        "Create it again where you need it.", FIELD)
+        return RefusedError(f"There is no endpoint {name} of {namespace}; it was deleted elsewhere.",
+                        "Delete it here too, then rent again where you need it.", FIELD)
     if status == 409 or (status == 400 and "already exists" in quoted):
-        return HubError(f"{namespace} has an endpoint called {name} already.", "Give this one another name.", FIELD)
+        return RefusedError(f"{namespace} has an endpoint called {name} already.", "Give this one another name.", FIELD)
     if "quota" in quoted.lower():
-        return HubError(f"The quota of {namespace} for this machine is used up{quoted}.",
+        return RefusedError(f"The quota of {namespace} for this machine is used up{quoted}.",
                         f"Choose another machine, or ask for more at {SERVICE_PAGE}.", FIELD)
     if status in (400, 422):
-        return HubError(f"The service refused the request while {doing}{quoted}.",
+        return RefusedError(f"The service refused the request while {doing}{quoted}.",
                         "Choose another machine or region.", FIELD)
     return None

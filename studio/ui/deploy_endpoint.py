@@ -97,9 +97,10 @@ def wire_endpoint(part: EndpointPart, settings: Settings, store: RunStore, run_i
         require_owner(settings, profile)
         view, hub = store.get(run), hub_token(settings, oauth, token)
         machines = {machine.id: machine for machine in endpoints.list_machines(hub, endpoints.owner(view))}
-        if chosen not in machines:
+        named = (chosen or "").partition("@")[0]
+        if named not in machines:
             raise RunError(text("deploy.endpoint.none"))
-        rented = endpoints.create(view, machines[chosen], hub, confirmed=confirmed)
+        rented = endpoints.create(view, machines[named], hub, confirmed=chosen if confirmed else "")
         return _shown(part, view) | {part.status: view_of.status_html(view, rented)}
 
     def act(name: str) -> Callable:
@@ -117,6 +118,9 @@ def wire_endpoint(part: EndpointPart, settings: Settings, store: RunStore, run_i
     # a refusal covers what shows the progress, so that must be nothing that is pressed next
     click = CLICK | {"show_progress_on": part.status}
     part.look_up.click(look_up, [run_id, part.token], [part.machine, part.confirm, part.create], **click)
+    # a yes was to another machine's price
+    part.machine.input(lambda: False, None, part.confirm, queue=False, show_progress="hidden",
+                       api_visibility="private")
     part.create.click(create, [run_id, part.token, part.machine, part.confirm], part.drawn, **click)
     for name, button in part.buttons.items():
         button.click(act(name), [run_id, part.token, part.confirm], part.drawn, **click)

@@ -26,10 +26,10 @@ def is_possible(view: RunView) -> bool:
 
 
 def choices(view: RunView, machines: list[Machine]) -> tuple[Choices, str | None]:
-    """The machines as (label, id), and the one to begin with: the cheapest that is there and holds the model."""
+    """The machines as (label, offer), and the one to begin with: the cheapest that is there and holds the model."""
     need = deploy.gpu_bytes(endpoints.servable(view))
     first = endpoints.cheapest(machines, need)
-    return [(_option(machine, need), machine.id) for machine in machines], first.id if first else None
+    return [(_option(machine, need), machine.offer) for machine in machines], first.offer if first else None
 
 
 def status_html(view: RunView, rented: Rented | None = None) -> str:

@@ -82,7 +82,8 @@ def draw_space_form(part: SpacePart, view: RunView) -> dict[Any, Any]:
         return {part.form: gr.Column(visible=False)}
     return {part.form: gr.Column(visible=True), part.repo: form.repo_id, part.private: True, part.examples: False,
             part.hardware: gr.Dropdown(form.hardware, value=form.chosen), part.confirm: _confirm(form.chosen),
-            part.questions: "", part.with_secret: False, part.secret: gr.Textbox("", visible=False), part.token: gr.Textbox("", visible=get_token() is None)}
+            part.questions: "", part.with_secret: False, part.secret: gr.Textbox("", visible=False),
+            part.token: gr.Textbox("", visible=get_token() is None)}
 
 
 def draw_space_status(part: SpacePart, view: RunView) -> dict[Any, Any]:

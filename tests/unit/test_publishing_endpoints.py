@@ -14,6 +14,7 @@ from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
 
 LIMIT_S = 5
+T4 = "aws-us-east-1-nvidia-t4-x1@0.5"
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_the_cheapest_machine_is_there_and_holds_the_model(hub):
 
 def test_an_endpoint_is_for_callers_with_a_token_and_goes_down_to_zero(hub, store):
     view = pushed_run(store)
-    made = endpoints.create(view, machine(hub), hub.token, confirmed=True, limit_s=LIMIT_S)
+    made = endpoints.create(view, machine(hub), hub.token, confirmed=T4, limit_s=LIMIT_S)
     asked = hub.endpoints["ana", "recipes"]
     assert asked["type"] == "authenticated"
     assert asked["compute"]["scaling"] == {"minReplica": 0, "maxReplica": 1, "scaleToZeroTimeout": 15}
@@ -91,7 +92,7 @@ def test_nothing_is_rented_without_a_yes(hub, store):
 
 def test_it_is_looked_at_paused_resumed_and_deleted(hub, store):
     view = pushed_run(store)
-    endpoints.create(view, machine(hub), hub.token, confirmed=True, limit_s=LIMIT_S)
+    endpoints.create(view, machine(hub), hub.token, confirmed=T4, limit_s=LIMIT_S)
     record = read_record(view.run_dir)
     hub.endpoints["ana", "recipes"]["status"] |= {"state": "running", "url": "https://x.endpoints.example"}
     running = endpoints.status(record, hub.token, limit_s=LIMIT_S)
@@ -115,7 +116,7 @@ def test_a_machine_that_is_too_small_is_refused_before_it_is_rented(hub, store, 
     view = pushed_run(store)
     found = machine(hub)
     monkeypatch.setattr(deploy, "gpu_bytes", lambda model: 30e9)
-    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=LIMIT_S))
+    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=found.offer, limit_s=LIMIT_S))
     assert "needs about 30 GB of GPU memory, and Nvidia T4 has 16 GB" in error.message
     assert not hub.endpoints
 
@@ -136,15 +137,17 @@ def test_a_machine_that_is_too_small_is_refused_before_it_is_rented(hub, store, 
 def test_each_refusal_has_its_sentence_and_nothing_is_tried_twice(hub, store, fault, cause, step):
     view, found = pushed_run(store), machine(hub)
     hub.fail("ep-create", times=9, **fault)
-    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=LIMIT_S))
+    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=found.offer, limit_s=LIMIT_S))
     assert cause in error.message and step in error.hint
-    assert hub.count("ep-create") == 1 and read_record(view.run_dir) is None
+    assert hub.count("ep-create") == 1
+    kept = read_record(view.run_dir)
+    assert kept and kept.state == "asked" if "made all the same" in step else kept is None
 
 
 def test_silence_ends_with_where_to_look(hub, store):
     view, found = pushed_run(store), machine(hub)
     hub.fail("ep-create", hang=True)
-    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=True, limit_s=0.3))
+    error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=found.offer, limit_s=0.3))
     assert "has not answered" in error.message and "cost money" in error.hint
     hub.fail("ep-get", status=500)
     error = refusal(lambda: endpoints.status(Record("ana", "recipes", "x", 0.5), hub.token, limit_s=LIMIT_S))
@@ -154,3 +157,33 @@ def test_silence_ends_with_where_to_look(hub, store):
 def test_without_a_token_nothing_is_asked(hub):
     assert "No Hub token" in refusal(lambda: list_machines(None, "ana")).message
     assert not hub.requests
+
+
+def test_an_endpoint_whose_answer_never_came_is_not_lost(hub, store):
+    view = pushed_run(store)
+    hub.fail("ep-create", drop="answer")
+    refusal(lambda: endpoints.create(view, machine(hub), hub.token, confirmed=T4, limit_s=LIMIT_S))
+    assert hub.endpoints and read_record(view.run_dir).state == "asked", "it was made all the same"
+    with pytest.raises(RunError, match="has an endpoint, recipes of ana"):
+        endpoints.create(view, machine(hub), hub.token, confirmed=T4, limit_s=LIMIT_S)
+    assert hub.count("ep-create") == 1
+    assert endpoints.act("refresh", view.run_dir, hub.token).state == "pending"
+    assert read_record(view.run_dir).state == "made"
+
+
+def test_of_two_who_rent_at_once_one_is_refused(hub, store, monkeypatch):
+    view, found = pushed_run(store), machine(hub)
+    endpoints.create(view, found, hub.token, confirmed=T4, limit_s=LIMIT_S)
+    looks = iter([None, read_record(view.run_dir)])
+    monkeypatch.setattr(endpoints, "read_record", lambda run_dir: next(looks))
+    with pytest.raises(RunError, match="has an endpoint"):
+        endpoints.create(view, found, hub.token, confirmed=T4, limit_s=LIMIT_S)
+    assert hub.count("ep-create") == 1 and not list(view.run_dir.glob(".endpoint*"))
+
+
+@pytest.mark.parametrize("shown", ["aws-us-east-1-nvidia-t4-x1@0.4", "gcp-us-east4-nvidia-l4-x1@0.7", "yes"])
+def test_a_yes_is_to_one_machine_at_one_price(hub, store, shown):
+    view = pushed_run(store)
+    error = refusal(lambda: endpoints.create(view, machine(hub), hub.token, confirmed=shown, limit_s=LIMIT_S))
+    assert "now $0.50 an hour" in error.message and T4 in error.hint
+    assert hub.count("ep-create") == 0 and read_record(view.run_dir) is None

@@ -57,7 +57,9 @@ def test_an_endpoint_is_rented_after_a_yes_and_deleted(store, hub, capsys):
     assert "aws-us-east-1-nvidia-t4-x1" in printed(capsys, "endpoint", run_id, "machines")
     assert "costs money: $0.50 an hour" in printed(capsys, "endpoint", run_id, "create", code=2)
     assert "Rent one first" in printed(capsys, "endpoint", run_id, "pause", code=2) and not hub.endpoints
-    assert "recipes of ana is pending" in printed(capsys, "endpoint", run_id, "create", "--yes")
+    offer = "aws-us-east-1-nvidia-t4-x1@0.5"
+    assert offer in printed(capsys, "endpoint", run_id, "create", "--yes", code=2), "which machine, at what price?"
+    assert "recipes of ana is pending" in printed(capsys, "endpoint", run_id, "create", "--machine", offer, "--yes")
     assert json.loads(printed(capsys, "endpoint", run_id, "pause", "--json"))["state"] == "paused"
     said = printed(capsys, "endpoint", run_id, "delete")
     assert "The endpoint is deleted." in said and "stand-in" in said and not hub.endpoints
