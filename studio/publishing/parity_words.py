@@ -14,7 +14,8 @@ from studio.texts import text
 class FormRow:
     """One form: its name, figures as a person reads them ("" without), and what was found.
 
-    `outcome` is that of the check, or "stale" or "missing" where none holds; `sentence` and `hint` go with it, `first`
+    `outcome` is that of the check, "stale" or "missing" where none holds, or "old" for what an earlier training left;
+    `sentence` and `hint` go with it, `first`
     tells where the answers part.
     """
 
@@ -46,10 +47,15 @@ class ParityWords:
 
 def parity_words(run_dir: Path) -> ParityWords:
     """What is known of every form that a run has."""
-    found, forms = parity.read(run_dir), parity.forms_in(run_dir)
+    found, rows = parity.read(run_dir), []
+    for export in list_exports(run_dir):
+        form = parity.form_of(run_dir, export)
+        check = found.forms.get(form) if found else None
+        rows.append(_row(run_dir, form, check) if export.fresh else
+                    FormRow(_name(form), "old", text("parity.verdict.old"),
+                            sentence=text("parity.old", form=_name(form))))
     if found is None:
-        return ParityWords([_row(run_dir, form, None) for form in forms])
-    rows = [_row(run_dir, form, found.forms.get(form)) for form in forms]
+        return ParityWords(rows)
     changed = "" if found.training_kl is None else text("parity.changed", kl=words.figure(found.training_kl))
     return ParityWords(rows, _asked(found), changed)
 

@@ -20,7 +20,9 @@ from studio import words
 from studio.errors import RunError
 from studio.evaluation.answers import weights_mark
 from studio.publishing import parity
+from studio.publishing.exports import list_exports
 from studio.publishing.parity import MERGED, FormCheck, Parity
+from studio.publishing.request import is_cancelled, last_request
 from studio.runs.device import probe_device
 from studio.worker import base_model, parity_figures
 from studio.worker.base_model import BaseModel
@@ -71,24 +73,39 @@ class Trained:
 
 
 def compare(phase: Phase) -> dict:
-    """Check every form that the run has and that was not checked as it is now; returns the phase's facts.
+    """Check every form that the run has and that was not found sound as it is now; returns the phase's facts.
 
-    Raises `RunError` where there is nothing to check, or a form is refused: that is not to be published.
+    Raises `RunError` where there is nothing to check, or where a form is refused that is to be published; of any form,
+    where nothing is to be. Others are warned of.
     """
-    forms = parity.forms_in(phase.run_dir)
+    exports = list_exports(phase.run_dir)
+    forms = [parity.form_of(phase.run_dir, export) for export in exports if export.fresh]
     if not forms:
         raise RunError("The run has no exported model to check.", "Merge it first: `python -m studio merge`.")
+    for export in exports:
+        if not export.fresh:
+            phase.journal.warning(f"{parity.name(parity.form_of(phase.run_dir, export))} is older than the trained "
+                                  "model and was not checked. Make it again.")
     check = Check(phase, base_model.locate(phase.preset.model, phase.settings))
     found = check.run(forms)
-    refused = [each for form in forms if (each := found.forms[form]).outcome == "refused"]
-    if refused:
-        more = f" {words.count(len(refused) - 1)} more exports are refused." if len(refused) > 1 else ""
-        raise RunError(f"{refused[0].sentence}{more}", refused[0].hint)
+    stopping = [form for form in to_publish(phase, forms) if found.forms[form].outcome == "refused"]
     for form in forms:
-        if found.forms[form].sentence:
+        if found.forms[form].sentence and form not in stopping:
             phase.journal.warning(found.forms[form].sentence)
+    if stopping:
+        more = f" {words.count(len(stopping) - 1)} more exports are refused." if len(stopping) > 1 else ""
+        raise RunError(f"{found.forms[stopping[0]].sentence}{more}", found.forms[stopping[0]].hint)
     return {"prompts": found.prompts, "source": found.source,
             "forms": {form: found.forms[form].outcome for form in forms}}
+
+
+def to_publish(phase: Phase, forms: list[str]) -> list[str]:
+    """Those of the forms that a push will send, by its request or the preset; all where no push is asked for."""
+    asked = last_request(phase.run_dir)
+    if asked is None and phase.preset.publish.push_to_hub and not is_cancelled(phase.run_dir):
+        asked = phase.preset.publish
+    sent = forms if asked is None else parity.forms_of(phase.run_dir, asked.what)
+    return [form for form in forms if form in sent]
 
 
 class Check:
@@ -111,8 +128,9 @@ class Check:
         found = parity.read(run_dir)
         if found is None or found.mark != mark:
             found = Parity(mark, len(self.asked), self.prompts.source, self.place.words)
-        kept = {form: found.forms[form] for form in forms
-                if form in found.forms and parity.is_current(run_dir, found.forms[form])}
+        # what was refused is looked at again: a disk or a driver may have been the reason
+        kept = {form: check for form, check in found.forms.items()
+                if form in forms and check.outcome != "refused" and parity.is_current(run_dir, check)}
         missing = [form for form in forms if form not in kept]
         if not missing:
             return found

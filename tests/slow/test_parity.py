@@ -15,6 +15,7 @@ from studio.errors import ModelError, RunError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import parity
+from studio.publishing.exports import gguf_record, write_record
 from studio.runs.events import EventWriter, read_events
 from studio.settings import PROJECT_DIR, Settings
 from studio.worker.phase import Phase
@@ -76,6 +77,7 @@ def write_gguf(run_dir: Path, kind: str) -> None:
     target.unlink(missing_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(run_dir / "merged")
     Conversion(run_dir / "merged", target, kind, "run", tokenizer).write()
+    write_record(gguf_record(target), run_dir / "merged")
 
 
 def phase_of(run_dir: Path, **overrides) -> Phase:

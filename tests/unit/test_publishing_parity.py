@@ -8,6 +8,7 @@ import pytest
 
 from studio.errors import RunError
 from studio.publishing import parity
+from studio.publishing.exports import gguf_record, write_record
 from studio.publishing.parity_words import parity_words
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -96,6 +97,7 @@ def test_a_form_that_differs_may_be_published(run_dir):
 def test_a_form_that_is_new_is_missing_from_the_check(run_dir):
     (run_dir / "gguf").mkdir()
     (run_dir / "gguf" / "recipes-F16.gguf").write_bytes(b"GGUF")
+    write_record(gguf_record(run_dir / "gguf" / "recipes-F16.gguf"), run_dir / "merged")
     assert parity.forms_of(run_dir, ["merged", "gguf"]) == ["merged", "gguf/recipes-F16.gguf"]
     assert parity.verdict(run_dir, parity.forms_of(run_dir, ["gguf"])).state == "missing"
     assert [row.outcome for row in parity_words(run_dir).rows] == ["same", "same", "missing"]
