@@ -9,8 +9,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from studio import words
 from studio.errors import HubError
@@ -18,16 +21,16 @@ from studio.publishing.release import model_files
 from studio.publishing.request import Target
 
 QUESTION = "Say in one sentence what you can do."
-TOLD_EVERY_S = 0.5
+LOOK_EVERY_S = 0.5
 FIELD = "publish.load_test"
 
 
-def load_test(run_dir: Path, target: Target, revision: str, system_prompt: str,
-              on_alive: Callable[[], None]) -> dict[str, Any]:
+def load_test(run_dir: Path, target: Target, revision: str, on_alive: Callable[[], None]) -> dict[str, Any]:
     """Let the form at the top of a repository answer a question, as it lies on the Hub and as it lies here.
 
     Returns {"same": whether the answers are the same tokens, "answer": text, "seconds": float}. `on_alive` is called
-    twice a second. Raises `HubError` where it does not load, there is no room for it, or only GGUF files were pushed.
+    whenever the test has moved. Raises `HubError` where it does not load, there is no room for it, or only GGUF files
+    were pushed.
     """
     form = target.forms[0]
     if form == "gguf":
@@ -35,14 +38,14 @@ def load_test(run_dir: Path, target: Target, revision: str, system_prompt: str,
                        "Try them with llama.cpp or Ollama, and leave the load test out.", FIELD)
     size_bytes = sum(file.size_bytes for file in model_files(run_dir, [form]))
     if shutil.disk_usage(run_dir).free < 1.1 * size_bytes:
-        raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk; less "
-                       "is left.", "Free some space and push again, or leave the load test out.", FIELD)
+        raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk, and "
+                       "less is left.", "Free some space and push again, or leave the load test out.", FIELD)
     folder = run_dir / "load-test"
     shutil.rmtree(folder, ignore_errors=True)  # of a test that was killed
     folder.mkdir()
     try:
         asked = {"repo_id": target.repo_id, "revision": revision, "form": form, "here": str(run_dir / form),
-                 "folder": str(folder), "system_prompt": system_prompt, "question": QUESTION}
+                 "folder": str(folder), "preset": str(run_dir / "preset.yaml"), "question": QUESTION}
         return _answered(asked, folder / "answer.json", target.repo_id, on_alive)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,15 +54,51 @@ def load_test(run_dir: Path, target: Target, revision: str, system_prompt: str,
 def _answered(asked: dict[str, Any], answer: Path, repo_id: str, on_alive: Callable[[], None]) -> dict[str, Any]:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     with answer.open("wb") as output:
-        worker = subprocess.Popen([sys.executable, "-m", "studio.worker", "load_test", json.dumps(asked)],
-                                  env=environment, stdin=subprocess.DEVNULL, stdout=output)
+        # a pipe that stays open: the worker ends with this process
+        worker = psutil.Popen([sys.executable, "-m", "studio.worker", "load_test"], env=environment,
+                              stdin=subprocess.PIPE, stdout=output)
+    try:
+        worker.stdin.write(json.dumps(asked).encode() + b"\n")
+        worker.stdin.flush()
+    except BrokenPipeError:
+        pass  # it is gone already; its exit code says so
+    life = Life(worker, answer)
     while worker.poll() is None:
-        on_alive()
+        if life.moved():
+            on_alive()
         try:
-            worker.wait(TOLD_EVERY_S)
-        except subprocess.TimeoutExpired:
+            worker.wait(LOOK_EVERY_S)
+        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
             continue
     if worker.returncode:
         raise HubError(f"The push is complete, but {repo_id} could not be loaded from the Hub here.",
                        "The log shows why. Push again to try once more, or leave the load test out.", FIELD)
     return json.loads(answer.read_text(encoding="utf-8").splitlines()[-1])
+
+
+@dataclass
+class Life:
+    """Tells whether the worker has moved: while it downloads, its folder grows; once it has said that the download is
+    done, it computes. A download from a Hub that is silent does neither."""
+
+    worker: psutil.Process
+    answer: Path
+    seen: tuple[int, int] = (-1, -1)
+
+    def moved(self) -> bool:
+        """Whether something has changed since the last look."""
+        computed = int(sum(self.worker.cpu_times()[:2])) if self.answer.stat().st_size else 0
+        before, self.seen = self.seen, (_size(self.answer.parent), computed)
+        return self.seen != before
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder; one that is being renamed is counted at the next look."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found += os.lstat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return found

@@ -104,7 +104,7 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
         facts["collection"] = add_to_collection(
             request.hub_collection, [goal.repo_id for goal in goals], token, private=request.hub_private_repo)
     if request.load_test:
-        facts["load_test"] = _loaded(run_dir, goals, pushed, preset, report)
+        facts["load_test"] = _loaded(run_dir, goals, pushed, report)
     print(f"Published {words.size(facts['total_bytes'])} at {facts['url']}", flush=True)
     return facts | {"seconds": round(time.monotonic() - started, 1)}
 
@@ -139,11 +139,10 @@ def _licence_conflicts(preset: Preset, text: str, licence: str, token: str | Non
         dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else "")
 
 
-def _loaded(run_dir: Path, goals: list[Target], pushed: list[PushResult], preset: Preset,
-            report: "Reporter") -> dict[str, Any]:
+def _loaded(run_dir: Path, goals: list[Target], pushed: list[PushResult], report: "Reporter") -> dict[str, Any]:
     """What the load test of the first repository found. Raises `HubError` where what was loaded answers otherwise."""
     goal, result = goals[0], pushed[0]
-    tried = load_test(run_dir, goal, result.commit, preset.data.system_prompt, on_alive=report.loading)
+    tried = load_test(run_dir, goal, result.commit, on_alive=report.loading)
     if not tried["same"]:
         raise HubError(f"What was loaded from {goal.repo_id} answers otherwise than the model here.",
                        "Both answers are in the log. Merge again, then push again.", "publish.load_test")

@@ -31,9 +31,9 @@ def main(argv: list[str]) -> int:
         case ["tokens"]:
             from studio.worker import tokens
             return tokens.main()
-        case ["load_test", asked]:
+        case ["load_test"]:
             from studio.worker import load_test
-            return load_test.main(asked)
+            return load_test.main()
         case ["vllm"]:
             from studio.worker import vllm_process
             return vllm_process.main()

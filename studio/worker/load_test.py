@@ -1,12 +1,15 @@
-"""`python -m studio.worker load_test ASKED`: one question to a model from the Hub and to the same model here.
+"""`python -m studio.worker load_test`: one question to a model from the Hub and to the same model here.
 
-ASKED is JSON: {"repo_id", "revision", "form": merged or adapter, "here", "folder", "system_prompt", "question"}. The
-last line of standard output is {"same", "answer", "seconds"}.
+The first line of standard input is JSON: {"repo_id", "revision", "form": merged or adapter, "here", "folder", "preset",
+"question"}; the rest of it stays open, and the worker ends with it. Standard output says when the download is done; its
+last line is {"same", "answer", "seconds"}.
 """
 
 import gc
 import json
+import os
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +20,42 @@ from huggingface_hub import snapshot_download
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from studio.data.render import render_prompt
+from studio.errors import DataError
+from studio.preset import files
+from studio.preset.schema import Preset
+
+EXIT_UNSAFE, EXIT_ALONE = 3, 4
 NEW_TOKENS = 32
 # the files of the form at the top of the repository, not those of others in folders
 TOP_LEVEL = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 
 
-def main(text: str) -> int:
+def main() -> int:
     """Entry point; exit code 0 whenever both models answered."""
-    asked = json.loads(text)
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     started = time.monotonic()
     there = snapshot_download(asked["repo_id"], revision=asked["revision"], cache_dir=asked["folder"],
                               allow_patterns=TOP_LEVEL, ignore_patterns=["*/*"])
-    messages = [{"role": "user", "content": asked["question"]}]
-    if asked["system_prompt"]:
-        messages.insert(0, {"role": "system", "content": asked["system_prompt"]})
-    mine, theirs = (ask(Path(place), Path(asked["here"]), asked["form"], messages) for place in (asked["here"], there))
+    print("downloaded", flush=True)
+    places = [Path(asked["here"]), Path(there)]
+    if asked["form"] == "adapter" and not all((place / "adapter_model.safetensors").is_file() for place in places):
+        print("The adapter has no adapter_model.safetensors, and nothing else is loaded.", file=sys.stderr)
+        return EXIT_UNSAFE
+    preset = files.load(Path(asked["preset"]))
+    mine, theirs = (ask(place, places[0], asked["form"], asked["question"], preset) for place in places)
     for answer, place in ((mine, "here"), (theirs, "on the Hub")):
         print(f"The model {place} answers: {answer.text!r}", file=sys.stderr)
     print(json.dumps({"same": mine.is_like(theirs), "answer": theirs.text,
                       "seconds": round(time.monotonic() - started, 1)}))
     return 0
+
+
+def _end_with_parent() -> None:
+    """Nobody would read the answer."""
+    sys.stdin.read()
+    os._exit(EXIT_ALONE)
 
 
 @dataclass(frozen=True)
@@ -54,25 +73,32 @@ class Answer:
 
 
 @torch.inference_mode()
-def ask(place: Path, here: Path, form: str, messages: list[dict[str, str]]) -> Answer:
-    """Ask the model in the folder `place`; an adapter on the base of the one that lies `here`."""
+def ask(place: Path, here: Path, form: str, question: str, preset: Preset) -> Answer:
+    """Ask the model in the folder `place`, as it was trained to be asked; an adapter on the base of the one that lies
+    `here`."""
     tokenizer = AutoTokenizer.from_pretrained(place)
-    model = _model(place, here, form).eval()
-    if tokenizer.chat_template:
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt",
-                                               return_dict=True)
-    else:
-        prompt = tokenizer(messages[-1]["content"], return_tensors="pt")
-    logits = model(**prompt).logits[0, -1].float()
-    output = model.generate(**prompt, max_new_tokens=NEW_TOKENS, do_sample=False)
-    new = output[0, prompt["input_ids"].shape[1]:].tolist()
+    model = _model(place, here, form, preset).eval()
+    prompt = torch.tensor([_prompt(tokenizer, question, preset)])
+    logits = model(prompt).logits[0, -1].float()
+    output = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=NEW_TOKENS, do_sample=False)
+    new = output[0, prompt.shape[1]:].tolist()
     del model
     gc.collect()  # two large models at once may not fit
     return Answer(new, tokenizer.decode(new, skip_special_tokens=True), logits)
 
 
-def _model(place: Path, here: Path, form: str) -> Any:
+def _prompt(tokenizer: Any, question: str, preset: Preset) -> list[int]:
+    try:
+        return render_prompt(tokenizer, question, preset)[1]
+    except DataError:  # a template without system messages, which rows of plain text never met
+        return render_prompt(tokenizer, question, files.override(preset, {"data.system_prompt": ""}))[1]
+
+
+def _model(place: Path, here: Path, form: str, preset: Preset) -> Any:
     if form == "merged":
-        return AutoModelForCausalLM.from_pretrained(place, dtype="auto")
+        return AutoModelForCausalLM.from_pretrained(place, dtype="auto", use_safetensors=True)
     base = json.loads((here / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype="auto"), place)
+    # Unsloth may have taken a copy of the base, which has no such revision
+    revision = preset.model.model_revision if base == preset.model.model_name_or_path else "main"
+    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True, revision=revision)
+    return PeftModel.from_pretrained(model, place)

@@ -6,14 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from transformers import AutoTokenizer
 
 from studio.errors import HubError
-from studio.preset.schema import PublishSection
+from studio.preset import files
+from studio.preset.schema import Preset, PublishSection
 from studio.publishing.load_test import load_test
 from studio.publishing.request import Target, write_request
 from studio.runs.events import read_events
 from studio.settings import PROJECT_DIR
-from studio.worker.load_test import ask
+from studio.worker.load_test import _prompt, ask
 from tests.finished_run import checked, finished_run
 from tests.hub_server import HubServer
 from tests.tiny_model import make_tiny_model
@@ -54,14 +56,22 @@ def test_a_pushed_model_is_loaded_from_the_hub_and_answers_the_same(store, tiny_
     # the process that loads it fails, whatever the reason
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HubError, match="could not be loaded from the Hub here"):
-        load_test(run_dir, Target("ana/recipes", ("merged",)), result["commit"], "", lambda: None)
+        load_test(run_dir, Target("ana/recipes", ("merged",)), result["commit"], lambda: None)
 
 
 def test_a_model_with_other_weights_is_told_by_its_answer(tiny_model, tmp_path):
     other = make_tiny_model(tmp_path / "other", seed=1)
-    question = [{"role": "user", "content": "two cups of flour"}]
-    here, again, there = (ask(place, tiny_model, "merged", question) for place in (tiny_model, tiny_model, other))
+    here, again, there = (ask(place, tiny_model, "merged", "two cups of flour", Preset())
+                          for place in (tiny_model, tiny_model, other))
     assert here.is_like(again) and not here.is_like(there)
+
+
+def test_a_template_without_system_messages_is_no_failure_of_the_push(tiny_model):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" \
+                              "{{ messages[0].content }}"
+    asked = files.override(Preset(), {"data.system_prompt": "Be brief."})
+    assert _prompt(tokenizer, "two cups", asked) == tokenizer("two cups", add_special_tokens=False)["input_ids"]
 
 
 def test_the_stand_in_hub_serves_data_sets_and_guards_what_is_gated(hub, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from studio.errors import HubError, RunError
 from studio.preset.schema import Preset
 from studio.publishing import hub_errors, release
+from studio.publishing.load_test import Life
 from studio.publishing.push import Watchdog
 from studio.publishing.request import Target
 from studio.publishing.upload_progress import places, reported_bytes
@@ -137,6 +138,22 @@ def test_the_watchdog_bites_after_silence_and_not_before():
         assert not bitten.wait(0.1)
     assert bitten.wait(2)
     assert "while sending model.safetensors" in said[0].message
+
+
+def test_a_load_test_lives_while_it_downloads_or_computes_and_not_while_it_waits(tmp_path):
+    worker = SimpleNamespace(cpu_times=lambda: (spent, 0.0))
+    spent, answer = 1.0, tmp_path / "answer.json"
+    answer.touch()
+    life = Life(worker, answer)
+    assert life.moved() and not life.moved()
+    spent = 9.0
+    assert not life.moved(), "to wait for the Hub takes time of the processor, too"
+    (tmp_path / "model.incomplete").write_bytes(b"x")
+    assert life.moved() and not life.moved()
+    answer.write_text("downloaded\n")
+    assert life.moved() and not life.moved()
+    spent = 10.5
+    assert life.moved() and not life.moved()
 
 
 def test_the_watchdog_names_a_rate_limit():
