@@ -1,10 +1,12 @@
 """Start, stop, resume: the only place that starts a run's supervisor or asks it to end."""
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from studio.errors import RunError
@@ -20,6 +22,7 @@ from studio.runs.store import BASELINES, TRAINING, RunStore, RunView
 from studio.settings import PROJECT_DIR
 
 KILL_GRACE_S = 2
+LOCK = ".starting"
 # these need no trained model
 STARTING_PHASES = frozenset({"train", "baselines"})
 
@@ -79,7 +82,7 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
 
     `prepare` gets the run's folder once nothing speaks against the start, and before anything starts.
     """
-    with _starting:  # two clicks at once start one supervisor
+    with _starting, _alone(store.run_dir(run_id)):  # two clicks at once, here or elsewhere, start one supervisor
         view = store.get(run_id)
         if view.is_live:
             raise RunError(f"{view.name} is still working ({view.state.phase or 'queued'}).",
@@ -93,6 +96,15 @@ def run_phases(store: RunStore, run_id: str, phases: list[str], environment: dic
             forget_publish_request(view.run_dir)
         prepare(view.run_dir)
         _spawn(store, run_id, phases, environment)
+
+
+@contextlib.contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Keep other processes of this machine from starting the run meanwhile; the lock ends with the descriptor."""
+    with open(run_dir / LOCK, "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def planned_phases(preset: Preset, kind: str = TRAINING) -> list[str]:

@@ -1,5 +1,8 @@
 """What a start does to the run folder before anything is started."""
 
+import subprocess
+import sys
+
 import pytest
 
 from studio import start
@@ -42,3 +45,19 @@ def test_a_cancelled_push_does_not_become_the_presets(store):
     assert store.get(run_dir.name).state.phases["publish"].error == "This push was cancelled."
     write_request(run_dir, ELSEWHERE)
     assert not is_cancelled(run_dir) and last_request(run_dir) == ELSEWHERE, "asked for again"
+
+
+def test_two_processes_start_one_supervisor(store):
+    """What the second process does while the first one is about to start."""
+    run_id = finished_run(store)
+    folder = store.run_dir(run_id)
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    attempts = []
+
+    def prepare(run_dir):
+        attempts.append(subprocess.run([sys.executable, "-S", "-c", code, str(folder / launcher.LOCK)],
+                                       capture_output=True, text=True))
+
+    launcher.run_phases(store, run_id, ["merge"], prepare=prepare)
+    assert "BlockingIOError" in attempts[0].stderr
+    subprocess.run([sys.executable, "-S", "-c", code, str(folder / launcher.LOCK)], check=True)
