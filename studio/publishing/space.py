@@ -46,6 +46,7 @@ class SpaceRequest:
     """A demo Space: where to, for whom to see, on what, and what it says. Never a token.
 
     `base` is the base model of an adapter, "" for a whole model; `folder` is the adapter's within its repository.
+    `revision` is the commit that the push made, `base_revision` what the adapter was trained on.
     """
 
     repo_id: str
@@ -58,6 +59,8 @@ class SpaceRequest:
     max_new_tokens: int
     base: str = ""
     folder: str = ""
+    revision: str = "main"
+    base_revision: str = "main"
     examples: tuple[str, ...] = ()
     private: bool = True
     hardware: str = FREE_HARDWARE
@@ -81,7 +84,7 @@ def plan(view: RunView, repo_id: str = "", *, private: bool = True, hardware: st
     return SpaceRequest(
         repo_id.strip() or f"{name}-demo", name, model.private, view.name, view.preset.description,
         model.system_prompt, model.max_length, model.max_new_tokens, "" if model.merged else model.base,
-        "" if model.merged else model.folder,
+        "" if model.merged else model.folder, _commit(view, name), view.preset.model.model_revision,
         tuple(example[:MAX_EXAMPLE_CHARACTERS] for example in examples[:MAX_EXAMPLES]), private, hardware)
 
 
@@ -180,6 +183,13 @@ def _make(run_dir: Path, journal: EventWriter, watchdog: Watchdog) -> dict:
                   "asking for the hardware", repo_id)
     return vars(result) | {"hardware": request.hardware, "settings_url": f"{result.url}/settings",
                            "needs_secret": request.model_is_private and not secret}
+
+
+def _commit(view: RunView, repo_id: str) -> str:
+    """The commit that the last push left in a repository."""
+    pushed = deploy.last_push(view)
+    assert pushed is not None  # the model on the Hub is of it
+    return next(each["commit"] for each in pushed.get("repositories", [pushed]) if each["repo_id"] == repo_id)
 
 
 def _check_hardware(model: deploy.Model, hardware: str) -> None:

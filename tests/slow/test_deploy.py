@@ -4,6 +4,7 @@ server, and the demo Space's app, once in a process of its own."""
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -128,3 +129,13 @@ def test_a_demo_without_its_model_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(gr.Error, match="add a secret HF_TOKEN"):
         list(app.answer("hello", []))
     assert "add a secret HF_TOKEN" in app.demo.description
+
+
+def test_the_demo_loads_no_pickled_adapter(model, tiny_model, tmp_path, monkeypatch):
+    pickled = tmp_path / "adapter"
+    shutil.copytree(model.adapter, pickled)
+    (pickled / "adapter_model.safetensors").rename(pickled / "adapter_model.bin")
+    app = imported(demo(tmp_path / "run", base=str(tiny_model)), monkeypatch, str(pickled))
+    assert app.problem
+    with pytest.raises(gr.Error, match="could not be loaded"):
+        list(app.answer("one onion", []))

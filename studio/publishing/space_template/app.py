@@ -8,6 +8,7 @@ from threading import Thread
 
 import gradio as gr
 import torch
+from huggingface_hub import hf_hub_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer
 
 DEMO = json.loads((Path(__file__).parent / "demo.json").read_text(encoding="utf-8"))
@@ -19,14 +20,28 @@ DTYPE = "auto" if DEVICE == "cuda" else torch.float32
 
 
 def load():
-    """Tokenizer and model. Weights come from safetensors alone, and no code from a repository is run."""
-    tokenizer = AutoTokenizer.from_pretrained(MODEL, subfolder=DEMO["folder"])
-    model = AutoModelForCausalLM.from_pretrained(DEMO["base"] or MODEL, dtype=DTYPE, use_safetensors=True)
+    """Tokenizer and model, of the commits that were tried. Weights come from safetensors alone, and no code from a
+    repository is run."""
+    place = {"subfolder": DEMO["folder"], "revision": DEMO["revision"]}
+    tokenizer = AutoTokenizer.from_pretrained(MODEL, **place)
+    model = AutoModelForCausalLM.from_pretrained(
+        DEMO["base"] or MODEL, revision=DEMO["base_revision"] if DEMO["base"] else DEMO["revision"], dtype=DTYPE,
+        use_safetensors=True)
     if DEMO["base"]:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, MODEL, subfolder=DEMO["folder"])
+        require_safetensors()
+        model = PeftModel.from_pretrained(model, MODEL, **place)
     return tokenizer, model.to(DEVICE).eval()
+
+
+def require_safetensors():
+    """Raise OSError where the adapter has none: PEFT would load a pickle in their place, which can hold code."""
+    name = f"{DEMO['folder']}/adapter_model.safetensors".lstrip("/")
+    if not Path(MODEL).is_dir():
+        hf_hub_download(MODEL, name, revision=DEMO["revision"])
+    elif not (Path(MODEL) / name).is_file():
+        raise FileNotFoundError(f"{MODEL} has no {name}.")
 
 
 try:
