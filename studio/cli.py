@@ -17,7 +17,7 @@ from studio.errors import DataError, PresetError, StudioError
 from studio.evaluation.other import Other, find_other
 from studio.evaluation.slope import slope_of
 from studio.preset import files
-from studio.preset.flatten import flatten
+from studio.preset.flatten import PATHS, flatten
 from studio.preset.schema import Preset
 from studio.publishing.exports import GGUF_KINDS
 from studio.runs import launcher
@@ -26,7 +26,6 @@ from studio.runs.store import RunStore, RunView
 from studio.settings import Settings
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
-PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path", "evaluation.embedding_model")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -30,6 +30,10 @@ def level(field: FieldInfo) -> str:
     return field.json_schema_extra["level"]
 
 
+# fields that may name a file or a folder of this machine
+PATHS = ("data.dataset_name", "data.dataset_test_split", "model.model_name_or_path", "evaluation.embedding_model")
+
+
 def flatten(preset: Preset) -> dict[str, Any]:
     """Turn a preset into {dotted name: value}, one entry per leaf, in schema order."""
     return {name: _value(preset, name) for name, _ in leaves()}

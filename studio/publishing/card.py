@@ -23,7 +23,7 @@ from studio.publishing import card_texts as texts
 from studio.publishing import deploy
 from studio.publishing.card_head import head, refitted
 from studio.publishing.loss_curve import draw_loss_curve
-from studio.publishing.names import hub_dataset, is_local
+from studio.publishing.names import hub_dataset, is_local, public_names
 from studio.publishing.release import CURVE
 from studio.publishing.request import Target
 from studio.publishing.run_facts import RunFacts
@@ -117,11 +117,9 @@ def _fence(code: str) -> str:
 
 
 def public_preset(preset: Preset) -> Preset:
-    """The preset as others may see it: files of this machine by name, without their folders; no prices."""
-    data, model = preset.data.dataset_name, preset.model.model_name_or_path
+    """The preset as others may see it: files of this machine by name, without their folders; no services, no prices."""
     return files.override(preset, {
-        "data.dataset_name": Path(data).name if Path(data).is_absolute() else data,
-        "model.model_name_or_path": Path(model).name if is_local(model) else model,
+        **public_names(preset), "evaluation.endpoint_url": "", "evaluation.judge_url": "",
         # what a person pays and how much they sell is nobody else's business
         "plan.requests_per_month": 0, "plan.price_per_million_input_tokens": 0.0,
         "plan.price_per_million_output_tokens": 0.0, "plan.machine_price_per_hour": 0.0})
@@ -227,7 +225,10 @@ def _figure(measure: dict[str, Any]) -> str:
 def _checked(facts: RunFacts, target: Target) -> str:
     """How near the published files are to the trained model; "" where none of them was compared with it."""
     lines = [line for form, line in facts.checked if form in target.forms]
-    return texts.CHECKED.format(prompts=facts.checked_prompts, lines=_listed(lines)) if lines else ""
+    if not lines:
+        return ""
+    asked = texts.ASKED.format(prompts=facts.checked_prompts) if facts.checked_prompts else ""
+    return texts.CHECKED.format(asked=asked, lines=_listed(lines))
 
 
 def _training(facts: RunFacts, preset: Preset) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from studio.errors import RunError
 from studio.preset.schema import Form, Preset
 from studio.publishing.exports import Export, list_exports
+from studio.publishing.names import is_local
 from studio.publishing.request import ORDER, Target
 
 # everything else in the folders (optimizer states, pickled arguments, caches) is of no use to a reader
@@ -80,11 +81,13 @@ def stage(run_dir: Path, target: Target, preset: Preset, card: str) -> list[Rele
 
 
 def _naming_base(file: ReleaseFile, staged: Path, base: str) -> ReleaseFile:
-    """The adapter's config with the base model's public name: a path of this machine would load nowhere else."""
+    """The adapter's config with the base model's public name, and a folder's without the path to it: a path of this
+    machine would load nowhere else."""
     config = json.loads(file.path.read_text(encoding="utf-8"))
-    if not Path(config["base_model_name_or_path"]).is_absolute() or Path(base).is_absolute():
+    named = config["base_model_name_or_path"]
+    if not is_local(named):
         return file
-    config["base_model_name_or_path"] = base
+    config["base_model_name_or_path"] = Path(base).name if is_local(base) else base
     partial = staged / ".adapter_config.json"
     partial.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, staged / "adapter_config.json")

@@ -7,9 +7,11 @@ from PIL import Image
 from studio.errors import PresetError, RunError
 from studio.evaluation.costs import price_report
 from studio.preset.files import validate
+from studio.preset.flatten import PATHS
 from studio.preset.schema import PublishSection
 from studio.publishing import card, licences
 from studio.publishing.loss_curve import draw_loss_curve
+from studio.publishing.names import public_names
 from studio.publishing.request import Target, forget_request, last_request, read_request, targets, write_request
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -131,6 +133,24 @@ def test_folders_of_this_machine_are_not_published(store, tmp_path):
     text = card.current(run_dir, REQUEST)
     assert "secret-folder" not in text
     assert "rows.jsonl" in text and "base_model" not in head(text)
+
+
+def test_no_path_and_no_address_of_a_service_is_published(store):
+    preset = validate({
+        "model": {"model_name_or_path": "~/secret/base"},
+        "data": {"dataset_name": "secret/rows.jsonl", "dataset_test_split": "../secret/held.jsonl"},
+        "evaluation": {"embedding_model": "/srv/secret/embedder", "endpoint_url": "http://secret:8000/v1",
+                       "endpoint_model": "big", "judge_url": "http://secret:9000/v1", "judge_model": "judge"}})
+    text = card.current(store.run_dir(finished_run(store, preset=preset)), REQUEST)
+    assert "secret" not in text
+    assert all(name in text for name in ("base", "rows.jsonl", "held.jsonl", "embedder"))
+    # every field that the command line takes for a path is looked at, and names of the Hub stay whole
+    assert set(public_names(preset)) == set(PATHS)
+    kept = {"model": {"model_name_or_path": "Qwen/Qwen2.5-0.5B"},
+            "data": {"dataset_name": "ana/rows", "dataset_test_split": "test"}}
+    shown = card.public_preset(validate(kept))
+    assert shown.model.model_name_or_path == "Qwen/Qwen2.5-0.5B"
+    assert (shown.data.dataset_name, shown.data.dataset_test_split) == ("ana/rows", "test")
 
 
 def test_a_data_set_of_the_hub_is_named_in_the_head(store):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from studio.errors import HubError, RunError
+from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.publishing import hub_errors, release
 from studio.publishing.load_test import Life
@@ -75,6 +76,15 @@ def test_a_bases_hub_name_in_an_adapter_stays_as_it_is(store):
     files = release.stage(run_dir, Target("ana/x", ("adapter",)), Preset(), "# card")
     staged = {file.path_in_repo: file.path for file in files}
     assert staged["adapter_config.json"] == config
+
+
+@pytest.mark.parametrize("base", ["/srv/secret/base-model", "~/secret/base-model"])
+def test_the_path_to_a_base_of_this_machine_is_not_sent(store, base):
+    run_dir = store.run_dir(finished_run(store))
+    (run_dir / "adapter" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    preset = override(Preset(), {"model.model_name_or_path": base})
+    staged = {file.path_in_repo: file.path for file in release.stage(run_dir, Target("a/x", ("adapter",)), preset, "#")}
+    assert json.loads(staged["adapter_config.json"].read_text())["base_model_name_or_path"] == "base-model"
 
 
 def test_files_are_marked_one_after_the_other():
