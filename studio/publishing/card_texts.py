@@ -87,10 +87,14 @@ TRAINING = """
 CHECKED = """
 ## Checked before publishing
 
-The exported files were loaded by themselves, without the training's software, and answered {prompts} greedily
-beside the trained model. Their tokenizer, chat template and end of answers are those of the training.
+{asked}The tokenizer, chat template and end of answers of the exported files are those of the training.
 
 {lines}
+"""
+
+ASKED = """\
+The exported files were loaded by themselves, without the training's software, and answered {prompts} greedily
+beside the trained model.
 """
 
 LIMITS = """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.errors import RunError
-from studio.publishing.exports import Export, list_exports
+from studio.publishing.exports import Export, is_own, list_exports
 
 # a check of an older studio, which looked for less, does not count
 RULES = 2
@@ -78,7 +78,7 @@ class FormCheck:
 @dataclass(frozen=True)
 class Parity:
     """The checks of a run's forms; `prompts` were asked, taken from `source`. `mark` tells what was asked of which
-    trained model from all else.
+    trained model from all else. `number_format` is where and in which one, "" where memory lacked to ask anything.
 
     `training_kl` is how far the untouched base model is from the trained one, in the measure of `Figures.mean_kl`: what
     the training changed. None where all weights were trained.
@@ -157,9 +157,9 @@ def fingerprint(run_dir: Path, form: str) -> Fingerprint:
     Empty where the run has no such form.
     """
     path = run_dir / form
-    paths = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    paths = [path] if path.is_file() else sorted(path.rglob("*"))
     return {file.relative_to(run_dir).as_posix(): _mark(file) for file in paths
-            if not any(part.startswith(".") for part in file.relative_to(run_dir).parts)}
+            if is_own(file, run_dir) and not any(part.startswith(".") for part in file.relative_to(run_dir).parts)}
 
 
 def name(form: str) -> str:

@@ -65,7 +65,11 @@ def card_words(run_dir: Path) -> list[tuple[str, str]]:
     found, said = parity.read(run_dir), []
     for export in list_exports(run_dir) if found else []:
         check = found.forms.get(parity.form_of(run_dir, export))
-        if check is None or check.figures is None or not parity.is_current(run_dir, check):
+        if check is None or not parity.is_current(run_dir, check):
+            continue
+        if check.outcome == "unread":
+            said.append((export.form, f"{_name(check.form)}: {check.sentence}"))
+        if check.figures is None:
             continue
         figures = check.figures
         said.append((export.form, (
@@ -76,10 +80,10 @@ def card_words(run_dir: Path) -> list[tuple[str, str]]:
 
 
 def card_prompts(run_dir: Path) -> str:
-    """What was asked, as part of a sentence in the card; "" before any check."""
+    """What was asked, as part of a sentence in the card; "" where nothing was."""
     kinds = {"heldout": "held-out prompts", "text": "beginnings of held-out texts", "guard": "general questions"}
     found = parity.read(run_dir)
-    return f"{words.count(found.prompts)} {kinds[found.source]}" if found else ""
+    return f"{words.count(found.prompts)} {kinds[found.source]}" if found and found.number_format else ""
 
 
 def _row(run_dir: Path, form: str, check: FormCheck | None) -> FormRow:
@@ -96,6 +100,8 @@ def _row(run_dir: Path, form: str, check: FormCheck | None) -> FormRow:
 
 
 def _asked(found: Parity) -> str:
+    if not found.number_format:
+        return text("parity.asked.nothing")
     return text(f"parity.asked.{found.source}", count=words.count(found.prompts), where=found.number_format)
 
 

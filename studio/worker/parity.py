@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from studio import words
-from studio.errors import RunError
+from studio.errors import ModelError, RunError
 from studio.evaluation.answers import weights_mark
 from studio.publishing import parity
 from studio.publishing.exports import list_exports
@@ -30,10 +30,14 @@ from studio.worker.parity_faults import Expected, Fault, find_fault
 from studio.worker.parity_figures import Change, Logits, greedy_answers, score_answers
 from studio.worker.parity_forms import (
     Opened,
-    choose_place,
+    Place,
+    check_heads,
+    find_places,
     free,
     load_form,
     load_reference,
+    no_place,
+    no_room_to_unpack,
     open_form,
     settings_of,
     vocabulary_rows,
@@ -51,11 +55,13 @@ PARTS = ("values", "total", "top")
 
 @dataclass(frozen=True)
 class Trained:
-    """The trained model's side: what it answered, and what it and the untouched base model computed at each token.
+    """The trained model's side: where it was asked, what it answered, and what it and the untouched base model computed
+    at each token.
 
     `untouched` is None where all weights were trained.
     """
 
+    place: Place
     answers: list[list[int]]
     logits: Logits
     untouched: Logits | None
@@ -118,7 +124,8 @@ class Check:
         self.written = with_dialogue(self.prompts, self.tokenizer)
         self.expected = self._expected()
         self.asked = self.expected.prompts[:len(self.prompts.prompts)]
-        self.place = choose_place(base.folder, probe_device())
+        self.places = find_places(base.folder, probe_device())
+        self.lacking = "" if self.places else no_place(base.folder)
         self.answer_tokens = min(MAX_NEW_TOKENS, phase.preset.evaluation.max_new_tokens)
         self.done = self.total = 0
 
@@ -127,31 +134,32 @@ class Check:
         mark, run_dir = self._mark(), self.phase.run_dir
         found = parity.read(run_dir)
         if found is None or found.mark != mark:
-            found = Parity(mark, len(self.asked), self.prompts.source, self.place.words)
+            found = Parity(mark, len(self.asked), self.prompts.source, "")
         # what was refused is looked at again: a disk or a driver may have been the reason
         kept = {form: check for form, check in found.forms.items()
                 if form in forms and check.outcome != "refused" and parity.is_current(run_dir, check)}
         missing = [form for form in forms if form not in kept]
         if not missing:
             return found
-        trained = _read_reference(run_dir / REFERENCE_FILE, mark)
-        self.total = 2 * len(self.asked) * (len(missing) + (trained is None))
-        if trained is None:
-            trained = self.ask_trained()
-            free(self.place)
-            _write_reference(run_dir / REFERENCE_FILE, mark, trained)
-        found = replace(found, forms=kept, training_kl=trained.training_kl)
+        trained = None
+        if self.places:
+            trained = _read_reference(run_dir / REFERENCE_FILE, mark, self.places)
+            self.total = 2 * len(self.asked) * (len(missing) + (trained is None))
+            trained = trained or self.ask_trained()
+            _write_reference(run_dir / REFERENCE_FILE, mark, trained, self.places)
+            found = replace(found, training_kl=trained.training_kl, number_format=trained.place.words)
+        found = replace(found, forms=kept)
         for number, form in enumerate(missing, start=1):
             found.forms[form] = self.check_form(form, trained)
-            free(self.place)
+            free()
             parity.write(run_dir, found)
             # a form that is refused for its files is asked nothing
             self.done = self.total - 2 * len(self.asked) * (len(missing) - number)
             print(f"{parity.name(form)}: {found.forms[form].outcome} {found.forms[form].sentence}".strip(), flush=True)
         return found
 
-    def check_form(self, form: str, trained: Trained) -> FormCheck:
-        """What one form is worth, from its files alone."""
+    def check_form(self, form: str, trained: Trained | None) -> FormCheck:
+        """What one form is worth, from its files alone; without `trained` as far as that shows without asking it."""
         started, run_dir = time.monotonic(), self.phase.run_dir
         empty = FormCheck(form, "", "refused", parity.fingerprint(run_dir, form),
                           parity.fingerprint(run_dir, parity.ADAPTER))
@@ -161,10 +169,18 @@ class Check:
         if fault is not None:
             kind = opened.kind if isinstance(opened, Opened) else ""
             return replace(empty, kind=kind, sentence=fault.sentence, hint=fault.hint)
-        if opened.reason:
-            return replace(empty, kind=opened.kind, outcome="unread", hint="Try it in llama.cpp before you rely on it.",
-                           sentence=f"The weights of {parity.name(form)} were not compared: {opened.reason}")
-        model = load_form(run_dir, form, self.base, self.place)
+        reason, hint = opened.reason, "Try it in llama.cpp before you rely on it."
+        if not reason and trained is not None and (run_dir / form).is_file():
+            reason = no_room_to_unpack(self.base.folder, trained.place)
+        if not reason and trained is None:
+            reason, hint = self.lacking, "Check it on a machine with more memory, or try it before you rely on it."
+        if reason:
+            fault = check_heads(run_dir, form, self.base)
+            if fault is not None:
+                return replace(empty, kind=opened.kind, sentence=fault.sentence, hint=fault.hint)
+            return replace(empty, kind=opened.kind, outcome="unread", hint=hint,
+                           sentence=f"The weights of {_inside(form)} were not compared: {reason}")
+        model = load_form(run_dir, form, self.base, trained.place)
         if isinstance(model, Fault):
             return replace(empty, kind=opened.kind, sentence=model.sentence, hint=model.hint)
         answers = self._answers(model, sorted(opened.shipped.stop_ids), parity.name(form))
@@ -176,16 +192,31 @@ class Check:
                        seconds=round(time.monotonic() - started, 1))
 
     def ask_trained(self) -> Trained:
-        """Answers and logits of the trained model, and what the training changed."""
+        """Answers and logits of the trained model and of the untouched base, at the first place where they are numbers.
+
+        Raises `ModelError` where they are none at any.
+        """
+        for place in self.places:
+            trained = self._ask_at(place)
+            free()
+            if np.isfinite(trained.logits.total).all():
+                self.done += len(self.asked)
+                return trained
+            print(f"The trained model computes no numbers in {place.words}.", flush=True)
+            self.done = 0
+        raise ModelError("The trained model computes values that are no numbers, so nothing can be compared with it.",
+                         "Check on a machine with memory for float32, or train again with a lower "
+                         "training.learning_rate.")
+
+    def _ask_at(self, place: Place) -> Trained:
         self._say("Loading the trained model", 0)
-        model = load_reference(self.phase.run_dir, self.base, self.preset, self.place)
+        model = load_reference(self.phase.run_dir, self.base, self.preset, place)
         answers = self._answers(model, sorted(self.expected.stop_ids), "The trained model")
         logits = score_answers(model, self.asked, answers, say=self._scoring("The trained model"))
-        self.done += len(self.asked)
         if self.preset.method.full_finetuning:
-            return Trained(answers, logits, None)
+            return Trained(place, answers, logits, None)
         with model.disable_adapter():
-            return Trained(answers, logits, score_answers(model, self.asked, answers, logits.ids))
+            return Trained(place, answers, logits, score_answers(model, self.asked, answers, logits.ids))
 
     def _answers(self, model: Any, stop_ids: list[int], who: str) -> list[list[int]]:
         self._say(f"{who} answers", 0)
@@ -212,9 +243,9 @@ class Check:
 
     def _mark(self) -> str:
         """Tells what is asked of which trained model, how and where, from all else."""
-        said = [parity.RULES, self.asked, self.answer_tokens, sorted(self.expected.stop_ids), self.place.words,
-                weights_mark(self.base.folder), parity.fingerprint(self.phase.run_dir, parity.ADAPTER),
-                self.preset.lora.model_dump_json(), self.preset.model.model_dump_json()]
+        said = [parity.RULES, self.asked, self.answer_tokens, sorted(self.expected.stop_ids),
+                [place.words for place in self.places], weights_mark(self.base.folder),
+                parity.fingerprint(self.phase.run_dir, parity.ADAPTER), self.preset.lora.model_dump_json(), self.preset.model.model_dump_json()]
         if self.preset.method.full_finetuning:
             said.append(weights_mark(self.phase.run_dir / MERGED))
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
@@ -223,7 +254,12 @@ class Check:
         self.phase.journal.progress(self.phase.name, self.done + done, self.total, "answers", message)
 
 
-def _read_reference(path: Path, mark: str) -> Trained | None:
+def _inside(form: str) -> str:
+    """A form within a sentence."""
+    return parity.name(form).replace("The ", "the ")
+
+
+def _read_reference(path: Path, mark: str, places: list[Place]) -> Trained | None:
     """What the trained model answered in an earlier check that was stopped, None where it was asked otherwise."""
     try:
         with np.load(path, allow_pickle=False) as kept:
@@ -234,17 +270,18 @@ def _read_reference(path: Path, mark: str) -> Trained | None:
                 answers.append([next(tokens) for _ in range(length)])
             sides = [Logits(kept["ids"], *(kept[f"{side}_{name}"] for name in PARTS)) if f"{side}_top" in kept else None
                      for side in ("trained", "untouched")]
-            return Trained(answers, *sides)
+            return Trained(places[int(kept["place"])], answers, *sides)
     except (FileNotFoundError, ValueError, KeyError, EOFError):
         return None
 
 
-def _write_reference(path: Path, mark: str, trained: Trained) -> None:
+def _write_reference(path: Path, mark: str, trained: Trained, places: list[Place]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     sides = {"trained": trained.logits} | ({"untouched": trained.untouched} if trained.untouched else {})
     arrays = {f"{side}_{name}": vars(logits)[name] for side, logits in sides.items() for name in PARTS}
     with open(partial, "wb") as file:
-        np.savez(file, mark=np.array(mark), lengths=np.array(list(map(len, trained.answers))),
+        np.savez(file, mark=np.array(mark), place=np.array(places.index(trained.place)),
+                 lengths=np.array(list(map(len, trained.answers))),
                  tokens=np.array([token for answer in trained.answers for token in answer]), ids=trained.logits.ids,
                  **arrays)
     os.replace(partial, path)

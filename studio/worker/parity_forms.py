@@ -3,13 +3,14 @@
 Unsloth stays out: whoever downloads the model has none either. Nothing but safetensors and GGUF is opened.
 """
 
+import errno
 import gc
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
@@ -17,24 +18,27 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 from transformers.utils import logging
 
+from studio import words
 from studio.errors import ModelError
 from studio.preset.schema import Preset
-from studio.publishing.exports import tensor_shapes
-from studio.publishing.parity import ADAPTER, MERGED
-from studio.runs.device import Device
+from studio.publishing.parity import ADAPTER, MERGED, name
+from studio.runs.device import Device, free_memory_bytes
 from studio.worker.base_model import BaseModel
 from studio.worker.parity_faults import Expected, Fault, Shipped, fault
 from studio.worker.parity_gguf import GgufFile, Render
+from studio.worker.parity_heads import ADAPTER_WEIGHTS, count_weights, find_head_fault, is_packed
 
 logging.disable_progress_bar()
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TRAIN_AGAIN = "Train again, or put the adapter's files back."
 # not of the answers: who wrote the file, and tokens that are compared by themselves
 OTHER_SETTINGS = frozenset({"transformers_version", "_from_model_config", "eos_token_id", "bos_token_id",
                             "pad_token_id"})
 # what reading files that are torn, missing or of another model raises
 BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, NotImplementedError,
-          SafetensorError)
+          SafetensorError, MemoryError)
+# what torch says in a plain RuntimeError when memory or the GPU fails
+MEMORY = re.compile(r"allocate memory|out of memory|not enough memory", re.IGNORECASE)
+MACHINE = re.compile(r"CUDA|cuBLAS|cuDNN|os error", re.IGNORECASE)
 HEADROOM, SPARE_BYTES = 1.25, 10**9
 
 
@@ -49,6 +53,11 @@ class Place:
     def words(self) -> str:
         return f"{str(self.dtype).removeprefix('torch.')} on {'the GPU' if self.device == 'cuda' else 'the CPU'}"
 
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Arguments of `from_pretrained`: straight onto the GPU, so that the machine's memory need not hold it too."""
+        return {"dtype": self.dtype} | ({"device_map": {"": 0}} if self.device == "cuda" else {})
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -61,19 +70,33 @@ class Opened:
     reason: str = ""
 
 
-def choose_place(folder: Path, device: Device) -> Place:
-    """The best place with room for the model: the GPU before the CPU, float32 before 16 bit. Raises `ModelError`."""
-    weights = sum(_size(shape) for shape in tensor_shapes(folder).values())
-    short = torch.bfloat16 if not device.is_gpu or device.capability >= 8 else torch.float16
-    rooms = [("cuda", torch.cuda.mem_get_info()[0])] if device.is_gpu else []
-    rooms.append(("cpu", psutil.virtual_memory().available))
-    for name, free in rooms:
-        for dtype in (torch.float32, torch.bfloat16 if name == "cpu" else short):
-            if weights * dtype.itemsize * HEADROOM + SPARE_BYTES <= free:
-                return Place(name, dtype)
-    needed, free = (weights * 2 * HEADROOM + SPARE_BYTES) / 1e9, rooms[-1][1] / 1e9
-    raise ModelError(f"Comparing the exports needs {needed:.1f} GB of memory, and {free:.1f} GB are free.",
-                     "Close what else uses memory, then check again.")
+def find_places(folder: Path, device: Device) -> list[Place]:
+    """Where there is room for the model, best first: the GPU before the CPU, float32 before 16 bit; none where it fits
+    nowhere."""
+    weights = count_weights(folder)
+    # float16 ends at 65,504, which some models exceed: then the next one is asked
+    short = [torch.bfloat16] if device.capability >= 8 else [torch.float16, torch.bfloat16]
+    rooms = [("cuda", torch.cuda.mem_get_info()[0], [torch.float32, *short])] if device.is_gpu else []
+    rooms.append(("cpu", free_memory_bytes(), [torch.float32, torch.bfloat16]))
+    return [Place(name, dtype) for name, free, dtypes in rooms for dtype in dtypes
+            if weights * dtype.itemsize * HEADROOM + SPARE_BYTES <= free]
+
+
+def no_place(folder: Path) -> str:
+    """Why no model can be asked here, as part of a sentence."""
+    needed = count_weights(folder) * 2 * HEADROOM + SPARE_BYTES
+    return (f"they could not be asked here, which needs {words.size(round(needed))} of memory, and "
+            f"{words.size(free_memory_bytes())} are free.")
+
+
+def no_room_to_unpack(folder: Path, place: Place) -> str:
+    """Why a GGUF file of the model cannot be asked here, "" where it can: transformers unpacks it to float32 on the
+    CPU, wherever it is asked."""
+    beside = place.dtype.itemsize if place.device == "cpu" and place.dtype != torch.float32 else 0
+    needed, free = count_weights(folder) * (4 + beside) + SPARE_BYTES, free_memory_bytes()
+    if needed <= free:
+        return ""
+    return f"unpacking them needs {words.size(needed)} of memory, and {words.size(free)} are free."
 
 
 def settings_of(folder: Path) -> tuple[frozenset[int], dict[str, Any]]:
@@ -102,7 +125,18 @@ def open_form(run_dir: Path, form: str, base: BaseModel, preset: Preset, expecte
             return _open_gguf(path, expected, tokenizer, render)
         return _open_folder(path, form, base, preset, expected, render)
     except BROKEN as error:
+        _raise_trouble(error, path)
         return fault(form, f"cannot be read: {_reason(error)}.")
+
+
+def check_heads(run_dir: Path, form: str, base: BaseModel) -> Fault | None:
+    """What is wrong with a form's weights as far as it shows without loading them."""
+    path = run_dir / form
+    try:
+        return find_head_fault(form, path, base.folder)
+    except (*BROKEN, ModelError) as error:
+        _raise_trouble(error, path)
+        return fault(form, f"cannot be loaded: {_reason(error)}.")
 
 
 def load_form(run_dir: Path, form: str, base: BaseModel, place: Place) -> Any:
@@ -116,9 +150,8 @@ def load_form(run_dir: Path, form: str, base: BaseModel, place: Place) -> Any:
         else:
             model = _load_whole(path, place)
         return model if isinstance(model, Fault) else _on(model, form, place)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except BROKEN as error:
+        _raise_trouble(error, path)
         return fault(form, f"cannot be loaded: {_reason(error)}.")
 
 
@@ -137,9 +170,8 @@ def load_reference(run_dir: Path, base: BaseModel, preset: Preset, place: Place)
                 preset.lora.r, preset.lora.lora_alpha, preset.lora.use_rslora)
             model = _load_adapter(base, adapter, place, config)
         model = model if isinstance(model, Fault) else _on(model, ADAPTER, place)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except BROKEN as error:
+        _raise_trouble(error, run_dir / MERGED if preset.method.full_finetuning else adapter)
         raise ModelError(f"The trained model cannot be loaded, so nothing can be compared with it: {_reason(error)}.",
                          TRAIN_AGAIN) from error
     if isinstance(model, Fault):
@@ -147,11 +179,10 @@ def load_reference(run_dir: Path, base: BaseModel, preset: Preset, place: Place)
     return model
 
 
-def free(place: Place) -> None:
+def free() -> None:
     """Give back the memory of a model that nobody holds any more."""
     gc.collect()
-    if place.device == "cuda":
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # does nothing where no GPU was used
 
 
 def _open_folder(path: Path, form: str, base: BaseModel, preset: Preset, expected: Expected,
@@ -191,7 +222,7 @@ def _base_note(adapter: Path, base: BaseModel, preset: Preset) -> str:
 
 def _load_whole(folder: Path, place: Place) -> Any:
     model, found = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=place.dtype, use_safetensors=True, output_loading_info=True)
+        folder, **place.loading, use_safetensors=True, output_loading_info=True)
     return _whole(model, found) or model
 
 
@@ -210,7 +241,9 @@ def _load_gguf(path: Path, base: BaseModel, place: Place) -> Any:
 def _load_adapter(base: BaseModel, adapter: Path, place: Place, config: PeftConfig) -> Any:
     if not (adapter / ADAPTER_WEIGHTS).is_file():
         return fault(ADAPTER, f"lacks its weights ({ADAPTER_WEIGHTS}).")
-    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=place.dtype, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(base.folder, **place.loading, use_safetensors=True)
+    if is_packed(base.folder):  # the merge unpacks it too
+        model = model.dequantize().to(place.dtype)
     model = PeftModel.from_pretrained(model, str(adapter), config=config)
     with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as file:
         there = set(file.keys())
@@ -235,8 +268,17 @@ def _on(model: Any, form: str, place: Place) -> Any:
     return model.to(place.device).eval()
 
 
-def _size(shape: list[int]) -> int:
-    return torch.Size(shape).numel()
+def _raise_trouble(error: Exception, path: Path) -> None:
+    """Raise `ModelError` where the machine failed, not the files: that says nothing of an export."""
+    said = str(error) if isinstance(error, RuntimeError | SafetensorError) else ""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or MEMORY.search(said):
+        raise ModelError("The memory ran out while the exports were compared.",
+                         "Close what else uses memory, then check again.") from error
+    # transformers reports a missing file as an OSError without a number
+    failed = isinstance(error, OSError) and error.errno not in (None, errno.ENOENT)
+    if failed or MACHINE.search(said) or not path.exists():
+        raise ModelError(f"{name(path.name)} could not be read just now: {_reason(error)}.",
+                         "Look whether the disk and the GPU are well, then check again.") from error
 
 
 def _reason(error: Exception) -> str:

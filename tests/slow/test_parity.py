@@ -88,7 +88,7 @@ def phase_of(run_dir: Path, **overrides) -> Phase:
 def make_run(data_dir: Path, base: Path, rows: list[dict], **overrides) -> Path:
     run_dir = data_dir / "runs" / "run"
     (run_dir / "data").mkdir(parents=True)
-    values = {"model.model_name_or_path": str(base), "export.parity_prompts": 6, "evaluation.max_new_tokens": 12,
+    values = {"model.model_name_or_path": str(base), "export.parity_prompts": 3, "evaluation.max_new_tokens": 8,
               "training.max_length": 128} | overrides
     files.save(files.override(Preset(), values), run_dir / "preset.yaml")
     for name, part in (("train", rows), ("heldout", rows[:8])):
@@ -320,9 +320,9 @@ def test_the_phase_checks_all_forms_in_a_process_without_unsloth(trained):
     assert parity.verdict(trained, forms) == parity.Verdict("passed")
     events = read_events(trained)[0][before:]
     progress = [event.values for event in events if event.type == "progress"]
-    assert progress[-1]["total"] == 60 and {values["unit"] for values in progress} == {"answers"}
+    assert progress[-1]["total"] == 30 and {values["unit"] for values in progress} == {"answers"}
     counted = [values["done"] for values in progress]
-    assert counted == sorted(counted) and counted[-1] == 60
+    assert counted == sorted(counted) and counted[-1] == 30
     result = events[-1].values["result"]
     assert result["source"] == "heldout" and set(result["forms"]) == set(forms)
 
@@ -366,8 +366,8 @@ def test_a_run_without_held_out_rows_is_asked_general_questions(trained, tmp_pat
     shutil.copytree(trained, run_dir)
     shutil.rmtree(run_dir / "gguf")
     (run_dir / "data" / "heldout.jsonl").write_text("")
-    facts = compare(phase_of(run_dir, **{"export.parity_prompts": 3}))
-    assert (facts["prompts"], facts["source"]) == (3, "guard")
+    facts = compare(phase_of(run_dir, **{"export.parity_prompts": 2}))
+    assert (facts["prompts"], facts["source"]) == (2, "guard")
 
 
 def test_a_model_without_a_template_goes_on_with_held_out_texts(tmp_path):
@@ -379,7 +379,7 @@ def test_a_model_without_a_template_goes_on_with_held_out_texts(tmp_path):
     write_adapter(base, run_dir / "adapter", seed=1)
     write_merged(base, run_dir / "adapter", run_dir / "merged")
     facts = compare(phase_of(run_dir))
-    assert facts == {"prompts": 6, "source": "text", "forms": {"adapter": "same", "merged": "same"}}
+    assert facts == {"prompts": 3, "source": "text", "forms": {"adapter": "same", "merged": "same"}}
 
 
 def test_a_model_whose_weights_were_all_trained_is_held_against_its_own_files(tmp_path, tiny_model):

@@ -27,6 +27,6 @@ def merge_of(folder, weight: torch.Tensor, adapter: dict[str, torch.Tensor]) -> 
     {"base_model.model.model.norm.lora_A.weight": torch.ones(2, 4),
      "base_model.model.model.norm.lora_B.weight": torch.ones(6, 2)}])
 def test_an_adapter_for_weights_of_another_shape_is_refused_before_anything_is_written(tmp_path, adapter):
-    with pytest.raises(ModelError, match="model.norm.weight as 6 x 4, and the base model as 8 x 4"):
+    with pytest.raises(ModelError, match=r"model\.norm\.weight as 6 x 4, and the base model as 8 x 4"):
         merge_of(tmp_path, torch.ones(8, 4), adapter)
     assert list((tmp_path / "merged").iterdir()) == []

@@ -4,21 +4,27 @@ import os
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
-from studio.errors import RunError
+from studio.errors import ModelError, RunError
 from studio.preset.files import override
 from studio.publishing import parity
-from studio.publishing.parity_words import parity_words
+from studio.publishing.parity_words import card_prompts, card_words, parity_words
 from studio.publishing.request import cancel_request, write_request
 from studio.runs.events import EventWriter, read_events
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.worker import parity as worker
-from studio.worker.parity import Check, compare
+from studio.worker.parity import Check, Trained, compare
+from studio.worker.parity_faults import Fault
+from studio.worker.parity_figures import Logits
+from studio.worker.parity_forms import Opened, Place
 from studio.worker.phase import Phase
 from tests.finished_run import finished_run
 
+LOGITS = Logits(*(np.zeros((1, 2)),) * 2, *(np.zeros(1),) * 2)
 REFUSED = {"outcome": "refused", "sentence": "The merged model has another template.", "hint": "Merge again."}
 
 
@@ -100,11 +106,47 @@ def test_what_was_refused_is_looked_at_again_and_what_passed_is_not(phase, monke
     found.forms["merged"] = replace(found.forms["merged"], **REFUSED)
     parity.write(phase.run_dir, found)
     check = object.__new__(Check)
-    check.phase, check.asked, check.place = phase, [[1]], SimpleNamespace(device="cpu", words="here")
+    check.phase, check.asked, check.places = phase, [[1]], [Place("cpu", torch.float32)]
     check.prompts, passed = SimpleNamespace(source="heldout"), found.forms["adapter"]
     monkeypatch.setattr(Check, "_mark", lambda self: found.mark)
-    monkeypatch.setattr(Check, "ask_trained", lambda self: SimpleNamespace(training_kl=1.0))
+    monkeypatch.setattr(Check, "ask_trained", lambda self: Trained(check.places[0], [], LOGITS, None))
     monkeypatch.setattr(worker, "_write_reference", lambda *of: None)
     monkeypatch.setattr(Check, "check_form", lambda self, form, trained: replace(passed, form=form, kind="again"))
     forms = check.run(["adapter", "merged"]).forms
     assert (forms["adapter"].kind, forms["merged"].kind) == (passed.kind, "again")
+
+
+def test_where_memory_lacks_for_any_model_the_files_are_checked_and_the_weights_called_unread(phase, monkeypatch):
+    check, shipped = object.__new__(Check), SimpleNamespace(stop_ids=frozenset())
+    check.phase, check.base, check.places = phase, SimpleNamespace(folder=phase.run_dir / "base"), []
+    check.preset = check.expected = check.tokenizer = None
+    check.asked, check.done, check.total, check.written = [[1]], 0, 0, SimpleNamespace(written=None)
+    check.prompts, check.lacking = SimpleNamespace(source="heldout"), "they need 20 GB of memory, and 12 GB are free."
+    monkeypatch.setattr(Check, "_mark", lambda self: "mark")
+    monkeypatch.setattr(worker, "open_form", lambda *of: Opened(shipped, "bfloat16"))
+    monkeypatch.setattr(worker, "find_fault", lambda *of: None)
+    monkeypatch.setattr(worker, "check_heads", lambda *of: None)
+    found = check.run(["merged"])
+    assert found.forms["merged"].outcome == "unread"
+    assert "The weights of the merged model were not compared: they need 20 GB" in found.forms["merged"].sentence
+    assert parity.verdict(phase.run_dir, ["merged"]).state == "passed"
+    said = parity_words(phase.run_dir)
+    assert "memory" in said.asked and "20 GB" in said.rows[1].sentence
+    assert "20 GB" in card_words(phase.run_dir)[0][1] and card_prompts(phase.run_dir) == ""
+
+    monkeypatch.setattr(worker, "check_heads", lambda *of: Fault("It is not whole.", "Merge again."))
+    (phase.run_dir / parity.FILE).unlink()
+    assert check.run(["merged"]).forms["merged"].outcome == "refused"
+
+
+def test_a_reference_without_numbers_is_asked_elsewhere_and_never_blamed_on_the_merge(monkeypatch):
+    check = object.__new__(Check)
+    check.asked, check.done = [[1]], 0
+    check.places = [Place("cuda", torch.float16), Place("cpu", torch.float32)]
+    broken = replace(LOGITS, total=np.array([np.nan]))
+    monkeypatch.setattr(Check, "_ask_at", lambda self, place: Trained(
+        place, [[1]], broken if place.dtype == torch.float16 else LOGITS, None))
+    assert check.ask_trained().place.device == "cpu"
+    check.places = check.places[:1]
+    with pytest.raises(ModelError, match="trained model computes values that are no numbers"):
+        check.ask_trained()
