@@ -29,6 +29,11 @@ def hub(monkeypatch, tmp_path):
         yield hub
 
 
+def choose(page, demo, hardware):
+    demo.get_by_label("Hardware").click()
+    page.get_by_role("option", name=f"{hardware}:").click()
+
+
 def test_a_run_that_was_not_pushed_is_used_from_its_folder_and_the_command_is_copied(page, settings, store, serving):
     run_id = finished_run(store)
     with serving(settings) as studio:
@@ -60,10 +65,20 @@ def test_a_demo_is_made_and_an_endpoint_is_rented_paused_and_deleted(page, setti
         demo.get_by_label("Show held-out questions as examples").check()
         expect(demo.get_by_text("<b>2 cups</b>")).to_be_visible()
         demo.get_by_label(TOKEN_BOX).fill(hub.token)
+        agreed = demo.get_by_label("I know that t4-small costs $0.40 an hour")
+        expect(agreed).to_have_count(0)
+        choose(page, demo, "t4-small")
+        expect(agreed).not_to_be_checked()
+        demo.get_by_role("button", name="Make the demo").click()
+        expect(page.get_by_text("t4-small costs $0.40 an hour while the Space runs.")).to_be_visible()
+        page.get_by_test_id("toast-close").click()
+        agreed.check()
+        choose(page, demo, "cpu-basic")
+        expect(agreed).to_have_count(0)
         demo.get_by_role("button", name="Make the demo").click()
         expect(page.locator("#run-space-status")).to_contain_text("Add a secret HF_TOKEN")
         assert json.loads(hub.files("ana/recipes-demo", "spaces")["demo.json"])["examples"] == ["<b>2 cups</b>"]
-        assert hub.repo("ana/recipes-demo", "spaces").private and not hub.secrets
+        assert hub.repo("ana/recipes-demo", "spaces").private and not hub.secrets and not hub.space_hardware
 
         page.get_by_role("button", name="Inference Endpoint").click()
         rent, status = page.locator("#run-endpoint"), page.locator("#run-endpoint-status")
