@@ -67,10 +67,10 @@ def list_exports(run_dir: Path) -> list[Export]:
     """The forms a run has: adapter, merged model, then GGUF files from the truest to the smallest."""
     found = []
     adapter, merged = run_dir / "adapter", run_dir / "merged"
-    if (adapter / "adapter_config.json").is_file():
+    if _is_whole(adapter, "adapter_config.json"):
         found.append(_folder_export("adapter", adapter, fresh=True))
     merged_fresh = True
-    if (merged / "config.json").is_file():
+    if _is_whole(merged, "config.json"):
         merged_fresh = not found or _made_from(merged / MERGED_RECORD) in ("", weights_print(adapter))
         found.append(_folder_export("merged", merged, merged_fresh))
     for kind in GGUF_KINDS:
@@ -78,6 +78,12 @@ def list_exports(run_dir: Path) -> list[Export]:
             fresh = merged_fresh and _made_from(gguf_record(file)) == weights_print(merged)
             found.append(_gguf_export(kind, file, fresh))
     return found
+
+
+def is_own(file: Path, run_dir: Path) -> bool:
+    """Whether a file is the run's own: links, and what lies behind one, may be anybody's and are neither compared nor
+    sent."""
+    return file.is_file() and not file.is_symlink() and file.resolve().is_relative_to(run_dir.resolve())
 
 
 def is_merged(run_dir: Path) -> bool:
@@ -89,7 +95,7 @@ def gguf_file(run_dir: Path, kind: str) -> Path | None:
     """The finished GGUF file of a kind, or None."""
     ending = f"-{kind.upper()}.gguf"
     return next((file for file in sorted((run_dir / GGUF_DIR).glob("*.gguf"))
-                 if file.name.endswith(ending) and not file.name.startswith(".")), None)
+                 if file.name.endswith(ending) and not file.name.startswith(".") and is_own(file, run_dir)), None)
 
 
 def gguf_record(file: Path) -> Path:
@@ -188,13 +194,19 @@ def _made_from(record: Path) -> str:
         return ""
 
 
+def _is_whole(folder: Path, config: str) -> bool:
+    """Whether a folder holds a model with all its weights."""
+    return all(is_own(file, folder.parent) for file in (folder / config, *folder.glob("*.safetensors")))
+
+
 def _folder_export(form: Form, folder: Path, fresh: bool) -> Export:
-    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in folder.iterdir() if is_own(file, folder.parent) and not file.name.startswith(".")]
     return _export(form, "", folder, files, fresh)
 
 
 def _gguf_export(kind: str, file: Path, fresh: bool) -> Export:
-    return _export("gguf", kind, file, [each for each in (file, modelfile_of(file)) if each.is_file()], fresh)
+    files = [each for each in (file, modelfile_of(file)) if is_own(each, file.parent.parent)]
+    return _export("gguf", kind, file, files, fresh)
 
 
 def _export(form: Form, kind: str, path: Path, files: list[Path], fresh: bool) -> Export:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.errors import RunError
 from studio.preset.schema import Form, Preset
-from studio.publishing.exports import Export, list_exports
+from studio.publishing.exports import Export, is_own, list_exports
 from studio.publishing.names import is_local
 from studio.publishing.request import ORDER, Target
 
@@ -98,7 +98,7 @@ def _files(export: Export, prefix: str) -> list[ReleaseFile]:
     if export.form == "gguf":
         return [_file(path, prefix + path.name) for path in export.files]
     return [_file(path, prefix + path.relative_to(export.path).as_posix()) for path in export.path.rglob("*")
-            if path.is_file() and path.suffix in MODEL_SUFFIXES
+            if path.suffix in MODEL_SUFFIXES and is_own(path, export.path.parent)
             and not any(part.startswith(".") for part in path.relative_to(export.path).parts)]
 
 

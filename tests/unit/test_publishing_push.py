@@ -12,7 +12,7 @@ import pytest
 from studio.errors import HubError, RunError
 from studio.preset.files import override
 from studio.preset.schema import Preset
-from studio.publishing import hub_errors, release
+from studio.publishing import hub_errors, parity, release
 from studio.publishing.load_test import Life
 from studio.publishing.push import Watchdog
 from studio.publishing.request import Target
@@ -42,6 +42,29 @@ def test_only_files_that_a_reader_needs_are_published(store):
     assert set(found) == {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
                           "model.safetensors"}
     assert found[-1] == "model.safetensors", "small files first: a refusal costs no upload"
+
+
+def test_links_are_neither_compared_nor_published(store, tmp_path):
+    run_dir = store.run_dir(finished_run(store, gguf=True))
+    secret = tmp_path / "secret.json"
+    secret.write_text("{}")
+    before = names(release.model_files(run_dir, ["merged"])), parity.fingerprint(run_dir, "merged")
+    (run_dir / "merged" / "key.json").symlink_to(secret)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "other.json").write_text("{}")
+    (run_dir / "merged" / "more").symlink_to(tmp_path / "folder")
+    assert (names(release.model_files(run_dir, ["merged"])), parity.fingerprint(run_dir, "merged")) == before
+    modelfile = run_dir / "gguf" / "recipes-Q8_0.modelfile"
+    modelfile.unlink()
+    modelfile.symlink_to(secret)
+    assert names(release.model_files(run_dir, ["gguf"])) == ["recipes-Q8_0.gguf"]
+    # without one of its weights a model is none, and a folder that lies elsewhere is not the run's
+    weights = run_dir / "merged" / "model.safetensors"
+    weights.rename(tmp_path / "model.safetensors")
+    weights.symlink_to(tmp_path / "model.safetensors")
+    (run_dir / "adapter").rename(tmp_path / "adapter")
+    (run_dir / "adapter").symlink_to(tmp_path / "adapter")
+    assert release.available(run_dir) == ["gguf"] and parity.fingerprint(run_dir, "adapter") == {}
 
 
 def test_what_a_run_offers(store):
