@@ -25,8 +25,10 @@ from studio.publishing.repositories import (
     commits_there,
     complete,
     confirm,
+    in_words,
     replacing,
     require_confirmed,
+    unconfirmed,
 )
 from studio.publishing.request import cancel_request, read_request, write_request
 from studio.runs import launcher
@@ -198,13 +200,14 @@ def export_gguf(store: RunStore, run_id: str, kinds: Sequence[str], token: str |
 
 
 def publish(store: RunStore, run_id: str, request: PublishSection, token: str | None = None, *,
-            confirmed: bool = False) -> None:
+            confirmed: bool = False, told: str | None = None) -> None:
     """Check token and repositories, then push a finished run in a process of its own.
 
     Exports that were not compared with the trained model as they are now are compared first.
 
     `confirmed` says that a repository which holds something may be written to as it is now; one that this run was
-    pushed to before needs no such word. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live,
+    pushed to before needs no such word. It counts only where `told`, what the person has read of these repositories,
+    still holds; None takes it as it is. Raises `HubError` (token, rights, name), `ExistsError`, or `RunError` (live,
     nothing trained, an export that answers otherwise than the trained model).
     """
     token = token or resolve_token()
@@ -212,7 +215,7 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
     model_files(run_dir, request.what)
     checks = check_request(request, token, run_dir)
     asked = complete(request, checks)
-    if confirmed:
+    if confirmed and told in (None, in_words(unconfirmed(run_dir, asked, checks))):
         confirm(run_dir, asked, commits_there(checks))
     require_confirmed(run_dir, asked, checks)
     unchecked = parity.needs_check(run_dir, parity.forms_of(run_dir, asked.what))

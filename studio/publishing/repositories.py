@@ -62,7 +62,7 @@ def require_confirmed(run_dir: Path, request: PublishSection, checks: list[PushC
     """Raise `ExistsError`, which names them all, where repositories hold something and were not confirmed."""
     if found := unconfirmed(run_dir, request, checks):
         raise ExistsError(
-            " ".join(replacing(check) for check in found),
+            in_words(found),
             "Confirm it (on the command line: --yes), send it as a pull request (--create-pr), or choose another name.",
             FIELD)
 
@@ -105,11 +105,16 @@ def _mark(request: PublishSection, commit: str) -> dict[str, str]:
     return {"revision": request.hub_revision, "commit": commit}
 
 
+def in_words(checks: list[PushCheck]) -> str:
+    """What a push does to repositories that hold something; "" for none."""
+    return " ".join(replacing(check) for check in checks)
+
+
 def replacing(check: PushCheck) -> str:
     """What a push does to a repository that holds something, in a sentence or two."""
     there = check.there
     said = (f'{check.repo_id} is there already; its last commit is "{words.plain(there.title)}" of '
-            f"{there.committed_at[:10]}.")
+            f"{there.committed_at[:10]} {there.committed_at[11:16]} UTC.")
     if not there.replaced:
         return f"{said} The push adds to it and replaces nothing."
     named = ", ".join(there.replaced[:NAMED_FILES])

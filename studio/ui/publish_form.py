@@ -19,7 +19,8 @@ class PublishForm:
     """The tab's components; `fields` are those of the request, by their names in the schema, in order.
 
     A card that is drawn anew goes into `card`, and from there into `edit` unless that holds other text than was drawn
-    last (`drawn`): what a person types is not overwritten. `replaced` is what `confirm` asks about.
+    last (`drawn`): what a person types is not overwritten. `replaced` is what `confirm` asks about, and `replacing`
+    shows it.
     """
 
     run: gr.Dropdown
@@ -31,6 +32,7 @@ class PublishForm:
     account: gr.HTML
     confirm: gr.Checkbox
     replaced: gr.Textbox
+    replacing: gr.HTML
     licence: gr.Textbox
     files: gr.HTML
     card: gr.Textbox
@@ -87,6 +89,7 @@ def build_publish_form() -> PublishForm:
             account = gr.HTML("", elem_classes=PART)
             with gr.Accordion(text("publish.more"), open=False, elem_id="publish-more"):
                 fields |= {name: _field(name) for name in view.FIELDS if name not in BASIC}
+            replacing = gr.HTML("", visible=False, elem_id="publish-replaced", elem_classes=PART)
             confirm = gr.Checkbox(False, label=text("publish.confirm.label"), visible=False, elem_id="publish-confirm")
             with gr.Row():
                 publish = gr.Button(text("publish.button.publish"), variant="primary")
@@ -104,8 +107,8 @@ def build_publish_form() -> PublishForm:
                     edit = gr.Textbox("", label=text("publish.card.text"), info=text("publish.card.text_info"),
                                       lines=24, max_lines=40, elem_id="publish-card-text")
                     anew = gr.Button(text("publish.card.anew"), size="sm")
-    return PublishForm(run, body, empty, fields, owner, token, account, confirm, replaced, licence, files, card,
-                       drawn, edit, preview, head, note, status, exports, publish, pause, cancel, anew)
+    return PublishForm(run, body, empty, fields, owner, token, account, confirm, replaced, replacing, licence,
+                       files, card, drawn, edit, preview, head, note, status, exports, publish, pause, cancel, anew)
 
 
 def forms_offered(offered: list[str], chosen: list[str]) -> gr.CheckboxGroup:

@@ -117,12 +117,12 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         return _stands(form, watched, request, licence) | {seen: {"mark": mark}}
 
     @shown
-    def publish(run: str | None, pasted: str, confirmed: bool, profile: gr.OAuthProfile | None,
+    def publish(run: str | None, pasted: str, confirmed: bool, told: str, profile: gr.OAuthProfile | None,
                 oauth: gr.OAuthToken | None, *values: Any) -> dict:
         require_owner(settings, profile)
         try:
             start.publish(store, _chosen(run), view.request_of(*values), hub_token(settings, oauth, pasted),
-                          confirmed=confirmed)
+                          confirmed=confirmed, told=told)
         except ExistsError as error:
             gr.Warning(html.escape(text("publish.confirm.first")), title="")
             return _asked_first(form, error.message)
@@ -159,7 +159,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
     asked = [form.run, fields["hub_model_id"], form.token]
     answered = [form.account, form.licence, fields["hub_model_id"], form.owner]
     places = [form.run, form.body, form.empty, form.status]
-    looked, word = [form.run, form.token, form.replaced, *form.request], [form.confirm, form.replaced]
+    looked, word = [form.run, form.token, form.replaced, *form.request], [form.confirm, form.replaced, form.replacing]
     gr.on([run_id.change, form.run.focus], arrive, [run_id, form.run], places, **QUIET)
     opened.select(arrive, [run_id, form.run], places, **QUIET)
     form.run.change(
@@ -179,7 +179,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
           form.sheet, trigger_mode="always_last", **QUIET)
     form.card.change(None, [form.card, *form.typed], form.typed, js=INTO_EDIT, api_visibility="private")
     timer.tick(tick, [form.run, seen, form.licence, *form.request], [*form.standing, seen], **QUIET)
-    form.publish.click(publish, [form.run, form.token, form.confirm, *form.request],
+    form.publish.click(publish, [form.run, form.token, form.confirm, form.replaced, *form.request],
                        [form.publish, form.pause, *word], **CLICK)
     form.pause.click(pause, form.run, None, **CLICK)
     form.cancel.click(cancel, form.run, None, **CLICK)
@@ -204,7 +204,8 @@ def _request(values: tuple) -> PublishSection | None:
 
 def _asked_first(form: PublishForm, replaced: str) -> dict[Any, Any]:
     """The box to tick before what it names is replaced; none where that is nothing."""
-    return {form.confirm: gr.Checkbox(False, visible=bool(replaced), info=replaced or None), form.replaced: replaced}
+    return {form.confirm: gr.Checkbox(False, visible=bool(replaced)), form.replaced: replaced,
+            form.replacing: gr.HTML(view.replaced_html(replaced), visible=bool(replaced))}
 
 
 def _drawn(form: PublishForm, opened: RunView, request: PublishSection, licence: str) -> dict[Any, Any]:

@@ -19,7 +19,7 @@ from studio.preset.schema import Preset, PublishSection
 from studio.publishing import card, deploy, hub, licences, release
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.release import CURVE, ReleaseFile
-from studio.publishing.repositories import check_request, complete, replacing, unconfirmed
+from studio.publishing.repositories import check_request, complete, in_words, unconfirmed
 from studio.publishing.request import last_request, read_request, targets
 from studio.publishing.run_facts import RunFacts
 from studio.runs.events import PhaseState
@@ -188,7 +188,12 @@ def look_there(view: RunView, request: PublishSection, token: str | None) -> str
         checks = check_request(request, token, view.run_dir)
     except StudioError:
         return ""
-    return " ".join(replacing(check) for check in unconfirmed(view.run_dir, complete(request, checks), checks))
+    return in_words(unconfirmed(view.run_dir, complete(request, checks), checks))
+
+
+def replaced_html(replaced: str) -> str:
+    """What the push would replace, beside the box that says yes to it; titles of commits are hostile text."""
+    return _render("publish_note.html", note=replaced)
 
 
 def account_html(token: str | None, found: LookedUp | None) -> str:

@@ -494,8 +494,12 @@ def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypat
     start.publish(request=request, **there)
     assert last_request(run_dir).hub_model_id == "ana/recipes" and len(repo.commits) == 1
     hub.add_commit(repo, "theirs", dict(repo.head.files))
-    with pytest.raises(ExistsError, match="theirs"):
+    with pytest.raises(ExistsError, match="theirs") as caught:
         start.publish(request=request, **there)
+    # a word that was given for something else does not count
+    with pytest.raises(ExistsError, match="theirs"):
+        start.publish(request=request, confirmed=True, told="The push replaces one small file.", **there)
+    start.publish(request=request, confirmed=True, told=caught.value.message, **there)
 
 
 def test_exports_that_changed_since_they_were_compared_are_not_sent(run_dir, hub):

@@ -6,6 +6,7 @@ import threading
 import pytest
 from playwright.sync_api import Page, expect
 
+from studio.publishing.request import is_cancelled
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 
@@ -164,7 +165,7 @@ def test_a_push_is_paused_continued_and_cancelled_and_an_existing_repository_ask
         expect(page.get_by_role("button", name="Cancel the push")).to_be_visible()
         page.get_by_role("button", name="Cancel the push").click()
         expect(page.get_by_role("button", name="Publish", exact=True)).to_be_enabled()
-        assert not (run_dir / "publish.json").exists()
+        assert is_cancelled(run_dir)
         assert hub.files("ana/recipes")["README.md"] != b"# Another card\n"
 
 

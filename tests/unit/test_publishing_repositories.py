@@ -9,6 +9,7 @@ from studio.publishing.request import write_request
 from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.ui.publish_view import replaced_html
 from tests.pushed_run import pushed_run
 
 RECIPES = PublishSection(hub_model_id="ana/recipes")
@@ -53,3 +54,7 @@ def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(st
     assert asks(run_dir, other.model_copy(update={"hub_revision": "next"}), met("ana/other"))
     with pytest.raises(ExistsError, match=r"ana/other is there already.*ana/third is there already"):
         require_confirmed(run_dir, other, [met("ana/other", "c2"), met("ana/third")])
+
+
+def test_a_commits_title_is_shown_and_not_drawn():
+    assert "<img" not in replaced_html("its last commit is <img src=x>") and "&lt;img" in replaced_html("<img src=x>")
