@@ -1,7 +1,9 @@
 """Join adapter and base model into one 16-bit model that needs neither Unsloth nor PEFT to run."""
 
 import json
-from math import prod
+import shutil
+import signal
+import sys
 from pathlib import Path
 
 # isort: off
@@ -19,9 +21,11 @@ from studio.worker.base_model import BaseModel
 from studio.worker.generation_settings import FILE, write_generation_settings
 from studio.worker.growth import watched
 from studio.worker.phase import Phase
+from studio.worker.stored_weights import count_weights
 from studio.worker.tokenizer import load_tokenizer
 
-BYTES_PER_WEIGHT = 8
+BYTES_PER_WEIGHT, WRITTEN_BYTES_PER_WEIGHT = 8, 2
+BUFFERS = ".merge-buffers"
 
 
 def merge(phase: Phase) -> dict:
@@ -40,8 +44,11 @@ def merge(phase: Phase) -> dict:
     base = base_model.locate(preset.model, phase.settings)
     if not (adapter / FILE).is_file():  # trained by an earlier studio
         write_generation_settings(base.folder, adapter)
-    needed = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
+    needed = WRITTEN_BYTES_PER_WEIGHT * count_weights(base.folder)
+    _clean(run_dir)
     base_model.require_space(run_dir, needed, "The merged model needs")
+    # a polite end cleans up too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with models.replaced(merged) as partial:
         if not device.is_gpu and _memory_bytes(base.folder) > free_memory_bytes():
             parameters = _merge_by_shard(phase, base, partial)
@@ -50,6 +57,12 @@ def merge(phase: Phase) -> dict:
         write_generation_settings(base.folder, partial)
         exports.write_record(partial / exports.MERGED_RECORD, adapter)
     return _facts(merged, parameters)
+
+
+def _clean(run_dir: Path) -> None:
+    """Delete what a merge that was killed left: it would count as space that is taken."""
+    for leftover in (".merged.partial", ".merged.old", BUFFERS):
+        shutil.rmtree(run_dir / leftover, ignore_errors=True)
 
 
 def _merge_with_unsloth(phase: Phase, base: BaseModel, partial: Path, expected_bytes: int) -> int:
@@ -61,7 +74,7 @@ def _merge_with_unsloth(phase: Phase, base: BaseModel, partial: Path, expected_b
     model, tokenizer = models.load_tuned(preset, base, run_dir / "adapter", device, phase.settings, **overrides)
     # on a GPU Unsloth would buffer in the working directory, and write pickles on hosts of one or two cores
     if device.is_gpu:
-        places = {"temporary_location": str(run_dir / ".merge-buffers"), "safe_serialization": None}
+        places = {"temporary_location": str(run_dir / BUFFERS), "safe_serialization": None}
     else:
         places = {}
     phase.say("Merging")
@@ -88,7 +101,7 @@ def _tell(phase: Phase, done_bytes: int, total_bytes: int) -> None:
 
 def _memory_bytes(base: Path) -> int:
     """What Unsloth's merge on a CPU holds at most: the model in 16 bits, and a copy of it in 32 that becomes 16."""
-    return BYTES_PER_WEIGHT * sum(map(prod, exports.tensor_shapes(base).values()))
+    return BYTES_PER_WEIGHT * count_weights(base)
 
 
 def _check(folder: Path) -> int:

@@ -245,7 +245,8 @@ class Check:
         """Tells what is asked of which trained model, how and where, from all else."""
         said = [parity.RULES, self.asked, self.answer_tokens, sorted(self.expected.stop_ids),
                 [place.words for place in self.places], weights_mark(self.base.folder),
-                parity.fingerprint(self.phase.run_dir, parity.ADAPTER), self.preset.lora.model_dump_json(), self.preset.model.model_dump_json()]
+                parity.fingerprint(self.phase.run_dir, parity.ADAPTER), self.preset.lora.model_dump_json(),
+                self.preset.model.model_dump_json()]
         if self.preset.method.full_finetuning:
             said.append(weights_mark(self.phase.run_dir / MERGED))
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]

@@ -26,7 +26,8 @@ from studio.runs.device import Device, free_memory_bytes
 from studio.worker.base_model import BaseModel
 from studio.worker.parity_faults import Expected, Fault, Shipped, fault
 from studio.worker.parity_gguf import GgufFile, Render
-from studio.worker.parity_heads import ADAPTER_WEIGHTS, count_weights, find_head_fault, is_packed
+from studio.worker.parity_heads import ADAPTER_WEIGHTS, find_head_fault
+from studio.worker.stored_weights import count_weights, is_packed
 
 logging.disable_progress_bar()
 TRAIN_AGAIN = "Train again, or put the adapter's files back."

@@ -1,10 +1,6 @@
-"""What can be told of weights without memory for a model: names, shapes, lengths, from the heads of their files.
-
-Also how many weights a folder holds, where some are packed to 4 bit.
-"""
+"""What can be told of weights without memory for a model: names, shapes, lengths, from the heads of their files."""
 
 import json
-from math import prod
 from pathlib import Path
 
 import torch
@@ -15,25 +11,11 @@ from studio.publishing.exports import tensor_shapes
 from studio.publishing.parity import ADAPTER
 from studio.worker.merge_by_shard import read_deltas
 from studio.worker.parity_faults import Fault, fault
+from studio.worker.stored_weights import is_packed
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-# how bitsandbytes says what the packed bytes of a weight stand for
-PACKING = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".quant_state.")
 # models with tied embeddings are stored with and without it
 TIED = "lm_head.weight"
-
-
-def is_packed(folder: Path) -> bool:
-    """Whether a model's linear layers are stored in 4 bit by bitsandbytes, as "-bnb-4bit" models are."""
-    return any(".quant_state." in name for name in tensor_shapes(folder))
-
-
-def count_weights(folder: Path) -> int:
-    """How many weights a model has; bitsandbytes packs two into a byte, with figures beside them that are none."""
-    shapes = tensor_shapes(folder)
-    packed = {name.partition(".quant_state.")[0] for name in shapes if ".quant_state." in name}
-    return sum(prod(shape) * (2 if name in packed else 1) for name, shape in shapes.items()
-               if not any(mark in name for mark in PACKING))
 
 
 def find_head_fault(form: str, path: Path, base: Path) -> Fault | None:

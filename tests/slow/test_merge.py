@@ -50,6 +50,7 @@ def test_merge_can_be_repeated_and_replaces_the_old_model(runs, trained):
     partial = trained / ".merged.partial"
     partial.mkdir()
     (partial / "half.safetensors").write_text("left by a merge that was killed")
+    (trained / ".merge-buffers").mkdir()
     for _ in range(2):
         assert runs.work("merge", trained) == 0
     names = {path.name for path in (trained / "merged").iterdir()}

@@ -12,7 +12,7 @@ from studio.worker import parity_forms
 from studio.worker.base_model import BaseModel
 from studio.worker.parity_faults import Fault
 from studio.worker.parity_forms import Place, check_heads, find_places, load_form, no_place, no_room_to_unpack
-from studio.worker.parity_heads import count_weights
+from studio.worker.stored_weights import count_weights
 
 CPU = Device("cpu", "CPU", 0, 0, 2)
 GPU = Device("cuda", "GPU", 0, 0, 2, 8.0)
