@@ -23,6 +23,8 @@ from studio.publishing.request import Target
 QUESTION = "Say in one sentence what you can do."
 LOOK_EVERY_S = 0.5
 FIELD = "publish.load_test"
+FOLDER = "load-test"
+EXIT_NO_MEMORY = 5
 
 
 def load_test(run_dir: Path, target: Target, revision: str, on_alive: Callable[[], None]) -> dict[str, Any]:
@@ -36,12 +38,12 @@ def load_test(run_dir: Path, target: Target, revision: str, on_alive: Callable[[
     if form == "gguf":
         raise HubError("GGUF files were pushed alone, and these are not loaded here.",
                        "Try them with llama.cpp or Ollama, and leave the load test out.", FIELD)
+    clear_download(run_dir)
     size_bytes = sum(file.size_bytes for file in model_files(run_dir, [form]))
     if shutil.disk_usage(run_dir).free < 1.1 * size_bytes:
         raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk, and "
                        "less is left.", "Free some space and push again, or leave the load test out.", FIELD)
-    folder = run_dir / "load-test"
-    shutil.rmtree(folder, ignore_errors=True)  # of a test that was killed
+    folder = run_dir / FOLDER
     folder.mkdir()
     try:
         asked = {"repo_id": target.repo_id, "revision": revision, "form": form, "here": str(run_dir / form),
@@ -49,6 +51,11 @@ def load_test(run_dir: Path, target: Target, revision: str, on_alive: Callable[[
         return _answered(asked, folder / "answer.json", target.repo_id, on_alive)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_download(run_dir: Path) -> None:
+    """Delete what a test that was killed or paused had downloaded."""
+    shutil.rmtree(run_dir / FOLDER, ignore_errors=True)
 
 
 def _answered(asked: dict[str, Any], answer: Path, repo_id: str, on_alive: Callable[[], None]) -> dict[str, Any]:
@@ -70,6 +77,10 @@ def _answered(asked: dict[str, Any], answer: Path, repo_id: str, on_alive: Calla
             worker.wait(LOOK_EVERY_S)
         except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
             continue
+    if worker.returncode == EXIT_NO_MEMORY:
+        raise HubError(f"The push is complete, but this machine lacks the memory to load {repo_id}.",
+                       "The log says how much it takes. Leave the load test out, or push again when more is free.",
+                       FIELD)
     if worker.returncode:
         raise HubError(f"The push is complete, but {repo_id} could not be loaded from the Hub here.",
                        "The log shows why. Push again to try once more, or leave the load test out.", FIELD)

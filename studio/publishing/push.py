@@ -20,7 +20,7 @@ from studio.preset import files
 from studio.preset.schema import Preset, PublishSection
 from studio.publishing import card, hub, hub_errors, licences
 from studio.publishing.collection import add_to_collection
-from studio.publishing.load_test import load_test
+from studio.publishing.load_test import clear_download, load_test
 from studio.publishing.names import hub_dataset
 from studio.publishing.parity import forms_of, require_parity
 from studio.publishing.release import ReleaseFile, stage
@@ -72,6 +72,7 @@ def run_phase(run_dir: Path, phase: str, silence_s: float,
 def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     """Do the work of the phase and return its facts."""
     started = time.monotonic()
+    clear_download(run_dir)
     preset = files.load(run_dir / "preset.yaml")
     if is_cancelled(run_dir):
         raise RunError("This push was cancelled.", "Ask for it again on the Publish tab, or with `publish`.")

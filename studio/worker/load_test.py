@@ -20,12 +20,17 @@ from huggingface_hub import snapshot_download
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from studio import words
 from studio.data.render import render_prompt
-from studio.errors import DataError
+from studio.errors import DataError, ModelError
 from studio.preset import files
 from studio.preset.schema import Preset
+from studio.publishing.load_test import EXIT_NO_MEMORY
+from studio.runs.device import free_memory_bytes
 
 EXIT_UNSAFE, EXIT_ALONE = 3, 4
+# of the files' size: the weights, and what answering takes
+HEADROOM = 1.2
 NEW_TOKENS = 32
 # the files of the form at the top of the repository, not those of others in folders
 TOP_LEVEL = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
@@ -44,7 +49,11 @@ def main() -> int:
         print("The adapter has no adapter_model.safetensors, and nothing else is loaded.", file=sys.stderr)
         return EXIT_UNSAFE
     preset = files.load(Path(asked["preset"]))
-    mine, theirs = (ask(place, places[0], asked["form"], asked["question"], preset) for place in places)
+    try:
+        mine, theirs = (ask(place, places[0], asked["form"], asked["question"], preset) for place in places)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return EXIT_NO_MEMORY
     for answer, place in ((mine, "here"), (theirs, "on the Hub")):
         print(f"The model {place} answers: {answer.text!r}", file=sys.stderr)
     print(json.dumps({"same": mine.is_like(theirs), "answer": theirs.text,
@@ -96,9 +105,23 @@ def _prompt(tokenizer: Any, question: str, preset: Preset) -> list[int]:
 
 def _model(place: Path, here: Path, form: str, preset: Preset) -> Any:
     if form == "merged":
+        _require_memory(place)
         return AutoModelForCausalLM.from_pretrained(place, dtype="auto", use_safetensors=True)
     base = json.loads((here / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     # Unsloth may have taken a copy of the base, which has no such revision
     revision = preset.model.model_revision if base == preset.model.model_name_or_path else "main"
-    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto", use_safetensors=True, revision=revision)
+    folder = Path(base)
+    if not folder.is_dir():
+        folder = Path(snapshot_download(base, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+    _require_memory(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True)
     return PeftModel.from_pretrained(model, place)
+
+
+def _require_memory(folder: Path) -> None:
+    """Raise `ModelError` where a folder's weights do not fit into memory."""
+    needed = round(HEADROOM * sum(file.stat().st_size for file in folder.glob("*.safetensors")))
+    free = free_memory_bytes()
+    if needed > free:
+        raise ModelError(f"Loading the model needs {words.size(needed)} of memory, and {words.size(free)} are free.",
+                         "Close what else uses memory, or leave the load test out.")
