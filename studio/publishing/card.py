@@ -232,19 +232,20 @@ def _checked(facts: RunFacts, target: Target) -> str:
 
 
 def _training(facts: RunFacts, preset: Preset) -> str:
-    lines = [f"- Base model: {_base_link(preset)}{_note(facts)}", f"- Data: {_data(facts, preset)}",
-             f"- Method: {_method(preset)}"]
+    rows = {"Base model": f"{_base_link(preset)}{_note(facts)}", "Data": _data(facts, preset),
+            "Method": _method(preset)}
     if facts.steps:
-        lines.append(f"- Steps: {_count(facts.steps)}{_duration(facts)}")
+        rows["Steps"] = f"{_count(facts.steps)}{_duration(facts)}"
     if facts.device:
-        lines.append(f"- Hardware: {facts.device}")
+        rows["Hardware"] = facts.device
     if facts.packages:
-        lines.append("- Software: " + ", ".join(f"{name} {version}" for name, version in facts.packages.items()))
+        rows["Software"] = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
     if facts.losses:
-        lines.append(f"- Last loss: {words.figure(facts.losses[-1][1])} on training rows"
-                     + (f", {words.figure(facts.eval_losses[-1][1])} on held-out rows" if facts.eval_losses else ""))
+        rows["Last loss"] = f"{words.figure(facts.losses[-1][1])} on training rows" + (
+            f", {words.figure(facts.eval_losses[-1][1])} on held-out rows" if facts.eval_losses else "")
+    table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows.items())
     curve = f"\n![Training and held-out loss over steps]({CURVE})" if facts.has_curve else ""
-    return texts.TRAINING.format(lines="\n".join(lines)) + curve
+    return texts.TRAINING.format(rows=table) + curve
 
 
 def _note(facts: RunFacts) -> str:

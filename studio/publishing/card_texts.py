@@ -81,7 +81,9 @@ This model was not compared with its base model.
 TRAINING = """
 ## Training
 
-{lines}
+| | |
+|---|---|
+{rows}
 """
 
 CHECKED = """

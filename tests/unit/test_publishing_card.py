@@ -93,6 +93,14 @@ def test_a_damaged_report_does_not_keep_a_model_from_being_published(store):
     assert "This model was not compared" in card.current(run_dir, REQUEST)
 
 
+def test_how_it_was_trained_is_a_table(store):
+    preset = validate({"data": {"dataset_name": "rows | of mine.jsonl"}})
+    text = card.current(store.run_dir(finished_run(store, preset=preset)), REQUEST)
+    table = text.split("## Training\n\n")[1].split("\n\n")[0].splitlines()
+    assert table[:2] == ["| | |", "|---|---|"] and table[2].startswith("| Base model | [HuggingFaceTB/")
+    assert all(row.replace("\\|", "").count("|") == 3 for row in table), "a name cannot end its cell"
+
+
 def test_an_adapter_alone_is_said_to_be_one(run_dir):
     text = card.current(run_dir, Target("ana/recipes", ("adapter",)))
     assert head(text)["base_model_relation"] == "adapter" and head(text)["library_name"] == "peft"
