@@ -95,7 +95,7 @@ class _Work:
 
     def __init__(self, phase: Phase, merged: Path, folder: Path, kinds: list[str]):
         self._phase, self._merged, self._folder, self._kinds = phase, merged, folder, kinds
-        self._tokenizer = AutoTokenizer.from_pretrained(merged)
+        self._tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
         self._slug = model_slug(phase.run_dir)
         sizes = expected_sizes(merged, [*kinds, "bf16"])
         self._passes = {kind: sizes[kind] for kind in kinds}
@@ -124,7 +124,7 @@ class _Work:
         if older not in (None, target):  # the run had another name
             for file in (older, exports.gguf_record(older), exports.modelfile_of(older)):
                 file.unlink(missing_ok=True)
-        config = AutoConfig.from_pretrained(self._merged).get_text_config()
+        config = AutoConfig.from_pretrained(self._merged, trust_remote_code=False).get_text_config()
         # models without positions have no limit
         context = getattr(config, "max_position_embeddings", MOST_CONTEXT_TOKENS)
         exports.modelfile_of(target).write_text(modelfile(
