@@ -159,4 +159,5 @@ def test_a_base_model_that_was_given_a_template_stops_where_its_turns_end(runs, 
                           model__chat_template="chatml")
     runs.train(run_dir)
     assert runs.work("merge", run_dir) == 0, (run_dir / "worker.log").read_text()
-    assert json.loads((run_dir / "merged" / "generation_config.json").read_text())["eos_token_id"] == [0, 2]
+    for form in ("adapter", "merged"):
+        assert json.loads((run_dir / form / "generation_config.json").read_text())["eos_token_id"] == [0, 2]

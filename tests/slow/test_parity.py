@@ -262,6 +262,8 @@ FAULTS = {
                        "The adapter computes otherwise than the trained model"),
     "other base": ("adapter", lambda run_dir: edit_json(
         run_dir / "adapter/adapter_config.json", base_model_name_or_path="ana/other"), "names ana/other as its base"),
+    "adapter that talks on": ("adapter", lambda run_dir: (run_dir / "adapter/generation_config.json").write_text(
+        '{"eos_token_id": 0}'), 'The adapter ends its answers at "<|endoftext|>"'),
     "gguf eos": (F16, gguf_number("tokenizer.ggml.eos_token_id", 0), 'names "<|endoftext|>" as the end of a text'),
     "gguf kind of token": (F16, gguf_number("tokenizer.ggml.token_type", 1, place=2), "for ordinary text"),
     "gguf no template": (F16, replaced(F16, b"tokenizer.chat_template", b"tokenizer.chat_templatX"),
