@@ -2,10 +2,13 @@
 
 import pytest
 
+from studio import start
+from studio.preset.files import override, validate
 from studio.preset.schema import PublishSection
 from studio.publishing.hub import Account, Existing, PushCheck
 from studio.publishing.repositories import ExistsError, confirm, require_confirmed, unconfirmed
 from studio.publishing.request import write_request
+from studio.runs import launcher
 from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -58,3 +61,11 @@ def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(st
 
 def test_a_commits_title_is_shown_and_not_drawn():
     assert "<img" not in replaced_html("its last commit is <img src=x>") and "&lt;img" in replaced_html("<img src=x>")
+
+
+def test_who_starts_a_run_says_yes_to_what_its_planned_push_would_meet(store, monkeypatch):
+    monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
+    preset = override(validate({"name": "recipes"}), {"publish.push_to_hub": True, "publish.hub_model_id": "ana/other"})
+    run_id = start.start(store, preset, start.Outlook([], None, meets={"ana/other": "c1"}))
+    assert not asks(store.run_dir(run_id), preset.publish, met("ana/other"))
+    assert asks(store.run_dir(run_id), preset.publish, met("ana/other", "c2")), "changed while it trained"
