@@ -96,6 +96,14 @@ def make_run(data_dir: Path, base: Path, rows: list[dict], **overrides) -> Path:
     return run_dir
 
 
+@pytest.fixture(autouse=True)
+def without_collection(monkeypatch):
+    """Tiny models need not be collected at once, which takes half a second each time."""
+    from studio.worker import parity as worker
+
+    monkeypatch.setattr(worker, "free", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model) -> Path:
     """A run with an adapter, its merged model, and GGUF files of two kinds."""

@@ -28,6 +28,12 @@ LOGITS = Logits(*(np.zeros((1, 2)),) * 2, *(np.zeros(1),) * 2)
 REFUSED = {"outcome": "refused", "sentence": "The merged model has another template.", "hint": "Merge again."}
 
 
+@pytest.fixture(autouse=True)
+def without_collection(monkeypatch):
+    """There is no model whose memory were to be given back, and looking for it takes half a second."""
+    monkeypatch.setattr(worker, "free", lambda: None)
+
+
 @pytest.fixture
 def phase(tmp_path):
     store = RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
