@@ -30,9 +30,11 @@ endif
 studio: $(INSTALLED)
 	$(PY) -m studio serve
 
-# Layer by layer, the quickest first; a layer that fails ends the run.
+# Layer by layer, the quickest first; a layer that fails ends the run. The tests of the first two mostly wait for
+# processes of their own, so two files run at a time; browser and training take both cores by themselves.
 test: $(INSTALLED_DEV) chromium
-	set -e; for layer in unit app ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer; done
+	set -e; for layer in unit app; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer -n 2 --dist loadfile; done
+	set -e; for layer in ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer; done
 
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .
