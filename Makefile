@@ -30,11 +30,13 @@ endif
 studio: $(INSTALLED)
 	$(PY) -m studio serve
 
-# Layer by layer, the quickest first; a layer that fails ends the run. The tests of the first two mostly wait for
-# processes of their own, so two files run at a time; browser and training take both cores by themselves.
+# Layer by layer, the quickest first; a layer that fails ends the run. The tests of the app mostly wait for processes
+# of their own, so two files run at a time.
 test: $(INSTALLED_DEV) chromium
-	set -e; for layer in unit app; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer -n 2 --dist loadfile; done
-	set -e; for layer in ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer; done
+	$(PY) -m pytest tests/unit
+	$(PY) -m pytest tests/app -n 2 --dist loadfile
+	$(PY) -m pytest tests/ui
+	$(PY) -m pytest tests/slow
 
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .

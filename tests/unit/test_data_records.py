@@ -29,12 +29,16 @@ def seconds(text: str) -> float:
     return time.process_time() - began
 
 
+def least_seconds(text: str) -> float:
+    return min(seconds(text) for _ in range(3))  # what else the process does comes on top, now and then
+
+
 def test_bad_rows_of_an_array_cost_time_in_proportion():
     bad = '{"prompt": "question of some length", tru},\n'
     few, many = (f"[\n{GOOD},\n{bad * n}{GOOD}\n]" for n in (1_000, 8_000))
     rows, faults = read(many)
     assert len(rows) == 2 and len(faults) == 8_000
-    assert seconds(many) < 20 * min(seconds(few) for _ in range(3)), "eight times is in proportion, 64 is the square"
+    assert least_seconds(many) < 20 * least_seconds(few), "eight times is in proportion, 64 is the square"
 
 
 def test_rows_that_an_open_bracket_swallows_are_read_again_within_bounds(monkeypatch):
