@@ -30,13 +30,11 @@ endif
 studio: $(INSTALLED)
 	$(PY) -m studio serve
 
-# Layer by layer, the quickest first; a layer that fails ends the run. The tests of app and page mostly wait, for
-# processes and a browser of their own, so two files run at a time.
+# Layer by layer, the quickest first; a layer that fails ends the run. All but the unit tests mostly wait for processes
+# of their own, so two files run at a time.
 test: $(INSTALLED_DEV) chromium
 	$(PY) -m pytest tests/unit
-	$(PY) -m pytest tests/app -n 2 --dist loadfile
-	$(PY) -m pytest tests/ui -n 2 --dist loadfile
-	$(PY) -m pytest tests/slow
+	set -e; for layer in app ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer -n 2 --dist loadfile; done
 
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .
