@@ -35,7 +35,7 @@ def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
                 if warning not in said:
                     line.say(f"! {warning}")
             said |= set(view.state.warnings)
-            line.show(_progress_line(view))
+            line.show(progress_line(view))
             if not view.is_live:
                 line.end()
                 return view
@@ -198,12 +198,14 @@ def _progress(view: RunView) -> str:
     return f"{view.state.phase} {words.percent(view.progress)}{eta}"
 
 
-def _progress_line(view: RunView) -> str:
+def progress_line(view: RunView) -> str:
+    """Where a live run is, in one line: stage, phase, how far, what it does, the last loss, the time left."""
     state = view.state
     phase = state.phases.get(state.phase)
     parts = [state.stage.value.lower(), state.phase]
     if phase and phase.total:
-        parts.append(f"{phase.done:g} of {phase.total:g} {phase.unit}")
+        parts.append(f"{words.size(phase.done)} of {words.size(phase.total)}" if phase.unit == "bytes"
+                     else f"{phase.done:g} of {phase.total:g} {phase.unit}")
     if phase and phase.message:
         parts.append(phase.message)
     if state.phase == "train" and (loss := _last(state.logs, "loss")) is not None:

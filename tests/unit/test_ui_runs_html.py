@@ -10,7 +10,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
-from studio.terminal import print_report, print_run
+from studio.terminal import print_report, print_run, progress_line
 from studio.ui import comparison, run_html
 from tests.finished_run import REPORT, finished_run, report_with_ways
 
@@ -121,6 +121,16 @@ def test_page_and_terminal_name_the_rows_that_were_compared(store, capsys):
         said = capsys.readouterr().out + run_html.results(store.get(finished_run(store, report=report)))
         assert f"base against tuned on {rows}" in said and f"Of {rows} the tuned model" in said
         assert data == "" or "held-out" not in said
+
+
+def test_the_terminal_counts_bytes_as_sizes_and_all_else_as_it_is(store):
+    run_id = finished_run(store)
+    for unit, said in (("bytes", "228 MB of 379 MB"), ("steps", "3 of 10 steps")):
+        journal = EventWriter(store.run_dir(run_id))
+        journal.stage(RunStage.RUNNING, "gguf")
+        journal.progress("gguf", *((228_391_000, 378_851_000) if unit == "bytes" else (3, 10)), unit)
+        journal.close()
+        assert said in progress_line(store.get(run_id))
 
 
 def test_one_row_is_no_rows(store, capsys):
