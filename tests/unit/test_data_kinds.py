@@ -99,7 +99,8 @@ class Evil:
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "rows.csv", "rows.zip"])
-@pytest.mark.parametrize("value", [[1, 2, 3], {"a": "b"}, ({"a": 1},), [], Evil()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", [[1, 2, 3], {"a": "b"}, ({"a": 1},), [], Evil()],
+                         ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_is_refused_by_its_name(name, value, protocol):
     with pytest.raises(DataError, match="is a Python pickle, not rows"):
