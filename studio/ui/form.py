@@ -62,6 +62,16 @@ def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str,
     return [gr.validate(name not in found, found.get(name, "")) for name in names]
 
 
+def keep_messages(event: Any, fields: dict[str, Any]) -> None:
+    """Show again, after `event`, the messages that are due inside `fields`.
+
+    Gradio wipes them with the first answer to any event that takes these fields, and that answer may come after the one
+    which brought the messages. So each such event that nobody asked for by a click ends with this.
+    """
+    event.then(lambda **values: None, inputs_kwargs=fields, validator=lambda **values: field_checks(values, fields),
+               show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_visibility="private")
+
+
 def names_column(name: str) -> bool:
     """Whether a leaf holds the name of a column: it is chosen among those of the data set, once they are known."""
     return name.endswith("_column")

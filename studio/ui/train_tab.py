@@ -29,7 +29,7 @@ from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
 from studio.ui.findings_view import findings_html, outlook_html, status_html
-from studio.ui.form import field_checks, is_choice, names_column
+from studio.ui.form import field_checks, is_choice, keep_messages, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
@@ -131,9 +131,11 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     what.gallery.select(choose, None, [what.chosen, *sheet], show_progress="hidden", **CLICK)
     what.open_button.upload(open_file, what.open_button, taken, show_progress="hidden", **CLICK)
     what.clone_choice.select(clone, what.clone_choice, taken, show_progress="hidden", **CLICK)
-    gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored],
-          inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
-    method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
+    edited = gr.on([field.input for field in fields.values()], from_form, stored,
+                   [method.yaml, method.status, stored], inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
+    keep_messages(edited, fields)
+    written = method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
+    keep_messages(written, fields)
 
     _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
     _wire_data(settings, data, stored, fields, sheet)
@@ -231,8 +233,8 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     written = [data.fields[name].submit for name in TEMPLATES]
     asked = [data.report.changed.change, data.look_button.click, data.step.select, data.fields[DATASET].submit,
              *choices, *written]
-    gr.on([*asked, data.rows.edits.change], **examine)
-    gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows)
+    keep_messages(gr.on([*asked, data.rows.edits.change], **examine), fields)
+    keep_messages(gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows), fields)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
