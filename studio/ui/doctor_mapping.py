@@ -57,7 +57,8 @@ def build_mapping() -> MappingPart:
     return MappingPart(fold, proposed, fields, built, gr.JSON(visible=False))
 
 
-def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], unsure: gr.Textbox) -> None:
+def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], unsure: gr.Textbox,
+                 due: gr.Textbox) -> None:
     """Look at the columns of each data set once, and open the fold when `unsure` says that they had to be guessed."""
     named = [fields[name] for name in fields if names_column(name)]
 
@@ -90,7 +91,7 @@ def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], 
     looked = gr.on([part.fold.expand, unsure.change], look, part.examples,
                    [part.proposed, part.examples, part.built, *named], inputs_kwargs=fields, show_progress="hidden",
                    trigger_mode="always_last", **CLICK)
-    keep_messages(looked, fields)
+    keep_messages(looked, due)
     unsure.change(open_where_guessed, unsure, part.fold, **QUIET)
     written = [fields[name] for name in TEMPLATES]
     gr.on([field.input for field in written], build, [*written, part.examples], part.built,

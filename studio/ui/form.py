@@ -1,5 +1,6 @@
 """The form: one widget per leaf of the schema, grouped by its sections. No parameter is named here."""
 
+import time
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, get_args, get_origin
 
@@ -62,14 +63,25 @@ def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str,
     return [gr.validate(name not in found, found.get(name, "")) for name in names]
 
 
-def keep_messages(event: Any, fields: dict[str, Any]) -> None:
-    """Show again, after `event`, the messages that are due inside `fields`.
+def show_due(due: gr.Textbox, fields: dict[str, Any]) -> None:
+    """Show inside `fields` what is wrong with them, whenever `due` changes."""
+    due.change(lambda **values: None, inputs_kwargs=fields, validator=lambda **values: field_checks(values, fields),
+               show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_visibility="private")
+
+
+def keep_messages(event: Any, due: gr.Textbox) -> None:
+    """Show again, after `event`, the messages inside fields, if there are any.
 
     Gradio wipes them with the first answer to any event that takes these fields, and that answer may come after the one
     which brought the messages. So each such event that nobody asked for by a click ends with this.
     """
-    event.then(lambda **values: None, inputs_kwargs=fields, validator=lambda **values: field_checks(values, fields),
-               show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_visibility="private")
+    event.then(lambda known: due_now() if known else gr.skip(), due, due, queue=False, show_progress="hidden",
+               api_visibility="private")
+
+
+def due_now() -> str:
+    """A value for `due` unlike the last one: something is wrong with a field."""
+    return str(time.time_ns())
 
 
 def names_column(name: str) -> bool:

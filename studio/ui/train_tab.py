@@ -29,7 +29,7 @@ from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
 from studio.ui.findings_view import findings_html, outlook_html, status_html
-from studio.ui.form import field_checks, is_choice, keep_messages, names_column
+from studio.ui.form import due_now, field_checks, is_choice, keep_messages, names_column, show_due
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
@@ -61,7 +61,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     """Build the five steps into the present tab of `page`."""
     stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
     step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
-    started = gr.Textbox(visible=False)
+    started, due = gr.Textbox(visible=False), gr.Textbox(visible=False)
     with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
         what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
         check, start = steps.build_check_step(), steps.build_start_step()
@@ -113,32 +113,32 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         preset = votes_preset(store.get(run_id), settings)
         return take(preset, "", preset.name)
 
-    def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any]:
+    def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any, str]:
         found = problems(values)
         if found:
-            return gr.skip(), status_html(problem_list(found)), gr.skip()
+            return gr.skip(), status_html(problem_list(found)), gr.skip(), due_now()
         written = files.dumps(preset_from(values), comments=False)
-        return written, status_html([]), draft | {"yaml": written}
+        return written, status_html([]), draft | {"yaml": written}, ""
 
     def from_yaml(written: str, draft: dict[str, Any]) -> list[Any]:
         try:
             preset = files.loads(written)
         except PresetError as error:
-            return [status_html([str(problem) for problem in error.problems]), *[gr.skip()] * (len(sheet) - 2)]
-        return [status_html([]), draft | {"yaml": written}, *widget_values(preset)]
+            listed = status_html([str(problem) for problem in error.problems])
+            return [gr.skip(), listed, *[gr.skip()] * (len(sheet) - 2)]
+        return ["", status_html([]), draft | {"yaml": written}, *widget_values(preset)]
 
     page.load(restore, [stored, step], [what.clone_choice, *taken], **QUIET)
     what.gallery.select(choose, None, [what.chosen, *sheet], show_progress="hidden", **CLICK)
     what.open_button.upload(open_file, what.open_button, taken, show_progress="hidden", **CLICK)
     what.clone_choice.select(clone, what.clone_choice, taken, show_progress="hidden", **CLICK)
-    edited = gr.on([field.input for field in fields.values()], from_form, stored,
-                   [method.yaml, method.status, stored], inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
-    keep_messages(edited, fields)
-    written = method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
-    keep_messages(written, fields)
+    gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored, due],
+          inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
+    method.yaml.input(from_yaml, [method.yaml, stored], [due, *sheet[1:]], trigger_mode="always_last", **QUIET)
+    show_due(due, fields)
 
     _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
-    _wire_data(settings, data, stored, fields, sheet)
+    _wire_data(settings, data, stored, fields, sheet, due)
     mark_changed(wire_browser(settings, store, data.browser, stored, fields, sheet), data.report)
     wire_browser(settings, store, method.browser, stored, fields, sheet)
     _wire_check(settings, check, stored, fields, sheet)
@@ -206,7 +206,7 @@ def _checks_of(own: dict[str, Any], fields: dict[str, Any]) -> Any:
 
 
 def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState, fields: dict[str, Any],
-               sheet: list[Any]) -> None:
+               sheet: list[Any], due: gr.Textbox) -> None:
     """Upload and bundled rows; whatever names other data, or reads it otherwise, has it examined and shown anew."""
 
     @shown
@@ -227,14 +227,14 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
     mark_changed(bundled, data.report)
     wire_export(settings, data.export, fields)
-    wire_mapping(settings, data.mapping, fields, data.report.unsure)
+    wire_mapping(settings, data.mapping, fields, data.report.unsure, due)
     choices = [data.fields[name].input for name, field in leaves()
                if name in data.fields and (is_choice(field) or names_column(name))]
     written = [data.fields[name].submit for name in TEMPLATES]
     asked = [data.report.changed.change, data.look_button.click, data.step.select, data.fields[DATASET].submit,
              *choices, *written]
-    keep_messages(gr.on([*asked, data.rows.edits.change], **examine), fields)
-    keep_messages(gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows), fields)
+    keep_messages(gr.on([*asked, data.rows.edits.change], **examine), due)
+    keep_messages(gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows), due)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
