@@ -9,7 +9,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13 pytho
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo studio test lint lock chromium
+.PHONY: help demo studio test test-app test-slow test-ui lint lock chromium
 .DEFAULT_GOAL := help
 # A Python without pip would count as made otherwise.
 .DELETE_ON_ERROR:
@@ -30,11 +30,15 @@ endif
 studio: $(INSTALLED)
 	$(PY) -m studio serve
 
-# Layer by layer, the quickest first; a layer that fails ends the run. All but the unit tests mostly wait for processes
-# of their own, so two files run at a time.
+# Layer by layer; one that fails ends the run. The unit tests bound processor time and run alone; all others mostly wait
+# for processes of their own, so two files run at a time, and of the app's and the slow ones four.
 test: $(INSTALLED_DEV) chromium
 	$(PY) -m pytest tests/unit
-	set -e; for layer in app ui slow; do echo "== tests/$$layer"; $(PY) -m pytest tests/$$layer -n 2 --dist loadfile; done
+	$(MAKE) --no-print-directory --jobs=2 test-app test-slow
+	$(MAKE) --no-print-directory test-ui
+
+test-app test-slow test-ui: test-%: $(INSTALLED_DEV)
+	$(PY) -m pytest tests/$* -n 2 --dist loadfile
 
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .

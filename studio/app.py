@@ -45,6 +45,7 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
         server_name=settings.host, server_port=settings.port, prevent_thread_lock=True, quiet=True,
         theme=build_theme(), css_paths=STYLE_SHEETS, ssr_mode=False, run_history=False, enable_monitoring=False,
         show_error=False, footer_links=[], max_file_size=MAX_UPLOAD,
+        _frontend=False,  # Gradio asks itself for its page and gives up after 3 s, as where a training takes every core
         auth=("owner" if not settings.owners else settings.owners[0], settings.password) if settings.password else None,
         app_kwargs={"lifespan": lifespan, "openapi_url": None,
                     "middleware": [Middleware(OwnersUpload, settings=settings)]})
