@@ -7,7 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from studio.evaluation.votes import read_votes
 from studio.runs.playground import release
@@ -59,10 +59,16 @@ def test_hostile_prompts_and_answers_stay_text(page):
     assert page.evaluate("window.hacked") is None and page.locator(".turns img").count() == 0
 
 
-def test_stop_ends_the_answer_and_the_next_prompt_is_answered(page, settings):
+def ask_at_length(page: Page) -> None:
+    """A prompt of the held-out rows whose answer takes long, until the answer begins."""
     page.get_by_role("button", name="count 900").click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("count 900 slowly")
     page.get_by_role("button", name="Send").click()
     expect(side(page, "Base model")).to_contain_text("base heard: count 900 slowly 0")
+
+
+def test_stop_ends_the_answer_and_the_next_prompt_is_answered(page, settings):
+    ask_at_length(page)
     page.get_by_role("button", name="Stop").click()
     expect(side(page, "Base model").locator(".facts")).to_have_text("Stopped")
     expect(side(page, "Tuned model").locator(".facts")).to_have_text("Stopped")
@@ -80,9 +86,7 @@ def test_stop_ends_the_answer_and_the_next_prompt_is_answered(page, settings):
 
 
 def test_a_killed_process_is_told_in_a_sentence_and_the_next_prompt_loads_again(page, settings):
-    page.get_by_role("button", name="count 900").click()
-    page.get_by_role("button", name="Send").click()
-    expect(side(page, "Base model")).to_contain_text("base heard: count 900 slowly 0")
+    ask_at_length(page)
     os.kill(json.loads((settings.playground_dir / "process.json").read_text())["pid"], signal.SIGKILL)
     expect(page.get_by_text("killed by the system").first).to_be_visible()
     expect(side(page, "Base model").locator(".facts")).to_have_text("Broke off")
