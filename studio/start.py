@@ -9,6 +9,7 @@ from typing import TypeVar
 from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
+from studio.evaluation.costs import training_price
 from studio.evaluation.other import read_other, require_other
 from studio.evaluation.request import EvaluateRequest
 from studio.evaluation.request import write_request as write_evaluate_request
@@ -92,7 +93,7 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
         findings += check_disk(preset, shape, shutil.disk_usage(settings.data_dir).free)
         if lengths:
             time = estimate_time(preset, shape, device, lengths)
-    price = price_per_hour(settings)
+    price = training_price(preset.plan, price_per_hour(settings))
     if time is not None and price is not None:
         money = estimate_money(time.seconds, price)
     meets: dict[str, str] = {}

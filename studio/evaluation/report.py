@@ -7,10 +7,11 @@ model by row; `base` and `tuned` with their speed; `best` and `worst`: the rows 
 loses most against the base model; `ways`: for each way its `metrics` (value and interval) and its costs by request;
 `against`: for each way but the tuned model the `difference` (tuned minus that way) on the deciding metric, its
 `p_value`, and the tuned model's wins, ties and losses; `labels` with `names` and the `confusion` of each way (see
-labels.py), None where the answers are no labels; `wanted_words` (mean length of the wanted answers);
-`training_seconds`; `costs` and `plan` (see costs.py); `guard`, what was forgotten (see guard.py), None where that was
-not asked; `data`, the data set the rows are from, "" for the run's held-out rows; `verdict` with `outcome`, `rival`,
-`rows_needed` and `break_even_requests` (see verdict.py).
+labels.py), None where the answers are no labels; `wanted_words` and `wanted_tokens` (mean length of the wanted
+answers; tokens of the tuned model, 0 until they are counted); `training_seconds`; `costs` and `plan` (see costs.py);
+`guard`, what was forgotten (see guard.py), None where that was not asked; `data`, the data set the rows are from, ""
+for the run's held-out rows; `verdict` with `outcome`, `rival`, `rows_needed` and `break_even_requests` (see
+verdict.py).
 """
 
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def compare_answers(
         "against": {way: _against(figures[decides], way, gain) for way, gain in gains.items()},
         "labels": None if labels is None else {
             "names": labels.names, "confusion": {way: labels.confusion(texts[way], expected) for way in ways}},
-        "wanted_words": _mean_words(expected), "training_seconds": training_seconds, "data": "",
+        "wanted_words": _mean_words(expected), "wanted_tokens": 0.0, "training_seconds": training_seconds, "data": "",
     }
     return _judged(report, own), predictions
 
@@ -114,7 +115,7 @@ def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_se
         "best": [], "worst": [],
         "ways": {way: {"metrics": {"perplexity": figure.shown()}} for way, figure in by_way.items()},
         "against": {BASE: _against(by_way, BASE, gains)}, "labels": None, "wanted_words": 0.0,
-        "training_seconds": training_seconds, "data": "",
+        "wanted_tokens": 0.0, "training_seconds": training_seconds, "data": "",
     }
     return _judged(report)
 

@@ -8,10 +8,10 @@ from studio.errors import RunError
 from studio.evaluation.summary import summarise
 from studio.texts import text
 
-LATER = {"refused_metric": "", "best": [], "worst": [], "labels": None, "wanted_words": 0.0, "guard": None,
-         "judge": None}
-NO_COSTS = {"training_wh": None, "training_wh_of": "", "price_per_hour": None, "training_money": None, "ways": {},
-            "now": None, "break_even": None}
+LATER = {"refused_metric": "", "best": [], "worst": [], "labels": None, "wanted_words": 0.0, "wanted_tokens": 0.0,
+         "guard": None, "judge": None}
+NO_COSTS = {"training_wh": None, "training_wh_of": "", "training_price_per_hour": None, "price_per_hour": None,
+            "training_money": None, "ways": {}, "now": None, "break_even": None}
 NO_PLAN = {"use_case": "", "good_answer": "", "requests_per_month": 0}
 
 
@@ -27,6 +27,8 @@ def read_report(run_dir: Path) -> dict[str, Any] | None:
     try:
         report = json.loads(content)
         report = LATER | {"costs": NO_COSTS, "plan": NO_PLAN, "training_seconds": 0.0, "data": ""} | report
+        # one price was that of both machines
+        report["costs"] = {"training_price_per_hour": report["costs"]["price_per_hour"]} | report["costs"]
         if "verdict" in report:
             for found in report["ways"].values():
                 found.setdefault("answer_words", 0.0)

@@ -48,7 +48,7 @@ class Summary:
 
     `notes` say what a reader must know of the figures, `further` what the judge and the general questions found;
     `better` and `worse` hold what changed against the base model and the rival; `plan` and `costs` are pairs of name
-    and value, `money` what requests cost in each way.
+    and value, `money` what requests cost in each way, and `money_note` how that was reckoned.
     """
 
     headline: str
@@ -63,6 +63,7 @@ class Summary:
     plan: list[tuple[str, str]]
     costs: list[tuple[str, str]]
     money: list[tuple[str, str, str]]
+    money_note: str
 
 
 def summarise(report: dict[str, Any]) -> Summary | None:
@@ -73,7 +74,7 @@ def summarise(report: dict[str, Any]) -> Summary | None:
     better, worse = _changes(report)
     return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), _notes(report),
                    _further(report), metric_name(report["metric"]), [way_row(report, way) for way in report["ways"]],
-                   better, worse, plan_lines(report), _costs(report), _money(report))
+                   better, worse, plan_lines(report), _costs(report), _money(report), _money_note(report))
 
 
 def metric_name(name: str) -> str:
@@ -286,11 +287,15 @@ def _costs(report: dict[str, Any]) -> list[tuple[str, str]]:
     if costs["training_wh"] is not None:
         shown.append((_say("cost.energy", parts=_say(f"cost.parts.{costs['training_wh_of']}")),
                       words.energy(costs["training_wh"])))
-    if costs["price_per_hour"] is None:
+    trained_at, serves_at = costs["training_price_per_hour"], costs["price_per_hour"]
+    if trained_at is None:
         shown.append((_say("cost.training_money"), _say("cost.unknown_money")))
     else:
-        shown += [(_say("cost.price"), _say("cost.price_value", money=words.money(costs["price_per_hour"]))),
-                  (_say("cost.training_money"), words.money(costs["training_money"]))]
+        prices = {"price": trained_at} if trained_at == serves_at else {
+            "training_price": trained_at, "serving_price": serves_at}
+        shown += [(_say(f"cost.{name}"), _say("cost.price_value", money=words.money(price)))
+                  for name, price in prices.items()]
+        shown.append((_say("cost.training_money"), words.money(costs["training_money"])))
     if costs["break_even"] is not None:
         shown.append((_say("cost.breaks_even"), _paid_after(costs["break_even"])))
     return shown
@@ -305,6 +310,18 @@ def _money(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     said = [(name, *("" if money[span] is None else words.money(money[span]) for span in ("per_1000", "per_month")))
             for name, money in lines.items()]
     return [line for line in said if any(line[1:])]
+
+
+def _money_note(report: dict[str, Any]) -> str:
+    """How the money of requests was reckoned."""
+    said, costs = [], report["costs"]
+    if costs["price_per_hour"] is not None:
+        said.append(_say("cost.note"))
+        if costs["training_price_per_hour"] != costs["price_per_hour"]:
+            said.append(_say("cost.note_machines"))
+    if costs["now"] is not None and ENDPOINT not in costs["ways"] and report["wanted_tokens"]:
+        said.append(_say("cost.note_now", tokens=words.figure(report["wanted_tokens"])))
+    return " ".join(said)
 
 
 def _paid_after(break_even: dict[str, Any]) -> str:

@@ -103,7 +103,8 @@ class PlanSection(Section):
         0.0, "Price of a million output tokens", "In US dollars, at the service you pay now; 0 for none.",
         BASIC, ge=0, le=10_000)
     machine_price_per_hour: float = parameter(
-        0.0, "Price of the machine by the hour", "In US dollars, what serves the tuned model; 0 takes this machine's.",
+        0.0, "Price of the machine that answers",
+        "In US dollars an hour, what serves the tuned model; 0 takes this machine's. Training counts at this one's.",
         BASIC, ge=0, le=10_000)
 
 

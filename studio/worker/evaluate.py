@@ -35,7 +35,7 @@ from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, plan_answers
 from studio.worker.row_losses import measure_losses
 from studio.worker.row_prompts import asked_rows, learned_rows, rows_to_compare
-from studio.worker.services import answer_by_endpoint, judge_pairs
+from studio.worker.services import answer_by_endpoint, judge_pairs, mean_tokens
 from studio.worker.weights import Weights, find_trained, on_each_side
 
 SAMPLE_ROWS = 5
@@ -82,6 +82,7 @@ def evaluate(phase: Phase) -> dict:
                         measured=measure_similarities(phase, texts, expected))
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
                                               effort.seconds, rules, own)
+        report["wanted_tokens"] = mean_tokens(weights.tokenizer(phase), expected)
         report["judge"] = _judged(phase, asked, answers, kept)
     report["data"] = Path(data).name if Path(data).is_absolute() else data.removeprefix("upload:")
     if report["refused_metric"]:

@@ -115,11 +115,18 @@ def _chat(phase: Phase, row: Example) -> Chat:
     return messages
 
 
-def _answer(tokenizer: Any, chat: Chat, reply: Reply) -> Answer:
-    def counted(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+def mean_tokens(tokenizer: Any, texts: list[str]) -> float:
+    """Tokens of a text on average."""
+    return round(sum(_counted(tokenizer, text) for text in texts) / len(texts), 1)
 
-    asked = reply.prompt_tokens
-    return Answer(
-        reply.text, counted("\n".join(str(message["content"]) for message in chat)) if asked is None else asked,
-        counted(reply.text) if reply.tokens is None else reply.tokens, reply.seconds, reply.cut)
+
+def _counted(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _answer(tokenizer: Any, chat: Chat, reply: Reply) -> Answer:
+    asked, tokens = reply.prompt_tokens, reply.tokens
+    if asked is None:
+        asked = _counted(tokenizer, "\n".join(str(message["content"]) for message in chat))
+    return Answer(reply.text, asked, _counted(tokenizer, reply.text) if tokens is None else tokens, reply.seconds,
+                  reply.cut)

@@ -189,6 +189,13 @@ def test_plan_and_prices_are_shown_as_far_as_they_are_known():
     assert summary.money[-2:] == [("Tuned model", "$0.08", "$1.67"), ("The service you pay now", "$4.00", "$80.00")]
     assert bare.money == []
     assert costs["Paid for against that service"] == "after 28 requests"
+    assert costs["Price of the machine"] == "$1.00 an hour" and "hours in which it waits are not counted" in \
+        summary.money_note
+    tokens = found | {"wanted_tokens": 12.5}
+    apart = summarise(tokens | price_report(tokens, plan, 10.0, None))
+    assert dict(apart.costs)["Price of the machine that trained"] == "$10.00 an hour"
+    assert dict(apart.costs)["Price of the machine that answers"] == "$1.00 an hour"
+    assert "may be faster or slower" in apart.money_note and "with 12.5 tokens on average" in apart.money_note
 
 
 def test_a_report_without_ways_has_no_summary():
