@@ -34,12 +34,15 @@ def normalised_match(answer: str, expected: str) -> float:
 
 
 def token_f1(answer: str, expected: str) -> float:
-    """Harmonic mean of precision and recall over words, as in SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250)."""
-    return _f1(Counter(re.findall(r"\w+", answer.lower())), Counter(re.findall(r"\w+", expected.lower())))
+    """Harmonic mean of precision and recall over words, case, punctuation and articles apart, as in SQuAD
+    (Rajpurkar et al. 2016, arXiv:1606.05250); texts of nothing but these are compared as they are.
+    """
+    given, wanted = _normalise(answer), _normalise(expected)
+    return _f1(Counter(given), Counter(wanted)) if given or wanted else exact_match(answer, expected)
 
 
 def rouge_l(answer: str, expected: str) -> float:
-    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004), as rouge-score gives it without stemming."""
+    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004); on ASCII that of rouge-score without stemming."""
     given, wanted = (re.findall(r"[^\W_]+", text.lower()) for text in (answer, expected))
     common = LCSseq.similarity(given, wanted)
     return 2 * common / (len(given) + len(wanted)) if common else 0.0
@@ -56,8 +59,12 @@ def json_match(answer: str, expected: str) -> float:
 
 
 def json_valid(answer: str) -> float:
-    """1 where the answer is JSON and nothing else."""
-    return float(parse_json(answer) is not INVALID)
+    """1 where the answer is JSON by its standard (RFC 8259) and nothing else: no code fence, no NaN."""
+    try:
+        json.loads(answer, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return 0.0
+    return 1.0
 
 
 def field_f1(answer: str, expected: str) -> float:
@@ -80,6 +87,10 @@ def parse_json(text: str) -> Any:
 def same_json(one: Any, other: Any) -> bool:
     """Equality of JSON values, in which true is not 1."""
     return one is not INVALID and other is not INVALID and sorted(_leaves(one)) == sorted(_leaves(other))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON.")
 
 
 def _normalise(text: str) -> list[str]:

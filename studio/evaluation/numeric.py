@@ -2,17 +2,25 @@
 
 import re
 
-NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+",
-                    re.ASCII)
+# 7,5 and 1.234,56 with a comma before the decimals; 1,234 and the 2,3 of 1,2,3 are none
+DECIMAL_COMMA = r"(?<![\w.])(?<!\d,)[-+−]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}(?![.,]?\d)"
+NUMBER = re.compile(
+    rf"{DECIMAL_COMMA}|(?<![\w.])[-+−]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+",
+    re.ASCII)
+WITH_DECIMAL_COMMA = re.compile(DECIMAL_COMMA, re.ASCII)
 # what may stand around a wanted number: signs and one short unit (possessive: long rows of signs took minutes)
 BARE = re.compile(r"\W*+[^\W\d]{0,3}\W*+")
 SOLUTION = "####"  # before the number that a worked answer ends with
 
 
 def last_number(text: str) -> float | None:
-    """The last number of a text, None where there is none. A comma parts thousands."""
+    """The last number of a text, None where there is none. A comma parts thousands, or one or two decimals."""
     found = NUMBER.findall(text)
-    return float(found[-1].replace(",", "").replace("−", "-")) if found else None
+    if not found:
+        return None
+    number = found[-1].replace("−", "-")
+    return float(number.replace(".", "").replace(",", ".") if WITH_DECIMAL_COMMA.fullmatch(number)
+                 else number.replace(",", ""))
 
 
 def numeric_match(answer: str, expected: str, tolerance: float) -> float:
@@ -24,8 +32,11 @@ def numeric_match(answer: str, expected: str, tolerance: float) -> float:
 
 
 def all_hold_numbers(expected: list[str]) -> bool:
-    """Whether a number can be read from every wanted answer."""
-    return all(last_number(text) is not None for text in expected)
+    """Whether a number can be read from every wanted answer.
+
+    Where one has a decimal comma nobody can tell what 1.234 or 0,125 means in the others.
+    """
+    return all((found := NUMBER.findall(text)) and not WITH_DECIMAL_COMMA.fullmatch(found[-1]) for text in expected)
 
 
 def are_numbers(expected: list[str]) -> bool:

@@ -63,8 +63,16 @@ def test_exact_match(answer, expected, score):
     assert metrics.exact_match(answer, expected) == score
 
 
-def test_token_f1_is_that_of_squad():
-    assert metrics.token_f1("the cat sat", "the cat") == pytest.approx(0.8)
-    assert metrics.token_f1("The CAT.", "the cat") == 1
-    assert metrics.token_f1("", "the cat") == 0 and metrics.token_f1("", "") == 1
-    assert metrics.token_f1("a a a", "a") == pytest.approx(0.5)
+@pytest.mark.parametrize("answer, expected, score", [
+    ("the cat sat", "the cat", 2 / 3), ("The CAT.", "a cat", 1), ("a dog", "the cat", 0), ("", "the cat", 0),
+    ("", "", 1), ("cat cat cat", "cat", 0.5), ("+", "-", 0), ("the", "the", 1)])
+def test_token_f1_is_that_of_squad(answer, expected, score):
+    """Values of SQuAD's evaluate-v1.1.py, but for texts of articles and signs alone, which it scores 0."""
+    assert metrics.token_f1(answer, expected) == pytest.approx(score)
+
+
+@pytest.mark.parametrize("answer, valid", [
+    ('{"a": 1}', 1), (" [] \n", 1), ("null", 1), ('```json\n{"a": 1}\n```', 0), ('{"a": NaN}', 0), ("-Infinity", 0),
+    ('Sure: {"a": 1}', 0), ("", 0), ("[" * 100_000, 0)])
+def test_json_is_valid_by_its_standard_alone(answer, valid):
+    assert metrics.json_valid(answer) == valid
