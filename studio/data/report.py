@@ -294,21 +294,25 @@ class Findings:
     def count(self, name: str) -> int:
         return self._counts.get(name, 0)
 
-    def list(self, total: int, data: DataSection, format: str = "") -> list[Finding]:
+    def list(self, total: int, data: DataSection, format: str = "", sampled: int = 0) -> list[Finding]:
         """All of them, in the order they were found; `total` rows stand in the sentences.
 
-        `data` and the `format` of the rows' shape say what a run does about them.
+        `data` and the `format` of the rows' shape say what a run does about them. Where only `sampled` of the rows were
+        looked at, the counts are raised to the total, and the sentences say that they are estimates.
         """
-        return [self._finding(name, total, data, format) for name in self._counts]
+        return [self._finding(name, total, data, format, sampled) for name in self._counts]
 
-    def _finding(self, name: str, total: int, data: DataSection, format: str) -> Finding:
+    def _finding(self, name: str, total: int, data: DataSection, format: str, sampled: int) -> Finding:
         n, places = self._counts[name], self._places[name]
+        n = round(n * total / sampled) if sampled else n
         if name in OWN:
             level, sentence, fix = OWN[name]
         else:
             level, sentence, fix = "error", shapes.PROBLEMS[name], shapes.HINTS.get(name, shapes.FIX_ROWS)
         fix = words.in_number(fix, n)
         message = words.in_number(sentence, n).format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
+        if sampled:
+            message = f"About {message} That is estimated from {sampled:,} rows: count every row for the exact number."
         places = [replace(place, detail=mask_text(place.detail, personal=True)[0]) for place in places]
         return Finding(name, level, n, message, fix, places, outcome(name, level, data, format))
 

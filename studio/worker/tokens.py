@@ -166,7 +166,8 @@ class _Counter:
         lengths = numpy.frombuffer(self._lengths, dtype=numpy.dtype("L")).astype(numpy.int64)
         cut = numpy.minimum(lengths, limit)
         n = len(lengths)
-        scale = self._rows / (n - self._more_pieces) if self._step > 1 else 1.0
+        sampled = -(-self._rows // self._step)
+        scale = self._rows / sampled
         rows = self._rows + round(self._more_pieces * scale)
         missing = 1 - n / rows if self._step > 1 else 0.0
         batch_size = self._preset.training.per_device_train_batch_size
@@ -181,7 +182,7 @@ class _Counter:
             suggested_max_length=suggested_length(lengths), tokens_per_epoch=round(kept * scale),
             trained_tokens_per_epoch=round(sum(self._trained) * scale), batch_size=batch_size,
             padding_waste=1 - kept / padded, packed_waste=1 - kept / packed, packing_gain=padded / packed,
-            findings=self._findings.list(n, self._preset.data))
+            findings=self._findings.list(self._rows, self._preset.data, sampled=sampled if self._step > 1 else 0))
 
 
 _work: _Work | None = None

@@ -64,6 +64,17 @@ def test_a_sample_says_how_sure_it_is(tmp_path, settings, tokenizer_dir, monkeyp
     assert count_tokens([str(path)], preset, settings, len(ROWS), exact=True).sampled_rows == 33
 
 
+def test_findings_in_a_sample_are_told_as_estimates_of_the_whole(tmp_path, settings, tokenizer_dir):
+    rows = [chat("the", "a " * 90), *[chat("the city", "of what")] * 32]
+    path, preset = preset_for(tmp_path, tokenizer_dir, rows)
+    (cut,) = count_rows(preset, settings, [str(path)], 4).findings
+    assert (cut.count, len(cut.places)) == (4, 1)  # one of nine, and there are 33
+    assert cut.message == ("About 4 rows are longer than the set length and lose their ends. That is estimated from 9"
+                           " rows: count every row for the exact number.")
+    (cut,) = count_rows(preset, settings, [str(path)], 1).findings
+    assert (cut.count, cut.message.startswith("1 row is")) == (1, True)
+
+
 def test_the_stated_error_covers_the_whole_set(tmp_path, settings, tokenizer_dir, monkeypatch):
     rng = random.Random(1)
     rows = [chat("the city " * rng.randint(1, 5), "of what") for _ in range(400)]
