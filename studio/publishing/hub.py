@@ -20,9 +20,13 @@ Info = ModelInfo | DatasetInfo | SpaceInfo
 CHECK_LIMIT_S = 30
 WRITING_ROLES = frozenset({"admin", "write", "contributor"})
 WRITE_PERMISSIONS = frozenset({"repo.write", "repo.content.write"})
-# weights of an earlier push that would be loaded in place of, or beside, the new ones
-MODEL_FILE = re.compile(r"[^/]+\.(?:safetensors|gguf|modelfile)|[^/]+\.safetensors\.index\.json|adapter_config\.json|"
-                        r"(?:adapter|gguf)/.+")
+# of an earlier push: weights that would be loaded in place of, or beside, the new ones, and the settings, templates and
+# token lists of another model, which loaders and Ollama read where the new one brings none of its own
+MODEL_FILE = re.compile(
+    r"[^/]+\.(?:safetensors|gguf|modelfile|bin|model|tiktoken)|[^/]+\.(?:safetensors|bin)\.index\.json|"
+    r"(?:adapter_config|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|"
+    r"chat_template|tekken)\.json|chat_template\.jinja|additional_chat_templates/.+|merges\.txt|vocab\.txt|"
+    r"template|system|params|(?:adapter|gguf)/.+")
 # rows of an earlier push
 ROWS_FILE = re.compile(r"(?:train|heldout)\.jsonl")
 # the Hub itself writes this one into each new repository
@@ -44,13 +48,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Existing:
-    """What a push meets in a repository: its last commit with title and time (ISO 8601), and the files it takes away
-    or writes anew, by name."""
+    """What a push meets in a repository: its last commit with title and time (ISO 8601), and files by name: `replaced`
+    are those it takes away or writes anew, `removed` those it takes away."""
 
     commit: str
     title: str
     committed_at: str
     replaced: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def refuse_public(info: Info, private: bool) -> None:
 
 
 def left_over(info: Info, sent: Collection[str], kind: Kind) -> list[str]:
-    """Weights, adapter files or rows in the repository that a push neither contains nor should leave."""
+    """Files of another model, or rows, in the repository that a push neither contains nor should leave."""
     if kind == "space":
         return []
     replaced = MODEL_FILE if kind == "model" else ROWS_FILE
@@ -179,8 +184,10 @@ def _existing(api: HfApi, info: Info, kind: Kind, revision: str, sent: Collectio
     if not set(names) - {HUBS_OWN}:
         return None
     last, *_ = api.list_repo_commits(info.id, repo_type=kind, revision=revision or None)
-    replaced = sorted({*left_over(info, sent, kind), *(name for name in names if name in sent)})
-    return Existing(last.commit_id, last.title, last.created_at.isoformat(), tuple(replaced))
+    removed = sorted(left_over(info, sent, kind))
+    # what would be lost is named first: few of many files are named at all
+    replaced = [*removed, *sorted(name for name in names if name in sent)]
+    return Existing(last.commit_id, last.title, last.created_at.isoformat(), tuple(replaced), tuple(removed))
 
 
 def _full_name(repo_id: str, account: Account, kind: Kind) -> str:

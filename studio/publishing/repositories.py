@@ -47,15 +47,17 @@ def complete(request: PublishSection, checks: list[PushCheck]) -> PublishSection
 
 
 def unconfirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck]) -> list[PushCheck]:
-    """The repositories that hold something, which this run has not put there and nobody has said yes to as it is now.
+    """The repositories that hold something which would be lost, and nobody has said yes to as it is now.
 
-    None for a pull request, which leaves everything as it is until somebody merges it.
+    None is lost where this run's last push there is what lies there still, and the push takes none of its files away;
+    nor by a pull request, which leaves everything as it is until somebody merges it.
     """
     if request.create_pr:
         return []
     pushed, said_yes = _pushed_to(run_dir, request.hub_revision), _confirmed(run_dir)
-    return [check for check in checks if check.there is not None and check.repo_id not in pushed
-            and said_yes.get(check.repo_id) != _mark(request, check.there.commit)]
+    return [check for check in checks if (there := check.there) is not None
+            and (there.removed or pushed.get(check.repo_id) != there.commit)
+            and said_yes.get(check.repo_id) != _mark(request, there.commit)]
 
 
 def require_confirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck]) -> None:
@@ -80,8 +82,8 @@ def commits_there(checks: list[PushCheck]) -> dict[str, str]:
     return {check.repo_id: check.there.commit for check in checks if check.there is not None}
 
 
-def _pushed_to(run_dir: Path, revision: str) -> set[str]:
-    """The repositories whose branch a push of this run has reached, as the journal tells of it."""
+def _pushed_to(run_dir: Path, revision: str) -> dict[str, str]:
+    """The repositories whose branch a push of this run has reached, with its last commit there, as the journal tells."""
     reached = []
     for event in read_events(run_dir)[0]:
         if event.type == "pushed":
@@ -91,7 +93,8 @@ def _pushed_to(run_dir: Path, revision: str) -> set[str]:
             # an earlier studio knew one repository, no branch and no pull request
             branch = {"revision": result.get("revision", "")}
             reached += [branch | each for each in result.get("repositories", [result])]
-    return {each["repo_id"] for each in reached if each["revision"] == revision and not each.get("pull_request")}
+    return {each["repo_id"]: each["commit"] for each in reached
+            if each["revision"] == revision and not each.get("pull_request")}
 
 
 def _confirmed(run_dir: Path) -> dict[str, dict[str, str]]:

@@ -80,6 +80,21 @@ def test_a_public_repository_is_refused_for_a_private_push(hub):
     assert check_push("ana/open", token, private=False, endpoint=hub.endpoint).exists
 
 
+def test_a_push_takes_away_what_would_make_another_model_of_the_new_one(hub):
+    stale = {"special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenizer.model", "template",
+             "system", "params", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json",
+             "generation_config.json", "adapter/chat_template.jinja", "gguf/params",
+             "additional_chat_templates/tools.jinja"}
+    mine = {"NOTES.md", "picture.png", "eval/results.json", "eval/special_tokens_map.json", "requirements.txt",
+            "template.md"}
+    hub.add_repo("ana/x", dict.fromkeys(stale | mine | {"README.md", "config.json", "model.safetensors"}, b"x"),
+                 private=True)
+    found = check_push("ana/x", hub.add_user("ana"), sent=["README.md", "config.json", "model.safetensors"],
+                       endpoint=hub.endpoint).there
+    assert set(found.removed) == stale
+    assert set(found.replaced) == stale | {"README.md", "config.json", "model.safetensors"}
+
+
 def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_told(hub):
     token = hub.add_user("ana")
     hub.fail("whoami", times=1, status=503)

@@ -23,9 +23,12 @@ def store(tmp_path):
     return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
-def met(repo_id: str = "ana/recipes", commit: str = "c1") -> PushCheck:
+OWN = "0" * 40  # what pushed_run has put there
+
+
+def met(repo_id: str = "ana/recipes", commit: str = "c1", removed: tuple[str, ...] = ()) -> PushCheck:
     """A repository that holds weights."""
-    there = Existing(commit, "first", "2026-11-22T10:00:00+00:00", ("model.safetensors",))
+    there = Existing(commit, "first", "2026-11-22T10:00:00+00:00", ("model.safetensors",), removed)
     return PushCheck(repo_id, Account("ana", "write"), True, True, there)
 
 
@@ -33,19 +36,23 @@ def asks(run_dir, request: PublishSection = RECIPES, check: PushCheck | None = N
     return bool(unconfirmed(run_dir, request, [check or met()]))
 
 
-def test_only_a_finished_push_makes_a_repository_known(store):
+def test_only_what_a_finished_push_of_this_run_has_left_there_is_replaced_unasked(store):
     run_dir = pushed_run(store).run_dir
-    assert not asks(run_dir)
-    assert asks(run_dir, check=met("ana/other"))
-    assert asks(run_dir, RECIPES.model_copy(update={"hub_revision": "next"})), "another branch"
+    assert not asks(run_dir, check=met(commit=OWN))
+    assert asks(run_dir, check=met(commit="c2")), "another run, or a person, has pushed there since"
+    assert asks(run_dir, check=met(commit=OWN, removed=("model.safetensors",))), "the merged model would be gone"
+    assert asks(run_dir, check=met("ana/other", OWN))
+    assert asks(run_dir, RECIPES.model_copy(update={"hub_revision": "next"}), met(commit=OWN)), "another branch"
     journal = EventWriter(run_dir)
-    journal.pushed("publish", {"repo_id": "ana/other", "revision": "", "pull_request": ""})
+    for commit in ("c3", "c4"):
+        journal.pushed("publish", {"repo_id": "ana/other", "commit": commit, "revision": "", "pull_request": ""})
     journal.close()
-    assert not asks(run_dir, check=met("ana/other")), "complete, though the rest of its push failed"
+    assert not asks(run_dir, check=met("ana/other", "c4")), "complete, though the rest of its push failed"
+    assert asks(run_dir, check=met("ana/other", "c3")), "its last push was taken back"
     offered = pushed_run(store, pull_request="https://huggingface.co/ana/recipes/discussions/1").run_dir
-    assert asks(offered), "a pull request replaces nothing"
+    assert asks(offered, check=met(commit=OWN)), "a pull request replaces nothing"
     write_request(offered, RECIPES)
-    assert asks(offered), "a request that never pushed"
+    assert asks(offered, check=met(commit=OWN)), "a request that never pushed"
 
 
 def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(store):
