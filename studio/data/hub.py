@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.errors import DataError
-from studio.network import hub_reachable
+from studio.network import BAD_TOKEN, BAD_TOKEN_STATUS, hub_reachable
 
 BATCH_ROWS = 1000
 # a part of a split, as `datasets` writes it; others (several parts, counted from the end) are left to a download
@@ -19,6 +19,12 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9._-]{1,96}")
 def is_hub_name(name: str) -> bool:
     """Whether the name has the form owner/name."""
     return HUB_NAME.fullmatch(name) is not None
+
+
+def unknown_source(name: str) -> DataError:
+    """What to say of a name that means neither a file nor a data set."""
+    return DataError(f'"{name}" is neither a file here nor a data set of the Hub.',
+                     "Hub data sets are named owner/name; files end in .jsonl, .json, .csv or .parquet.")
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ def read_hub(
     """Read a split's rows, at most `limit` (0: all); returns them and the split's row count where that is known.
 
     `split` may name a part of one, as train[:1000]. With a limit only as much is downloaded as is needed. Raises
-    `DataError` for an unknown or gated data set, a missing configuration, split or revision, and a Hub that cannot be
-    reached.
+    `DataError` for an unknown or gated data set, a missing configuration, split or revision, a wrong token, and a Hub
+    that cannot be reached.
     """
     source = _Source(name, config, split, token, revision)
     with source.explained():
@@ -115,8 +121,7 @@ class _Source:
         """Turns what the client libraries raise into a `DataError`."""
         name = self.name
         if not is_hub_name(name):
-            raise DataError(f'"{name}" is neither a file here nor a data set of the Hub.',
-                            "Hub data sets are named owner/name; files end in .jsonl, .json, .csv or .parquet.")
+            raise unknown_source(name)
         from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError, DatasetsError
         from httpx import HTTPError
         from huggingface_hub.errors import HfHubHTTPError
@@ -131,6 +136,8 @@ class _Source:
             raise DataError(f"The Hub cannot be reached, and {name} is not on this machine.",
                             "Check the network and try again, or upload the rows as a file.") from None
         except (HTTPError, HfHubHTTPError, FileNotFoundError) as error:
+            if isinstance(error, HfHubHTTPError) and error.response.status_code == BAD_TOKEN_STATUS:
+                raise DataError(*BAD_TOKEN) from None
             raise DataError(f"The Hub did not give {name}: {_first_line(error)}.",
                             "Check the network and try again, or upload the rows as a file.") from None
         except (RuntimeError, DatasetsError, DataFilesNotFoundError) as error:

@@ -1,6 +1,5 @@
 """What can be known of a base model before it is loaded: its shape, whether it exists, whether one may have it."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +17,11 @@ from huggingface_hub.errors import (
 
 from studio import words
 from studio.errors import ModelError
-from studio.network import hub_reachable
+from studio.network import BAD_TOKEN, BAD_TOKEN_STATUS, hub_reachable
 from studio.preset.schema import ModelSection
-from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
+from studio.runs.model_shape import FIELD, KNOWN_CONFIGS, ModelShape, read_config
 from studio.settings import Settings
 
-FIELD = "model.model_name_or_path"
 HUB_TIMEOUT_S = 10
 # those of models that exist have some thousands
 MOST_CONFIG_BYTES = 1_000_000
@@ -32,7 +30,7 @@ MOST_CONFIG_BYTES = 1_000_000
 def shape_of(section: ModelSection, settings: Settings, token: str | None) -> ModelShape:
     """The model's shape, from its folder, its GGUF header or the Hub (only config.json is fetched).
 
-    Raises `ModelError`: unknown, gated, no config, not a dense decoder, or the Hub cannot be reached.
+    Raises `ModelError`: unknown, gated, no config or a broken one, not a dense decoder, or the Hub cannot be reached.
     """
     name = section.model_name_or_path
     if name.lower().endswith(".gguf"):
@@ -56,7 +54,8 @@ def known_shape(section: ModelSection) -> ModelShape | None:
 def hub_config(section: ModelSection, cache_dir: Path | None, token: str | Literal[False] | None) -> dict[str, Any]:
     """config.json of a model on the Hub, kept in `cache_dir` (None: where the Hub's client keeps files).
 
-    Raises `ModelError`: unknown, gated, no config or one too large, or the Hub cannot be reached.
+    Raises `ModelError`: unknown, gated, no config or one that is too large or broken, a wrong token, or the Hub cannot be
+    reached.
     """
     name, revision = section.model_name_or_path, section.model_revision
     try:
@@ -85,10 +84,12 @@ def hub_config(section: ModelSection, cache_dir: Path | None, token: str | Liter
         raise ModelError(f'"{name}" is neither a file or folder here nor a name on the Hub.',
                          "A Hub name reads owner/name.", FIELD) from None
     except HfHubHTTPError as error:
+        if error.response.status_code == BAD_TOKEN_STATUS:
+            raise ModelError(*BAD_TOKEN, FIELD) from None
         raise ModelError(f"The Hub answered {error.response.status_code} when asked for {name}.",
                          "Try again in a minute.", FIELD) from None
     require_config_size(name, Path(path).stat().st_size)
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_config(Path(path), name)
 
 
 def require_config_size(name: str, size_bytes: int) -> None:
@@ -106,7 +107,7 @@ def _folder_config(folder: Path) -> dict[str, Any]:
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"The folder {folder} holds no safetensors.",
                          "Convert its weights to safetensors; pickled weights are not loaded.", FIELD)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_config(path, str(folder))
 
 
 def _gguf_config(path: Path) -> dict[str, Any]:

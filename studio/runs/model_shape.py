@@ -1,9 +1,24 @@
 """The numbers of a model's architecture that memory and time depend on, read from its config.json without weights."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from studio.errors import UnknownShapeError
+from studio.errors import ModelError, UnknownShapeError
+
+FIELD = "model.model_name_or_path"
+
+
+def read_config(path: Path, model: str) -> dict[str, Any]:
+    """A JSON file that comes with the model `model`, as config.json. Raises `ModelError` where it cannot be read."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise ModelError(f"{path.name} of {model} cannot be read.", "Download or copy it again.", FIELD)
+    return config
 
 
 @dataclass(frozen=True)
@@ -56,18 +71,18 @@ class ModelShape:
         """
         text = config.get("text_config", config)
         try:
-            heads, hidden = text["num_attention_heads"], text["hidden_size"]
+            heads, hidden = int(text["num_attention_heads"]), int(text["hidden_size"])
             return cls(
                 hidden_size=hidden, intermediate_size=int(text["intermediate_size"]),
-                num_hidden_layers=text["num_hidden_layers"], vocab_size=text["vocab_size"], num_attention_heads=heads,
-                num_key_value_heads=text.get("num_key_value_heads") or heads,
-                head_dim=text.get("head_dim") or hidden // heads,
+                num_hidden_layers=int(text["num_hidden_layers"]), vocab_size=int(text["vocab_size"]),
+                num_attention_heads=heads, num_key_value_heads=int(text.get("num_key_value_heads") or heads),
+                head_dim=int(text.get("head_dim") or hidden // heads),
                 tie_word_embeddings=text.get("tie_word_embeddings", True),
-                max_position_embeddings=text.get("max_position_embeddings", 0))
-        except (KeyError, TypeError):
+                max_position_embeddings=int(text.get("max_position_embeddings") or 0))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
             kind = config.get("model_type", "unknown")
             raise UnknownShapeError(f'The size of a "{kind}" model cannot be worked out from its config.json.',
-                             "The run can still start; watch its memory.", "model.model_name_or_path") from None
+                             "The run can still start; watch its memory.", FIELD) from None
 
 
 # Published shapes of the models in our presets, for machines that cannot ask the Hub.

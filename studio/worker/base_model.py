@@ -4,7 +4,6 @@ Weights are only ever taken from safetensors or GGUF, and no code that comes wit
 """
 
 import importlib.util
-import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ from huggingface_hub.errors import (
 )
 
 from studio.errors import ModelError
-from studio.network import hub_reachable
+from studio.network import BAD_TOKEN, BAD_TOKEN_STATUS, hub_reachable
 from studio.preset.schema import ModelSection
+from studio.runs.model_shape import FIELD, read_config
 from studio.settings import Settings
 from studio.worker import gguf_file
 
-FIELD = "model.model_name_or_path"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.tiktoken", "*.txt"]
 WEIGHT_FILES = ["*.safetensors"]
@@ -94,6 +93,8 @@ def _from_hub(section: ModelSection, settings: Settings, weights: bool) -> BaseM
                          "Check the spelling; for a private model give a token that may read it (HF_TOKEN).",
                          FIELD) from None
     except HfHubHTTPError as error:
+        if error.response.status_code == BAD_TOKEN_STATUS:
+            raise ModelError(*BAD_TOKEN, FIELD) from None
         raise ModelError(f"The Hub answered with status {error.response.status_code} for {name}.",
                          "Try again in a few minutes.", FIELD) from None
 
@@ -143,15 +144,24 @@ def _checked(folder: Path, name: str, weights: bool) -> Path:
         adapter = (folder / "adapter_config.json").is_file()
         what = "an adapter, not a whole model" if adapter else "no model: config.json is missing"
         raise ModelError(f"{name} holds {what}.", "Give the folder of a base or merged model.", FIELD)
+    read_config(folder / "config.json", name)
     if not weights:
         return folder
     index = folder / "model.safetensors.index.json"
-    shards = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    shards = _shards(index, name) if index.is_file() else {"model.safetensors"}
     missing = sorted(shard for shard in shards if not (folder / shard).is_file())
     if missing:
         raise ModelError(f"{name} lacks the weights file {missing[0]}.",
                          "Choose a model whose weights are stored as safetensors, and copy all its files.", FIELD)
     return folder
+
+
+def _shards(index: Path, name: str) -> set[str]:
+    """The weights files that an index names."""
+    match read_config(index, name):
+        case {"weight_map": dict(files)} if all(isinstance(file, str) for file in files.values()):
+            return set(files.values())
+    raise ModelError(f"{index.name} of {name} names no weights files.", "Download or copy it again.", FIELD)
 
 
 def require_space(folder: Path, needed_bytes: int, what: str) -> None:

@@ -67,6 +67,7 @@ def answers(tmp_path_factory):
             "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
         hub.add_repo("ana/secret", kind="datasets", private=True, files={
             "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
+        hub.add_repo("ana/unread", kind="datasets", files={"train.jsonl": lines(ROWS)})
         hub.add_repo("ana/script", kind="datasets", files={"script.py": b"raise SystemExit('executed')"})
         moved = hub.add_repo("ana/moved", kind="datasets", files={"train.jsonl": lines(ROWS[:3])})
         old = moved.head.oid
@@ -79,6 +80,7 @@ def answers(tmp_path_factory):
             "bad config": ["ana/two", "huge", "train", None, 0], "unknown": ["ana/none", "", "train", None, 0],
             "gated": ["ana/gated", "", "train", None, 0], "private": ["ana/secret", "", "train", None, 0],
             "private, with token": ["ana/secret", "", "train", token, 5],
+            "wrong token": ["ana/unread", "", "train", "hf_expired", 5],
             "first": ["ana/pairs", "", "train[:7]", None, 0], "middle": ["ana/pairs", "", "train[10%:20%]", None, 0],
             "first, some": ["ana/pairs", "", "train[2:7]", None, 3],
             "joined, some": ["ana/pairs", "", "train[:2]+test[:1]", None, 9],
@@ -123,6 +125,7 @@ def test_parts_and_older_revisions_of_a_split(answers, case, rows, total):
     ("unknown", "There is no data set ana/none on the Hub that you may see.", ""),
     ("no revision", 'ana/moved has no revision "v9".', "data.dataset_revision"),
     ("stream no split", 'ana/pairs has no split "validation".', "data.dataset_train_split"),
+    ("wrong token", "The Hub does not accept your token; it is wrong or has expired.", ""),
     ("gated", "ana/gated is gated: its owner must let you in.", ""),
     ("private", "There is no data set ana/secret on the Hub that you may see.", ""),
 ])

@@ -22,7 +22,8 @@ HUB = {
     "owner/pickled": {"config.json": b"{}", "pytorch_model.bin": b"pickle"},
     "owner/huge": {"config.json": b"{}", "model.safetensors": 10**18},
 }
-REFUSALS = {"owner/unknown": (401, "RepoNotFound"), "owner/gated": (403, "GatedRepo"), "owner/broken": (500, "")}
+REFUSALS = {"owner/unknown": (401, "RepoNotFound"), "owner/gated": (403, "GatedRepo"), "owner/broken": (500, ""),
+            "owner/stale": (401, "", "Invalid credentials in Authorization header")}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -39,7 +40,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def _model_info(self, name, path):
         if name in REFUSALS:
-            self._answer(REFUSALS[name][0], b"", {"X-Error-Code": REFUSALS[name][1]})
+            status, code, *message = REFUSALS[name]
+            self._answer(status, b"", {"X-Error-Code": code, "X-Error-Message": "".join(message)})
         elif "revision" in path and path[-1] not in ("main", COMMIT):
             self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         elif "tree" in path:
@@ -127,6 +129,7 @@ def test_preview_downloads_no_weights(hub, settings):
 
 @pytest.mark.parametrize("name, values, mention", [
     ("owner/unknown", {}, "no model owner/unknown"), ("owner/gated", {}, "gated"), ("owner/broken", {}, "status 500"),
+    ("owner/stale", {}, "does not accept your token"),
     ("owner/pickled", {}, "no safetensors"), ("owner/huge", {}, "GB of disk"),
     ("owner/whole", {"model_revision": "gone"}, 'no revision "gone"'), ("just-a-name", {}, "neither a folder"),
     ("../owner/name", {}, "neither a folder")])
@@ -160,6 +163,12 @@ def test_folder_serves_as_it_is(no_hub, settings, folder):
     (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "model.safetensors"),
     (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part-2.safetensors"}}'),
      "part-2.safetensors"),
+    (lambda folder: (folder / "config.json").write_text('{"model_type":'), "config.json of"),
+    (lambda folder: (folder / "config.json").write_text("[" * 200_000), "config.json of"),
+    (lambda folder: (folder / "model.safetensors.index.json").write_bytes(b"\xff"), "index.json of"),
+    (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": ["a"]}'), "no weights files"),
+    (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": []}}'),
+     "no weights files"),
     (shutil.rmtree, "neither a folder"),
 ])
 def test_damaged_folders_are_refused(no_hub, settings, folder, damage, mention):
