@@ -15,7 +15,7 @@ from studio.data import duplicates, languages, overlay, ranges
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch
 from studio.data.cycles import without_cycle_search
-from studio.data.hub import stream_hub
+from studio.data.hub import stream_hub, unknown_source
 from studio.data.privacy import mask_text
 from studio.data.records import read_batches
 from studio.data.report import PLACES, Duplicates, Overlap, Place, Report, automatic_epochs, verdict
@@ -109,7 +109,10 @@ def _scan_source(
                 scan.take(facts, Batch(rows, [0] * len(rows), []))
                 yield min(1.0, facts.rows / source.total) if source.total else 0.0
             return
-        for part in open_parts(local_path(name, settings), scan.note_file):
+        path = local_path(name, settings)
+        if path is None:
+            raise unknown_source(name)
+        for part in open_parts(path, scan.note_file):
             yield from _scan_part(part, scan, head)
     except DataError as error:
         scan.note_unreadable(name, error)

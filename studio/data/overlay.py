@@ -15,6 +15,7 @@ from typing import Any
 import xxhash
 
 from studio import words
+from studio.data.hub import unknown_source
 from studio.data.json_rows import BadRow, parse
 from studio.data.jsonl import write_jsonl
 from studio.data.sources import is_hub, local_path
@@ -191,8 +192,11 @@ def _fingerprint(section: DataSection, settings: Settings) -> str:
         digest.update(json.dumps([section.dataset_name, section.dataset_config, section.dataset_revision,
                                   section.dataset_train_split]))
         return digest.hexdigest()
+    path = local_path(section.dataset_name, settings)
+    if path is None:
+        raise unknown_source(section.dataset_name)
     try:
-        with open(local_path(section.dataset_name, settings), "rb") as file:
+        with open(path, "rb") as file:
             while block := file.read(READ_AT_ONCE_BYTES):
                 digest.update(block)
     except OSError as error:

@@ -261,6 +261,19 @@ def test_no_file_and_a_folder_are_named(look, tmp_path):
             examine(DataSection(dataset_name=str(tmp_path / name)), settings)
 
 
+def test_a_name_that_means_nothing_is_said_and_costs_no_other_source(look, tmp_path):
+    settings, nothing = Settings(data_dir=tmp_path), DataSection(dataset_name="squad")
+    file = DataSection(dataset_name=str(write(tmp_path / "rows.jsonl", CHATS)))
+    said = '"squad" is neither a file here nor a data set of the Hub'
+    for section, options in ((nothing, {}), (file, {"heldout": nothing})):
+        with pytest.raises(DataError, match=said) as caught:
+            examine(section, settings, **options)
+        assert "owner/name" in caught.value.hint
+    report = examine(file, settings, more=["squad"])
+    assert report.rows == 20 and counts(report) == {"unreadable_file": 1}
+    assert report.findings[0].places[0].detail.startswith(said) and not report.may_start
+
+
 def test_an_archive_cannot_lead_out_nor_link(look, tmp_path):
     link = zipfile.ZipInfo("link.jsonl")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16

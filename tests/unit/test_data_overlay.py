@@ -154,3 +154,9 @@ def test_a_name_is_made_of_the_data_sets():
     names = {"upload:my-rows-01.jsonl": "my-rows-01-jsonl", "owner/name": "owner-name", "bundled:recipes": "recipes"}
     for dataset, name in names.items():
         assert overlay.name_for(DataSection(dataset_name=dataset)) == name
+
+
+def test_edits_of_a_name_that_means_nothing_are_refused(section, settings):
+    nowhere = section.model_copy(update={"dataset_name": "squad"})
+    with pytest.raises(DataError, match="neither a file here nor a data set of the Hub"):
+        overlay.exclude(nowhere, settings, 1)
