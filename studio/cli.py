@@ -63,7 +63,7 @@ def _run(store: RunStore, arguments: argparse.Namespace) -> int:
             terminal_doctor.print_verdict(report)
     if not arguments.json and outlook.may_start:
         terminal.print_outlook(outlook)
-    run_id = start.start(store, preset, outlook, name=arguments.name, origin=origin)
+    run_id = start.start(store, preset, outlook, name=arguments.name, origin=origin, confirmed=arguments.yes)
     if arguments.detach:
         _print(arguments, {"run_id": run_id}, lambda: terminal.print_started(store.get(run_id)))
         return 0
@@ -240,7 +240,7 @@ def _search(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
-    """Exit code 1 where training would refuse rows. Ctrl-C ends the reading and reports what was read."""
+    """Exit code 1 where training would refuse rows, or no tokens can be counted. Ctrl-C ends the reading early."""
     from studio.data import doctor, token_client
 
     fields = {"data.dataset_name": arguments.data[0]}
@@ -266,11 +266,14 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, before)
     if arguments.model and report.usable_rows and report.complete:
         line.show("counting tokens")
-        report.tokens = token_client.count_tokens(
-            arguments.data, preset, store.settings, report.usable_rows, exact=arguments.exact)
+        try:
+            report.tokens = token_client.count_tokens(
+                arguments.data, preset, store.settings, report.usable_rows, exact=arguments.exact)
+        except StudioError as error:  # what was found in the rows stays
+            report.tokens_error = {"message": error.message, "hint": error.hint, "field": error.field}
     line.clear()
     _print(arguments, report.as_json(), lambda: terminal_doctor.print_report(report))
-    return 0 if report.may_start else 1
+    return 0 if report.may_start and report.tokens_error is None else 1
 
 
 def _export(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -372,8 +375,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = command("serve", _serve, "serve the studio's page")
     serve.add_argument("--open", metavar="RUN", default="", help="print and open the page at this run")
-    on_preset(working(command("run", _run, "start a run from a preset"))).add_argument(
-        "--name", default="", help="a name for the run")
+    run = on_preset(working(command("run", _run, "start a run from a preset")))
+    run.add_argument("--name", default="", help="a name for the run")
+    run.add_argument("--yes", action="store_true", help="push to a repository that holds something already")
     on_preset(working(command("baselines", _baselines, "try what the untouched model reaches, without tuning")
                       )).add_argument("--name", default="", help="a name for the run")
     on_preset(command("check", _check, "say what would go wrong, without starting"))

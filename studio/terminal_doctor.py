@@ -27,6 +27,9 @@ def print_report(report: Report) -> None:
         print(f"  {name:12} {value}")
     if report.tokens is not None:
         _print_tokens(report.tokens)
+    if report.tokens_error is not None:
+        print(f"\n{MARKS['error']} The tokens could not be counted. {report.tokens_error['message']} "
+              f"{report.tokens_error['hint']}")
 
 
 def print_verdict(report: dict[str, Any]) -> None:

@@ -64,6 +64,14 @@ def test_lengths_in_tokens_with_a_model(doctor, rows, tmp_path):
     assert (tokens["rows"], tokens["sampled_rows"], tokens["truncated_share"]) == (30, 30, 0)
 
 
+def test_a_model_that_is_not_there_costs_the_tokens_and_not_the_report(doctor, rows, tmp_path):
+    out = doctor(rows, "--model", tmp_path / "gone", code=1).out
+    assert out.startswith("30 rows may teach a style") and "✗ The tokens could not be counted. " in out
+    report = json.loads(doctor(rows, "--model", tmp_path / "gone", "--json", code=1).out)
+    assert (report["rows"], report["tokens"]) == (30, None)
+    assert report["tokens_error"]["field"] == "model.model_name_or_path" and report["tokens_error"]["hint"]
+
+
 def test_what_cannot_be_examined_ends_with_exit_code_2(doctor, tmp_path):
     assert "There is no file" in doctor(tmp_path / "gone.jsonl", code=2).err
     assert json.loads(doctor(tmp_path / "gone.jsonl", "--json", code=2).out)["field"] == "data.dataset_name"
