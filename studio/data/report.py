@@ -129,7 +129,8 @@ class Place:
 class Finding:
     """A name from OWN or shapes.PROBLEMS, its level (error, warning, info), how many rows, and the first of them.
 
-    `outcome` says what a run does about it as the preset is set, "" where that is left to the person.
+    `not_trained_yet` stands for all rows. `outcome` says what a run does about it as the preset is set, "" where that
+    is left to the person.
     """
 
     name: str
@@ -298,9 +299,12 @@ class Findings:
         """All of them, in the order they were found; `total` rows stand in the sentences.
 
         `data` and the `format` of the rows' shape say what a run does about them. Where only `sampled` of the rows were
-        looked at, the counts are raised to the total, and the sentences say that they are estimates.
+        looked at, the counts are raised to the total, and the sentences say that they are estimates. A format that
+        cannot be trained yet is a finding too, of all rows.
         """
-        return [self._finding(name, total, data, format, sampled) for name in self._counts]
+        refused = shapes.refusal(format)
+        of_all = [Finding("not_trained_yet", "error", total, refused.message, refused.hint, [], "")] if refused else []
+        return of_all + [self._finding(name, total, data, format, sampled) for name in self._counts]
 
     def _finding(self, name: str, total: int, data: DataSection, format: str, sampled: int) -> Finding:
         n, places = self._counts[name], self._places[name]

@@ -5,7 +5,6 @@ from typing import Any
 
 from studio import words
 from studio.data.languages import UNKNOWN
-from studio.data.shapes import refusal
 from studio.errors import StudioError
 from studio.preset.schema import Preset
 from studio.texts import text
@@ -14,8 +13,8 @@ from studio.ui.findings_view import MARKS, fix_html
 
 UNSURE = 0.9
 PLACES_SHOWN, FILES_SHOWN, LANGUAGES_SHOWN = 10, 5, 4
-# errors that data.bad_rows does not settle: of the whole file, of the held-out rows, of model and template
-UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "all_labels_masked"}
+# errors that data.bad_rows does not settle: of the whole file, the held-out rows, model and template, all rows' shape
+UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "all_labels_masked", "not_trained_yet"}
 # finding -> the preset field and value that settle it, and the text of the button
 SETTLING = {
     "duplicates": ("drop_duplicates", True, "drop_duplicates"),
@@ -59,12 +58,7 @@ def error_html(error: StudioError) -> str:
 def report_html(report: dict[str, Any], preset: Preset, is_first: bool) -> str:
     """The whole report, or what of it is known of the first rows; `preset` says what is settled already."""
     longer = report["tokens"]["suggested_max_length"] if report["tokens"] else 0
-    findings = [_settled(finding, preset, longer) for finding in report["findings"]]
-    refused = refusal(report["shape"]["format"])
-    if refused is not None:
-        fix = {"data.format": "prompt_completion"} if report["shape"]["format"] == "preference" else {}
-        findings.insert(0, {"name": "", "level": "error", "message": refused.message, "fix": refused.hint,
-                            "places": [], "count": 0, "buttons": fix_html(fix)})
+    findings = [_settled(finding, preset, report["shape"]["format"], longer) for finding in report["findings"]]
     findings.sort(key=lambda finding: list(MARKS).index(finding["level"]))
     listed = "".join(_finding_html(finding) for finding in findings) or _box("ok", text("doctor.findings.none"))
     return (f'<section class="report" aria-label="{_t("report.title")}">{_verdict_html(report, findings, is_first)}'
@@ -126,10 +120,11 @@ def _share(n: int, total: int) -> str:
     return words.percent(n / total) if n * 100 >= total else "< 1 %"
 
 
-def _settled(finding: dict[str, Any], preset: Preset, longer: int) -> dict[str, Any]:
+def _settled(finding: dict[str, Any], preset: Preset, format: str, longer: int) -> dict[str, Any]:
     """The finding with its buttons; one that the preset settles is information, and says how.
 
-    `longer` is the length (tokens) that is suggested for the longest row, 0 where there is none.
+    `format` is that of the rows' shape; `longer` the length (tokens) that is suggested for the longest row, 0 where
+    there is none.
     """
     name = finding["name"]
     if name in SETTLING:
@@ -145,6 +140,8 @@ def _settled(finding: dict[str, Any], preset: Preset, longer: int) -> dict[str, 
         ways = ("fix",) if name == "encoding" else ("drop", "fix")
         return finding | {"buttons": "".join(
             fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}")) for way in ways)}
+    if name == "not_trained_yet" and format == "preference":
+        return finding | {"buttons": fix_html({"data.format": "prompt_completion"})}
     if name in ("truncated", "all_labels_masked") and longer > preset.training.max_length:
         label = text("doctor.findings.raise", n=words.count(longer))
         return finding | {"buttons": fix_html({"training.max_length": longer}, label)}

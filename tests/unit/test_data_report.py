@@ -16,6 +16,7 @@ from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
 from studio.texts import table
+from studio.ui.doctor_view import report_html
 
 KEY = "sk-proj-" + "aB3" * 10
 
@@ -80,7 +81,8 @@ def test_report_and_account_call_what_costs_a_row_by_the_same_names(tmp_path, ro
     for entry in prepared.left_out:
         counted[entry.reason] = counted.get(entry.reason, 0) + 1
     assert counted == {
-        one.name: one.count for one in report.findings if one.level == "error" or one.name == "empty_text"}
+        one.name: one.count for one in report.findings
+        if (one.level == "error" and one.name != "not_trained_yet") or one.name == "empty_text"}
     assert len(counted) > 1
 
 
@@ -135,3 +137,31 @@ def test_no_secret_and_no_long_text_stands_in_the_report(tmp_path):
     found = Findings()
     found.add("not_json", Place("a.jsonl", 0, 1, f"unexpected {KEY}"))
     assert found.list(1, DataSection())[0].places[0].detail == "unexpected [SECRET]"
+
+
+PAIR = {"prompt": "which", "chosen": "this", "rejected": "that"}
+
+
+@pytest.mark.parametrize(("row", "hint"), [
+    (PAIR, "Set data.format to prompt_completion"),
+    ({"input": {"messages": [{"role": "user", "content": "which"}]},
+      "preferred_output": [{"role": "assistant", "content": "this"}],
+      "non_preferred_output": [{"role": "assistant", "content": "that"}]}, "Set data.format to prompt_completion"),
+    ({"prompt": "which"}, "if the rows do hold answers"),
+])
+@pytest.mark.parametrize("bad_rows", ["stop", "drop", "fix"])
+def test_a_shape_that_no_run_takes_is_an_error_that_nothing_settles(tmp_path, row, hint, bad_rows):
+    report = of(write(tmp_path / "rows.jsonl", [row] * 20), tmp_path, bad_rows=bad_rows)
+    found = finding(report, "not_trained_yet")
+    assert (found.level, found.count, found.outcome, found.places) == ("error", 20, "", [])
+    assert "cannot train on yet" in found.message and hint in found.fix
+    assert not report.may_train and not report.may_start and "problems must be mended first" in report.verdict
+    shown = report_html(report.as_json(), Preset(data={"bad_rows": bad_rows}), False)
+    assert shown.count("cannot train on yet") == 1 and "Not ready yet" in shown
+    assert ("data.format" in shown.partition("data-fix")[2]) == ("chosen" in row or "preferred_output" in row)
+
+
+def test_pairs_told_to_be_prompts_and_answers_may_be_trained(tmp_path):
+    report = of(write(tmp_path / "rows.jsonl", [PAIR | {"prompt": f"which {i}"} for i in range(60)]), tmp_path,
+                format="prompt_completion", prompt_column="prompt", completion_column="chosen")
+    assert report.may_start and report.may_train
