@@ -19,14 +19,16 @@ from studio.preset.schema import Preset, PublishSection
 from studio.publishing import exports, parity, space
 from studio.publishing.gguf_request import GgufRequest
 from studio.publishing.gguf_request import write_request as write_gguf_request
-from studio.publishing.hub import resolve_token
+from studio.publishing.hub import PushCheck, resolve_token
 from studio.publishing.release import model_files
 from studio.publishing.repositories import (
     check_request,
     commits_there,
     complete,
     confirm,
+    exists_error,
     in_words,
+    met_by_plan,
     replacing,
     require_confirmed,
     unconfirmed,
@@ -62,7 +64,8 @@ class Outlook:
     """What is known before a run: findings (worst first), device, and estimates where they can be made.
 
     `money` is in US dollars, None where the machine's price is not known. `meets` holds the repositories that the
-    planned push would write to although they hold something, by name, with their last commits.
+    planned push would write to although they hold something, by name, with their last commits; `replaced` says so in
+    words, "" where it needs nobody's yes.
     """
 
     findings: list[Finding]
@@ -71,6 +74,7 @@ class Outlook:
     time: TimeEstimate | None = None
     money: float | None = None
     meets: dict[str, str] = field(default_factory=dict)
+    replaced: str = ""
 
     @property
     def may_start(self) -> bool:
@@ -96,25 +100,29 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
     price = training_price(preset.plan, price_per_hour(settings))
     if time is not None and price is not None:
         money = estimate_money(time.seconds, price)
-    meets: dict[str, str] = {}
+    met: list[PushCheck] = []
     if preset.publish.push_to_hub:
-        checks = _try(findings, lambda: check_request(preset.publish, resolve_token() if token is None else token))
-        if not preset.publish.create_pr:
-            findings += [Finding("warning", replacing(check), "Start only if you mean this repository.",
-                                 "publish.hub_model_id") for check in checks or [] if check.there]
-            meets = commits_there(checks or [])
+        met = _try(findings, lambda: met_by_plan(preset.publish, resolve_token() if token is None else token)) or []
+        findings += [Finding("warning", replacing(check), "Start only if you mean this repository.",
+                             "publish.hub_model_id") for check in met]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return Outlook(findings, device, memory, time, money, meets)
+    return Outlook(findings, device, memory, time, money, commits_there(met), in_words(met))
 
 
 def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", origin: Preset | None = None,
-          parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> str:
-    """Start a run whose preflight is `outlook`; returns its id. Raises `CheckError` if an error was found.
+          parent: str = "", token: str | None = None, keys: Mapping[str, str] = NO_KEYS, confirmed: bool = False,
+          told: str | None = None) -> str:
+    """Start a run whose preflight is `outlook`; returns its id.
 
-    What the data doctor found in just this data goes with the run. Who starts it has read which repositories the
-    planned push would write to, and says yes to them as they are now. `keys` are those of other services, by variable.
+    What the data doctor found in just this data goes with the run. `keys` are those of other services, by variable.
+
+    `confirmed` says yes to the repositories that hold something and that the planned push would write to. It counts
+    only where `told`, what the person has read of them, still holds; None takes it as it is. Raises `CheckError` if an
+    error was found, `ExistsError` where such a yes is missing.
     """
     _require_startable(outlook.findings)
+    if outlook.replaced and not (confirmed and told in (None, outlook.replaced)):
+        raise exists_error(outlook.replaced, "--set publish.create_pr=true")
     report = doctor_client.kept_report(preset, store.settings, token)
     run_id = launcher.start(
         store, preset, name=name, origin=origin, parent=parent,

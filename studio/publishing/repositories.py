@@ -63,10 +63,22 @@ def unconfirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck])
 def require_confirmed(run_dir: Path, request: PublishSection, checks: list[PushCheck]) -> None:
     """Raise `ExistsError`, which names them all, where repositories hold something and were not confirmed."""
     if found := unconfirmed(run_dir, request, checks):
-        raise ExistsError(
-            in_words(found),
-            "Confirm it (on the command line: --yes), send it as a pull request (--create-pr), or choose another name.",
-            FIELD)
+        raise exists_error(in_words(found), "--create-pr")
+
+
+def exists_error(replaced: str, as_pull_request: str) -> ExistsError:
+    """Nobody has said yes to what `replaced` says; `as_pull_request` asks for one on the command line."""
+    return ExistsError(
+        replaced,
+        f"Confirm it (on the command line: --yes), send it as a pull request ({as_pull_request}), or choose another "
+        "name.", FIELD)
+
+
+def met_by_plan(request: PublishSection, token: str | None) -> list[PushCheck]:
+    """The repositories that a run's planned push would write to and that need a word before it starts: all that hold
+    something, unless it is a pull request. Raises `HubError` as `check_request` does."""
+    checks = check_request(request, token)
+    return [] if request.create_pr else [check for check in checks if check.there is not None]
 
 
 def confirm(run_dir: Path, request: PublishSection, commits: dict[str, str]) -> None:
@@ -83,7 +95,7 @@ def commits_there(checks: list[PushCheck]) -> dict[str, str]:
 
 
 def _pushed_to(run_dir: Path, revision: str) -> dict[str, str]:
-    """The repositories whose branch a push of this run has reached, with its last commit there, as the journal tells."""
+    """The repositories whose branch a push of this run has reached, each with the commit of its last push there."""
     reached = []
     for event in read_events(run_dir)[0]:
         if event.type == "pushed":

@@ -70,9 +70,15 @@ def test_a_commits_title_is_shown_and_not_drawn():
     assert "<img" not in replaced_html("its last commit is <img src=x>") and "&lt;img" in replaced_html("<img src=x>")
 
 
-def test_who_starts_a_run_says_yes_to_what_its_planned_push_would_meet(store, monkeypatch):
+def test_no_run_starts_before_somebody_said_yes_to_what_its_planned_push_would_meet(store, monkeypatch):
     monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
     preset = override(validate({"name": "recipes"}), {"publish.push_to_hub": True, "publish.hub_model_id": "ana/other"})
-    run_id = start.start(store, preset, start.Outlook([], None, meets={"ana/other": "c1"}))
+    said = "ana/other is there already."
+    outlook = start.Outlook([], None, meets={"ana/other": "c1"}, replaced=said)
+    for word in ({}, {"told": said}, {"confirmed": True, "told": "ana/else is there already."}):
+        with pytest.raises(ExistsError, match="ana/other is there already") as caught:
+            start.start(store, preset, outlook, **word)
+    assert "--yes" in caught.value.hint and "publish.create_pr" in caught.value.hint and store.list() == []
+    run_id = start.start(store, preset, outlook, confirmed=True, told=said)
     assert not asks(store.run_dir(run_id), preset.publish, met("ana/other"))
     assert asks(store.run_dir(run_id), preset.publish, met("ana/other", "c2")), "changed while it trained"
