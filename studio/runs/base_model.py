@@ -54,8 +54,8 @@ def known_shape(section: ModelSection) -> ModelShape | None:
 def hub_config(section: ModelSection, cache_dir: Path | None, token: str | Literal[False] | None) -> dict[str, Any]:
     """config.json of a model on the Hub, kept in `cache_dir` (None: where the Hub's client keeps files).
 
-    Raises `ModelError`: unknown, gated, no config or one that is too large or broken, a wrong token, or the Hub cannot be
-    reached.
+    Raises `ModelError`: unknown, gated, no config or one that is too large or broken, a wrong token, or a Hub that
+    cannot be reached.
     """
     name, revision = section.model_name_or_path, section.model_revision
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import DataError, StudioError
+from studio.preset.schema import EvaluationSection
 from studio.runs.playground import Playground, Target
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -79,7 +80,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         with gr.Row():
             temperature = _slider("temperature", 0, 2, 0, 0.05)
             top_p = _slider("top_p", 0.05, 1, 1, 0.05)
-            max_tokens = _slider("max_tokens", 16, 4096, MAX_TOKENS, 16)
+            max_tokens = build_longest()
             seed = gr.Number(SEED, label=text("playground.settings.seed.label"), precision=0, min_width=200,
                              info=text("playground.settings.seed.info"))
     with gr.Accordion(text("playground.exact.title"), open=False) as exact_fold:
@@ -185,13 +186,14 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         elif target.run_id:
             yield [*[gr.skip()] * 5, *voting.empty_panel(names, text("playground.votes.ask_other_ways"))]
 
-    def sampling_of(heat: float, share: float, longest: int, chosen_seed: int | None) -> Sampling:
-        return Sampling(heat, share, int(longest), SEED if chosen_seed is None else int(chosen_seed))
+    def sampling_of(heat: float, share: float, longest: int | None, chosen_seed: int | None) -> Sampling:
+        return Sampling(heat, share, longest or MAX_TOKENS, SEED if chosen_seed is None else chosen_seed)
 
     @shown
     def answer(choice: str | None, chosen: str | None, against: str | None, question: str, a: dict, b: dict,
-               is_blind: bool, system_prompt: str, heat: float, share: float, longest: int, chosen_seed: int | None,
-               profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
+               is_blind: bool, system_prompt: str, heat: float, share: float, longest: int | None,
+               chosen_seed: int | None, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+               ) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         target = view.target_of(choice, chosen, against)
         if is_blind and not target.run_id:
@@ -203,7 +205,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
 
     @shown
     def answer_next(choice: str | None, chosen: str | None, against: str | None, last: str, system_prompt: str,
-                    heat: float, share: float, longest: int, chosen_seed: int | None,
+                    heat: float, share: float, longest: int | None, chosen_seed: int | None,
                     profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         target = view.target_of(choice, chosen, against)
@@ -261,6 +263,14 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
 def _slider(name: str, low: float, high: float, value: float, step: float) -> gr.Slider:
     return gr.Slider(low, high, value, step=step, label=text(f"playground.settings.{name}.label"), min_width=200,
                      info=text(f"playground.settings.{name}.info"))
+
+
+def build_longest() -> gr.Number:
+    """The box for the longest answer; it takes what a preset may say, for a run's own value is put into it."""
+    least, most = EvaluationSection.model_fields["max_new_tokens"].metadata
+    return gr.Number(MAX_TOKENS, minimum=least.ge, maximum=most.le, precision=0, min_width=200,
+                     label=text("playground.settings.max_tokens.label"),
+                     info=text("playground.settings.max_tokens.info"))
 
 
 def stopped_chats(side_a: dict, side_b: dict) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import playground_view as view
 from studio.ui.held_out import Example, examples, next_question
-from studio.ui.playground_tab import stopped_chats
+from studio.ui.playground_tab import build_longest, stopped_chats
 from studio.ui.playground_votes import empty_sides
 from studio.ui.transcript import transcript
 from tests.finished_run import finished_run
@@ -42,6 +42,13 @@ def test_runs_with_weights_come_first_then_each_base_model_once(settings, store)
     assert [value for _, value in choices] == [run_id, "HuggingFaceTB/SmolLM2-135M-Instruct", "owner/other"]
     assert bare not in dict(choices).values()
     assert choices[0][0].startswith("recipes (")
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 5000, 32_768])
+def test_the_longest_answer_of_any_run_fits_its_box(tokens):
+    """The box began at 16, so a run with a shorter limit could not be talked to at all."""
+    assert files.override(Preset(), {"evaluation.max_new_tokens": tokens})
+    assert build_longest().preprocess(tokens) == tokens
 
 
 def test_a_broken_preset_of_the_person_hides_no_choice(settings, store):
