@@ -10,8 +10,8 @@ loses most against the base model; `ways`: for each way its `metrics` (value and
 labels.py), None where the answers are no labels; `wanted_words` and `wanted_tokens` (mean length of the wanted
 answers; tokens of the tuned model, 0 until they are counted); `training_seconds`; `costs` and `plan` (see costs.py);
 `guard`, what was forgotten (see guard.py), None where that was not asked; `data`, the data set the rows are from, ""
-for the run's held-out rows; `verdict` with `outcome`, `rival`, `rows_needed` and `break_even_requests` (see
-verdict.py).
+for the run's held-out rows; `verdict` with `outcome`, `rival`, `rows_needed`, `break_even_requests` and
+`cheaper_from` (see verdict.py).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from studio.evaluation.bootstrap import Resamples, interval, p_value
 from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
 from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
-from studio.evaluation.verdict import BASE_WAYS, break_even_requests, decide
+from studio.evaluation.verdict import decide, weigh_costs
 from studio.evaluation.ways import BASE, TUNED
 from studio.preset.schema import PlanSection
 
@@ -154,20 +154,10 @@ def _against(by_way: dict[str, _Figure], way: str, gains: np.ndarray) -> dict[st
 
 def _judged(report: dict[str, Any], own: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The report with its verdict; costs and plan are those of a person who told nothing, until these are set."""
-    return report | {"verdict": _verdict(report, own), "guard": None, "judge": None,
-                     **price_report(report, PlanSection(), None, None)}
-
-
-def _verdict(report: dict[str, Any], own: frozenset[str]) -> dict[str, Any]:
-    """The rule's answer, and after how many requests the training has paid for itself against the rival."""
-    verdict, ways = decide(report, own), report["ways"]
-    requests = None
-    # plain text asks nothing, so nothing has a price; other models take no time of this machine or were trained too
-    if report["metric"] != "perplexity" and verdict.rival in BASE_WAYS:
-        costs = (ways[way]["seconds_per_request"] for way in (verdict.rival, TUNED))
-        requests = break_even_requests(report["training_seconds"], *costs)
-    return {"outcome": verdict.outcome.value, "rival": verdict.rival, "rows_needed": verdict.rows_needed,
-            "break_even_requests": requests}
+    verdict = decide(report, own)
+    report = report | {"guard": None, "judge": None, **price_report(report, PlanSection(), None, None), "verdict": {
+        "outcome": verdict.outcome.value, "rival": verdict.rival, "rows_needed": verdict.rows_needed}}
+    return report | {"verdict": weigh_costs(report)}
 
 
 def _duels(gains: np.ndarray) -> dict[str, int]:

@@ -15,7 +15,7 @@ from studio.preset.answer_checks import MEASURE
 from studio.texts import table, text
 
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
-         Outcome.CANNOT_TELL: "info"}
+         Outcome.CHEAPER: "ok", Outcome.CANNOT_TELL: "info"}
 PLAIN = frozenset({"perplexity", "loss", "eval_loss"})  # measures that are no share
 PLAN = ("use_case", "good_answer", "requests_per_month")
 # a way that leaves so many answers empty, or has so many cut, is named
@@ -72,7 +72,7 @@ def summarise(report: dict[str, Any]) -> Summary | None:
         return None
     outcome = Outcome(report["verdict"]["outcome"])
     better, worse = _changes(report)
-    return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), _notes(report),
+    return Summary(_headline(report, outcome), TONES[outcome], _grounds(report, outcome), reservations(report),
                    _further(report), metric_name(report["metric"]), [way_row(report, way) for way in report["ways"]],
                    better, worse, plan_lines(report), _costs(report), _money(report), _money_note(report))
 
@@ -102,6 +102,13 @@ def with_interval(figure: dict[str, Any], metric: str) -> str:
     return _say("interval", value=value, low=low, high=high)
 
 
+def length_words(found: dict[str, Any]) -> str:
+    """A way's words an answer with their interval, "9.2 (8.1 to 10.4)"; earlier studios noted none."""
+    value, bounds = words.figure(found["answer_words"]), found["answer_words_interval"]
+    return value if bounds is None else _say("interval", value=value, low=words.figure(bounds[0]),
+                                             high=words.figure(bounds[1]))
+
+
 def signed(value: float, metric: str) -> str:
     """A difference with its sign: "+12 points", or "+4.25" of what is no share."""
     amount = words.figure(abs(value)) if metric in PLAIN else _say("points", value=f"{100 * abs(value):.0f}")
@@ -121,8 +128,10 @@ def score_words(score: float) -> tuple[str, str]:
     return sign, _say(f"page.{sign}") if sign else words.percent(score)
 
 
-def sure_tone(difference: dict[str, Any], higher_is_better: bool) -> str:
-    """"better" or "worse" only where the whole interval of the difference says so, else ""."""
+def sure_tone(difference: dict[str, Any], higher_is_better: bool, rows: int) -> str:
+    """"better" or "worse" only where the whole interval of the difference, on enough rows, says so, else ""."""
+    if rows < MIN_ROWS:
+        return ""
     low, high = difference["interval"]
     if not higher_is_better:
         low, high = -high, -low
@@ -136,6 +145,8 @@ def _headline(report: dict[str, Any], outcome: Outcome) -> str:
         return _say("headline.untrained")
     if outcome is Outcome.BETTER_PROMPT and rival not in BASE_WAYS:
         return _say("headline.better_model", rival=way_name(rival))
+    if outcome is Outcome.CHEAPER:
+        return _say("headline.cheaper", requests=words.count(report["verdict"]["cheaper_from"]))
     return _say(f"headline.{outcome.value}")
 
 
@@ -159,7 +170,14 @@ def way_row(report: dict[str, Any], way: str) -> WayRow:
     if "prompt_tokens" in found:
         costs = (_tokens(found["prompt_tokens"]), _tokens(found["answer_tokens"]),
                  _seconds(found["seconds_per_request"]), words.figure(found["tokens_per_second"]))
-    return WayRow(way_name(way), with_interval(found["metrics"][metric], metric), gain, tone, duels, *costs)
+    return WayRow(_name_with_examples(way, found), with_interval(found["metrics"][metric], metric), gain, tone, duels, *costs)
+
+
+def _name_with_examples(way: str, found: dict[str, Any]) -> str:
+    """The way's name with how many examples its prompts hold on average, where they hold any."""
+    if "prompt_tokens" not in found or not found["examples"]:
+        return way_name(way)
+    return words.in_number(_say(f"way_with.{way}", examples=words.figure(found["examples"])), found["examples"])
 
 
 def _grounds(report: dict[str, Any], outcome: Outcome) -> list[str]:
@@ -185,6 +203,8 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
         return _say("ground.worth_it")
     if outcome is Outcome.MORE_ROWS:
         return _say("ground.poor_tuned" if tone == "better" else "ground.poor_rival", good=words.percent(GOOD))
+    if outcome is Outcome.CHEAPER:
+        return _say("ground.cheaper", margin=round(100 * MARGIN), requests=words.count(verdict["cheaper_from"]))
     if outcome is Outcome.BETTER_PROMPT:
         if tone != "worse":
             return _say("ground.same" if rival in BASE_WAYS else "ground.same_model", margin=round(100 * MARGIN))
@@ -202,23 +222,40 @@ def _reason(report: dict[str, Any], outcome: Outcome) -> str:
 def _break_even(report: dict[str, Any]) -> str:
     """What a request costs against the rival, and when the training has paid for itself; "" where nothing was asked.
 
-    Nor against another model: a service's time is none of this machine, and another tuned model was trained too.
+    A service is compared by money, as far as its prices are known: its time is none of this machine. Another tuned
+    model was trained too.
     """
     ways, verdict = report["ways"], report["verdict"]
-    rival, tuned = ways[verdict["rival"]], ways[TUNED]
+    rival, tuned, requests = ways[verdict["rival"]], ways[TUNED], verdict["break_even_requests"]
+    if verdict["rival"] == ENDPOINT and requests is not None:
+        tuned_money, rival_money = (words.money(report["costs"]["ways"][way]["per_1000"]) for way in (TUNED, ENDPOINT))
+        return _say("ground.money", money=tuned_money, rival_money=rival_money, conclusion=_conclusion(
+            report, words.money(report["costs"]["training_money"]), requests))
     if "prompt_tokens" not in tuned or verdict["rival"] not in BASE_WAYS:
         return ""
-    requests = verdict["break_even_requests"]
-    conclusion = _say("ground.never_pays" if requests is None else "ground.pays_after",
-                      training=words.duration(report["training_seconds"]), requests=words.count(requests or 0))
+    conclusion = _conclusion(report, words.duration(report["training_seconds"]), requests)
     return _say("ground.request", tokens=_tokens(tuned["prompt_tokens"]), rival_tokens=_tokens(rival["prompt_tokens"]),
                 seconds=_seconds(tuned["seconds_per_request"]), rival_seconds=_seconds(rival["seconds_per_request"]),
                 conclusion=conclusion)
 
 
-def _notes(report: dict[str, Any]) -> list[str]:
-    """What a reader must know: a metric that was not taken, ways that say nothing, answers that were cut."""
-    notes, count = [], report["n"]
+def _conclusion(report: dict[str, Any], training: str, requests: int | None) -> str:
+    """When the training has paid for itself, in requests and, where a month's are known, in months."""
+    if requests is None:
+        return _say("ground.never_pays", training=training)
+    month = report["plan"]["requests_per_month"]
+    if not month:
+        return _say("ground.pays_after", training=training, requests=words.count(requests))
+    return _say("ground.pays_after_months", training=training, requests=words.count(requests),
+                months=words.figure(requests / month))
+
+
+def reservations(report: dict[str, Any]) -> list[str]:
+    """What a reader must know: what was left out, a metric that was not taken, ways that say nothing, cut answers.
+
+    Of a report, or of what was tried before a training (see baselines.py).
+    """
+    notes, count = [str(note) for note in report["notes"]], report["n"]
     if report["refused_metric"]:
         chosen = report["refused_metric"]
         notes.append(_say("note.refused_metric", chosen=metric_name(chosen), why=_say(f"why.{chosen}"),
@@ -238,7 +275,7 @@ def _changes(report: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is surely better and surely worse than with the base model, and what a request costs against the rival."""
     sides: dict[str, list[str]] = {"better": [], "worse": []}
     for name, figures in report["metrics"].items():
-        tone = sure_tone(figures["difference"], figures["higher_is_better"])
+        tone = sure_tone(figures["difference"], figures["higher_is_better"], report["n"])
         if tone:
             sides[tone].append(_say(
                 "change.measure", metric=metric_name(name), tuned=_value(figures["tuned"]["value"], name),
@@ -334,7 +371,8 @@ def _paid_after(break_even: dict[str, Any]) -> str:
 
 
 def _tone(report: dict[str, Any], way: str) -> str:
-    return sure_tone(report["against"][way]["difference"], report["metrics"][report["metric"]]["higher_is_better"])
+    return sure_tone(report["against"][way]["difference"], report["metrics"][report["metric"]]["higher_is_better"],
+                     report["n"])
 
 
 def _value(value: float, metric: str) -> str:

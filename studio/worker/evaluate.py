@@ -17,6 +17,7 @@ from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
 from studio.evaluation.scores import read_rules
+from studio.evaluation.verdict import weigh_costs
 from studio.evaluation.ways import (
     BASE,
     ENDPOINT,
@@ -89,6 +90,7 @@ def evaluate(phase: Phase) -> dict:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")
     report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), effort.wh, effort.wh_of)
+    report["verdict"] = weigh_costs(report)
     report["guard"] = guard.compare() if guard else None
     if guard and report["guard"]["forgotten"]:
         phase.journal.warning(guard_words(report["guard"]))

@@ -144,6 +144,6 @@ def test_the_verdict_says_when_the_shorter_prompt_has_paid_for_the_training():
     report, _ = compare_answers(["q"] * 30, ["a"] * 30, ways | {"tuned": WayAnswers(quick, [0] * 30)}, "exact_match",
                                 1, training_seconds=60)
     saved = 2 / 30 - 0.01
-    assert report["verdict"] == {"outcome": "worth_it", "rival": "few_shot", "rows_needed": None,
+    assert report["verdict"] == {"outcome": "worth_it", "rival": "few_shot", "rows_needed": None, "cheaper_from": None,
                                  "break_even_requests": pytest.approx(60 / saved, abs=60)}
     assert report["training_seconds"] == 60

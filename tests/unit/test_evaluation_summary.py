@@ -10,7 +10,7 @@ from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.scores import Rules, applies
 from studio.evaluation.summary import summarise, way_name
-from studio.evaluation.verdict import Outcome
+from studio.evaluation.verdict import Outcome, weigh_costs
 from studio.preset.schema import EvaluationSection, PlanSection
 from studio.texts import text
 from tests.finished_run import REPORT
@@ -27,22 +27,30 @@ def report(rows=80, prompt="q", **right):
     return compare_answers([prompt] * rows, ["a"] * rows, ways, "exact_match", 3, training_seconds=391)[0]
 
 
+def planned(found, **plan):
+    """The report of a person who told what they plan."""
+    found = found | price_report(found, PlanSection(**plan), None, None)
+    return found | {"verdict": weigh_costs(found)}
+
+
 @pytest.mark.parametrize(("figures", "outcome", "said"), [
     ({"base": 0, "few_shot": 5, "tuned": 70}, Outcome.WORTH_IT, "is paid for after 652 requests"),
     ({"base": 0, "few_shot": 5, "tuned": 30}, Outcome.MORE_ROWS, "the best of them, reaches less than 50 %"),
     ({"base": 0, "few_shot": 76, "tuned": 50}, Outcome.BETTER_PROMPT, "with that prompt is surely better, without any"),
-    ({"base": 0, "few_shot": 70, "tuned": 70}, Outcome.BETTER_PROMPT, "within 5 points"),
+    ({"base": 0, "few_shot": 70, "tuned": 70}, Outcome.CHEAPER, "no better answers, but from 652 requests on nothing"),
     ({"base": 0, "tuned": 8, "rows": 8}, Outcome.CANNOT_TELL, "too few rows"),
 ])
 def test_each_outcome_is_explained(figures, outcome, said):
     summary = summarise(report(**figures))
-    assert summary.headline == text(f"evaluation.headline.{outcome.value}")
+    assert summary.headline == text(f"evaluation.headline.{outcome.value}", requests="652")
     assert said in " ".join(summary.grounds)
 
 
 def test_where_the_bare_model_does_as_well_no_prompt_is_spoken_of():
-    even = summarise(report(base=70, tuned=70))
-    assert even.headline == "The untouched model is as good or better." and "training brings no more" in even.grounds[2]
+    even = summarise(planned(report(base=70, tuned=70), requests_per_month=100))
+    assert even.headline == "The untouched model is as good or better."
+    assert "training brings no better answers" in even.grounds[2]
+    assert even.grounds[3].endswith("is paid for after 3,910 requests, 39.1 months."), "longer than a year"
     ahead = summarise(report(base=70, tuned=30))
     losses = [RowLosses([nll + i % 3 for i in range(30)], [10] * 30, 1.0) for nll in (10.0, 20.0)]
     text_ahead = summarise(compare_perplexity(*losses, seed=1, training_seconds=60))
@@ -54,6 +62,15 @@ def test_where_the_bare_model_does_as_well_no_prompt_is_spoken_of():
 def test_another_model_that_does_as_well_was_trained_too():
     summary = summarise(report(base=0, **{"Tuned model of other": 70}, tuned=70))
     assert summary.grounds[2] == "The two are surely within 5 points of each other."
+
+
+def test_a_service_that_is_as_good_is_set_against_by_money():
+    found = report(base=0, endpoint=70, tuned=70)
+    assert summarise(found).headline == "The other service: as good or better."
+    summary = summarise(planned(found, price_per_million_input_tokens=10, machine_price_per_hour=1))
+    assert summary.headline == "The tuned model is as good, and cheaper from 343 requests on."
+    assert summary.grounds[3] == ("1,000 requests to the tuned model cost $0.08 instead of $0.40: the training ($0.11) "
+                                  "is paid for after 343 requests.")
 
 
 @pytest.mark.parametrize(("tuned", "sign", "tone"), [(10.0, "+", "better"), (30.0, "−", "worse")])

@@ -3,8 +3,10 @@
 import pytest
 
 from studio.evaluation.answers import Answer
+from studio.evaluation.costs import price_report
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
-from studio.evaluation.verdict import MIN_ROWS, Outcome, Verdict, break_even_requests, decide
+from studio.evaluation.verdict import MIN_ROWS, Outcome, Verdict, break_even_requests, decide, weigh_costs
+from studio.preset.schema import PlanSection
 
 EVEN = [i % 2 == 0 for i in range(80)]
 
@@ -101,6 +103,42 @@ def test_lower_perplexity_wins(tuned, outcome):
     assert decide(report).outcome is outcome and report["verdict"]["break_even_requests"] is None
 
 
+@pytest.mark.parametrize(("plan", "machine", "others", "outcome", "requests"), [
+    ({}, None, {}, Outcome.CHEAPER, 43),
+    ({"requests_per_month": 4}, None, {}, Outcome.CHEAPER, 43),
+    ({"requests_per_month": 3}, None, {}, Outcome.BETTER_PROMPT, None),  # 14 months
+    ({"machine_price_per_hour": 1}, 10.0, {}, Outcome.CHEAPER, 429),  # trained on a dearer machine
+    ({}, None, {"base": (70, 0.1)}, Outcome.BETTER_PROMPT, None),  # so is the bare prompt, which costs nothing
+    ({}, None, {"base": (70, 1.0)}, Outcome.CHEAPER, 67),
+    ({}, None, {"base": (70, 0.105)}, Outcome.BETTER_PROMPT, None),  # as quick, but for chance
+    ({}, None, {"few_shot": (71, 1.5)}, Outcome.CHEAPER, 43),
+    ({}, None, {"few_shot": (78, 1.5)}, Outcome.BETTER_PROMPT, None),  # surely better
+    ({}, None, {"other run": (71, 9.0)}, Outcome.BETTER_PROMPT, None),  # trained, too
+])
+def test_as_good_and_cheaper_where_the_training_pays_for_itself(plan, machine, others, outcome, requests):
+    figures = {"base": (0, 0.1), "few_shot": (70, 1.5), **others, "tuned": (70, 0.1)}
+    said = {way: WayAnswers([Answer("a" if hit else "x", 20, 5, seconds, False) for hit in right(count)], [0] * 80)
+            for way, (count, seconds) in figures.items()}
+    report = compare_answers(["q"] * 80, ["a"] * 80, said, "exact_match", 3, training_seconds=60)[0]
+    report |= price_report(report, PlanSection(**plan), machine, None)
+    found = weigh_costs(report)
+    assert (found["outcome"], found["cheaper_from"]) == (outcome, requests)
+    assert weigh_costs(report | {"verdict": found}) == found
+
+
+@pytest.mark.parametrize(("prices", "outcome"), [
+    ({}, Outcome.BETTER_PROMPT),
+    ({"price_per_million_input_tokens": 50, "machine_price_per_hour": 1}, Outcome.CHEAPER),
+    ({"price_per_million_input_tokens": 0.1, "machine_price_per_hour": 1}, Outcome.BETTER_PROMPT)])
+def test_against_a_service_money_decides(prices, outcome):
+    said = {way: WayAnswers([Answer("a" if hit else "x", 20, 5, 0.1, False) for hit in hits], [0] * 80)
+            for way, hits in (("base", right(0)), ("endpoint", right(70)), ("tuned", right(70)))}
+    report = compare_answers(["q"] * 80, ["a"] * 80, said, "exact_match", 3, training_seconds=60)[0]
+    found = weigh_costs(report | price_report(report, PlanSection(**prices), None, None))
+    assert found["outcome"] == outcome and (found["cheaper_from"] is None) == (outcome is Outcome.BETTER_PROMPT)
+
+
 def test_break_even_counts_whole_requests_and_there_is_none_without_a_saving():
     assert break_even_requests(100, 0.5, 0.2) == 334
+    assert break_even_requests(100, 0.2, 0.19) is None, "as quick, but for chance"
     assert break_even_requests(100, 0.2, 0.2) is None and break_even_requests(100, 0.1, 0.2) is None
