@@ -40,7 +40,11 @@ SAYS_LABEL = frozenset({"label", "category", "class", "intent", "sentiment", "to
 SAYS_NO_TEXT = frozenset({"id", "ids", "date", "time", "url", "type", "count", "number", "score", "length", "lang"})
 SAYS_REJECTED = frozenset({"rejected", "worse", "bad"})
 
+# what labels of answers say, in lower case
+TRUE, FALSE = frozenset({"true", "1", "1.0", "yes", "good"}), frozenset({"false", "0", "0.0", "no", "bad"})
+
 LABELS_AT_MOST, LABEL_CHARACTERS, LABEL_ROWS = 20, 60, 6
+SURE_SHARE = 0.9
 BY_NAME, BY_PART_OF_NAME, BY_CONTENT, BY_ORDER = 0.9, 0.7, 0.6, 0.4
 
 
@@ -89,6 +93,21 @@ def are_booleans(values: Sequence[Any]) -> bool:
     """Whether most values are true or false; the others may be typing errors."""
     said = sum(isinstance(value, bool) or str(value).strip().lower() in ("true", "false") for value in values)
     return bool(values) and 2 * said >= len(values)
+
+
+def verdict_of(label: Any) -> bool | None:
+    """Whether a label calls its answer good; None where it says neither."""
+    said = str(label).strip().lower()
+    return True if said in TRUE else False if said in FALSE else None
+
+
+def are_verdicts(values: Sequence[Any]) -> bool:
+    """Whether values beside answers call them good or bad: most are true or false, or nearly all say it otherwise.
+
+    Of ratings and numbered classes, too, many are 0 or 1.
+    """
+    said = sum(verdict_of(value) is not None for value in values)
+    return are_booleans(values) or (bool(values) and said >= SURE_SHARE * len(values))
 
 
 def _values(rows: Sequence[Any], column: str) -> list[Any]:

@@ -5,12 +5,12 @@ from typing import Any
 
 from studio.data import templates
 from studio.data.chats import is_chat, is_plain_chat, messages_of, parsed
+from studio.data.columns import verdict_of
 from studio.data.shapes import Refused, Shape
 from studio.data.templates import cell_text
 
 # where answers begin in chats that are written out
 ANSWER_MARK = "Assistant:"
-TRUE, FALSE = {"true", "1", "yes", "good"}, {"false", "0", "no", "bad"}
 
 
 def convert_row(row: Any, shape: Shape) -> dict[str, Any]:
@@ -126,11 +126,10 @@ def _preference_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
 
 
 def _unpaired_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    label = row.get(shape.columns["label"])
-    said = str(label).strip().lower()
-    if said not in TRUE | FALSE:
+    label = verdict_of(row.get(shape.columns["label"]))
+    if label is None:
         raise Refused("label_not_boolean")
-    return _pair_row(row, shape) | {"label": said in TRUE}
+    return _pair_row(row, shape) | {"label": label}
 
 
 def _prompt_row(row: dict[str, Any], shape: Shape) -> dict[str, Any]:

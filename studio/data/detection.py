@@ -7,7 +7,7 @@ from studio import words
 from studio.data import columns as parts
 from studio.data import templates
 from studio.data.chats import is_chat, is_whole_chat
-from studio.data.columns import are_booleans, are_labels, propose
+from studio.data.columns import are_booleans, are_labels, are_verdicts, propose
 from studio.data.shapes import Shape
 from studio.data.templates import named, no_column
 from studio.errors import DataError
@@ -194,9 +194,10 @@ def _find_preference(seen: _Seen) -> Shape | None:
 
 def _find_unpaired(seen: _Seen) -> Shape | None:
     label, prompt, answer = seen.known.get("label"), seen.column(parts.PROMPT), seen.column(parts.COMPLETION)
-    if not (label and prompt and answer and are_booleans(seen.values(label))):
+    if not (label and prompt and answer and are_verdicts(seen.values(label))):
         return None
-    return Shape("unpaired_preference", {"prompt": prompt, "completion": answer, "label": label}, 0.95,
+    sureness = 0.95 if are_booleans(seen.values(label)) else 0.85
+    return Shape("unpaired_preference", {"prompt": prompt, "completion": answer, "label": label}, sureness,
                  f"{_shown(label)} says of each answer in {_shown(answer)} whether it is good.")
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from studio.data.columns import verdict_of
 from studio.data.formats import texts
 
 # what chat templates write themselves; a model's own list is checked with its tokenizer
@@ -25,11 +26,8 @@ def check_row(row: dict[str, Any]) -> list[str]:
 
 def check_source(source: dict[str, Any], row: dict[str, Any], columns: set[str]) -> list[str]:
     """Names of what is odd about columns that go with a normalised row and are not in it: labels of answers."""
-    if "label" in columns and "completion" in columns and "label" not in row:
-        label = source.get("label")
-        if label is False or (isinstance(label, str) and label.strip().lower() == "false"):
-            return ["bad_answers"]
-    return []
+    answered = "label" in columns and "completion" in columns and "label" not in row
+    return ["bad_answers"] if answered and verdict_of(source.get("label")) is False else []
 
 
 def _check_chat(messages: list[dict[str, Any]]) -> list[str]:

@@ -164,6 +164,24 @@ def test_the_layouts_of_known_data_sets_are_told(name):
     assert (converted.shape.format, converted.shape.columns, converted.refused) == (format, columns, [])
 
 
+@pytest.mark.parametrize(("good", "bad"), [
+    (1, 0), ("1", "0"), (1.0, 0.0), ("yes", "no"), ("Good", "Bad "), (True, False), ("TRUE", "FALSE")])
+def test_labels_of_answers_are_told_however_they_are_written(good, bad):
+    rows = [{"prompt": "a", "completion": "b", "label": label} for label in (good, bad, bad)]
+    converted = convert(rows, section())
+    assert converted.shape.format == "unpaired_preference"
+    assert [row["label"] for row in converted.rows] == [True, False, False]
+    assert rows_of(rows, format="prompt_completion") == [{"prompt": "a", "completion": "b"}] * 3
+
+
+def test_ratings_classes_and_labels_of_texts_are_no_verdicts_on_answers():
+    rated = [{"prompt": "a", "completion": "b", "label": number} for number in (0, 1, 2)]
+    assert convert(rated, section()).shape.format == "prompt_completion"
+    for labels in ((0, 1), ("yes", "no")):
+        rows = [{"text": "a b", "label": label} for label in labels * 3]
+        assert convert(rows, section()).shape.format == "text_label"
+
+
 def test_a_prompt_is_what_two_written_out_chats_begin_with():
     row, _, _ = SETS["hh"]
     assert rows_of([row]) == [{"prompt": "\n\nHuman: hi\n\nAssistant:", "chosen": " hello", "rejected": " no"}]

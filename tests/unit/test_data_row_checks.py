@@ -4,7 +4,7 @@ import pytest
 
 from studio.data.chats import messages_of
 from studio.data.conversion import convert_row
-from studio.data.row_checks import check_row
+from studio.data.row_checks import check_row, check_source
 from studio.data.shapes import Refused, Shape
 
 SHAPE = Shape("messages", {"messages": "messages", "tools": "tools"}, 1.0, "")
@@ -67,3 +67,15 @@ def test_what_no_template_can_write_costs_the_row(assistant, name):
 def test_parts_of_text_are_joined():
     parts = [{"type": "text", "text": "a"}, {"text": "b"}, "c", {"type": "output_text", "text": "d"}]
     assert messages_of(row(assistant={"content": parts})["messages"])[1]["content"] == "abcd"
+
+
+@pytest.mark.parametrize(("label", "names"), [
+    (False, ["bad_answers"]), ("false", ["bad_answers"]), (0, ["bad_answers"]), ("0", ["bad_answers"]),
+    (0.0, ["bad_answers"]), (" No", ["bad_answers"]), ("bad", ["bad_answers"]),
+    (True, []), (1, []), ("yes", []), (None, []), ("sports", []), ([0], []),
+])
+def test_an_answer_that_its_label_calls_bad_is_told_where_the_label_is_not_learned(label, names):
+    source, pair = {"prompt": "a", "completion": "b", "label": label}, {"prompt": "a", "completion": "b"}
+    assert check_source(source, pair, set(source)) == names
+    assert check_source(source, pair | {"label": False}, set(source)) == []
+    assert check_source({"text": "a", "label": label}, pair, {"text", "label"}) == []
