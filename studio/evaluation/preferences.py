@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.sources import store_upload
-from studio.errors import DataError
+from studio.errors import DataError, RunError
 from studio.evaluation.votes import Vote, read_votes
 from studio.preset import files
 from studio.preset.flatten import flatten
@@ -73,12 +73,15 @@ def votes_data_set(view: RunView, settings: Settings) -> str:
 
 
 def votes_preset(view: RunView, settings: Settings) -> Preset:
-    """The run's preset turned to its votes: it starts from the tuned model and learns which answers were preferred.
+    """The run's preset turned to its votes: it starts from the merged model and learns which answers were preferred.
 
-    Raises `DataError` as `export_votes`.
+    Raises `DataError` as `export_votes`, `RunError` where the run has no merged model.
     """
+    if not view.has_merged:
+        raise RunError(f"{view.name} has no merged model, which a training on its votes starts from.",
+                       "Merge first, then make the preset.")
     defaults = {name: value for name, value in flatten(Preset()).items() if name.startswith(RESET)}
-    merged = {"model.model_name_or_path": str(view.run_dir / "merged")} if view.has_merged else {}
-    return files.override(view.preset, defaults | merged | {
+    return files.override(view.preset, defaults | {
+        "model.model_name_or_path": str(view.run_dir / "merged"),
         "name": f"{view.preset.name[:NAME_CHARACTERS]}-votes", "data.dataset_name": votes_data_set(view, settings),
         "data.format": "preference"})

@@ -60,7 +60,7 @@ class RunPage:
     @property
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
-        return [self.votes.html, self.votes.button, self.deploy.mark,
+        return [self.votes.html, self.votes.button, self.votes.note, self.deploy.mark,
                 self.column, self.head, *self.buttons.values(), self.delete_box, self.again.box, self.body,
                 self.results,
                 *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,

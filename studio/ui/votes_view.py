@@ -17,10 +17,11 @@ from studio.ui.vote_words import rate_sentences
 
 @dataclass(frozen=True)
 class VotesPart:
-    """The components of the part; the button leads to the Train tab."""
+    """The components of the part; the button leads to the Train tab, and the note says what comes of it."""
 
     html: gr.HTML
     button: gr.Button
+    note: gr.HTML
 
 
 def build_votes() -> VotesPart:
@@ -30,7 +31,8 @@ def build_votes() -> VotesPart:
     with gr.Row():
         button = gr.Button(text("playground.votes.make_preset"), visible=False, scale=0, min_width=300,
                            elem_id="run-votes-preset")
-    return VotesPart(said, button)
+    note = gr.HTML("", elem_id="run-votes-note", elem_classes="flush")
+    return VotesPart(said, button, note)
 
 
 def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any]:
@@ -47,14 +49,16 @@ def draw_votes(part: VotesPart, store: RunStore, view: RunView) -> dict[Any, Any
         links.append(_link(view, PREFERENCES_FILE, text("playground.votes.preferences", rows=words.count(rows))))
     said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
     said += f'<p class="runs-note">{" · ".join(links)}</p>' if links else ""
-    return {part.html: said, part.button: gr.Button(visible=rows > 0)}
+    noted = text("playground.votes.preset_note" if view.has_merged else "playground.votes.preset_unmerged")
+    return {part.html: said, part.button: gr.Button(visible=rows > 0, interactive=view.has_merged),
+            part.note: f'<p class="runs-note">{html.escape(noted)}</p>' if rows else ""}
 
 
 def votes_mark(view: RunView) -> str:
-    """Changes when a vote is added, and when the run is trained further."""
+    """Changes when a vote is added, and when the run is trained further or merged."""
     path = view.run_dir / VOTES_FILE
     trained = view.state.phases["train"].ended_at if "train" in view.state.phases else ""
-    return f"{view.run_id} {path.stat().st_size if path.is_file() else 0} {trained}"
+    return f"{view.run_id} {path.stat().st_size if path.is_file() else 0} {trained} {view.has_merged}"
 
 
 def _counted(what: str, n: int) -> list[str]:

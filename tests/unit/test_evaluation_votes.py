@@ -9,7 +9,7 @@ import pytest
 from studio.data.conversion import convert_row
 from studio.data.detection import detect
 from studio.data.jsonl import read_jsonl
-from studio.errors import DataError
+from studio.errors import DataError, RunError
 from studio.evaluation.preferences import export_votes, preference_rows, votes_preset
 from studio.evaluation.votes import VOTES_FILE, Vote, VotedAnswer, add_vote, read_votes, wilson, win_rates
 from studio.preset.schema import DataSection
@@ -158,8 +158,11 @@ def test_the_preset_of_the_votes_starts_from_the_tuned_model_and_reads_an_upload
     assert json.loads(stored.read_text())["rejected"] == [{"role": "assistant", "content": "bad"}]
 
 
-def test_a_run_without_a_merged_model_keeps_its_base(settings):
+def test_a_run_without_a_merged_model_makes_no_preset_that_would_start_from_the_untuned_one(settings):
     store = RunStore(settings)
     view = store.get(finished_run(store, merged=False))
     add_vote(view.run_dir, vote(1))
-    assert votes_preset(view, settings).model == view.preset.model
+    with pytest.raises(RunError) as error:
+        votes_preset(view, settings)
+    assert error.value.hint == "Merge first, then make the preset."
+    assert not settings.uploads_dir.exists() or not list(settings.uploads_dir.iterdir())
