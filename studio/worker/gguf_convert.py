@@ -25,6 +25,8 @@ LLAMA3_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,
 QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 SPLITS = {("bytes",): "gpt-2", ("digits", "bytes"): "smollm",
           (LLAMA3_SPLIT, "plain bytes"): "llama-bpe", (QWEN2_SPLIT, "plain bytes"): "qwen2"}
+# the facts that name a token at which an answer ends
+ENDS = (gguf.Keys.Tokenizer.EOS_ID, gguf.Keys.Tokenizer.EOT_ID, gguf.Keys.Tokenizer.EOM_ID)
 
 logging.getLogger("gguf").setLevel(logging.WARNING)
 logging.getLogger("hf-to-gguf").setLevel(logging.WARNING)
@@ -37,8 +39,9 @@ class UnknownArchitecture(ModelError):
 class Conversion:
     """One model on its way into one file: made of what it will hold, then written."""
 
-    def __init__(self, merged: Path, target: Path, kind: str, name: str, tokenizer: Any):
-        """`tokenizer` is the model's own, `name` what the file calls the model.
+    def __init__(self, merged: Path, target: Path, kind: str, name: str, tokenizer: Any, taught_end: int | None):
+        """`tokenizer` is the model's own, `name` what the file calls the model, `taught_end` the token with which the
+        trained rows end their answers, None where they teach none.
 
         Raises `UnknownArchitecture`, and `ModelError` for a tokenizer that llama.cpp knows no equal of, or a model that
         names code of its own: the converter would trust it.
@@ -51,6 +54,7 @@ class Conversion:
             self._model.prepare_tensors()
             self._model.prepare_metadata(vocab_only=False)
         self._say_bos()
+        self._say_end(taught_end)
 
     @property
     def size_bytes(self) -> int:
@@ -77,6 +81,13 @@ class Conversion:
         """Say whether the tokenizer puts its first token before a text; unsaid, each runner guesses for itself."""
         if gguf.Keys.Tokenizer.ADD_BOS not in self._model.gguf_writer.kv_data[0]:
             self._model.gguf_writer.add_add_bos_token(adds_bos(self._tokenizer))
+
+    def _say_end(self, taught_end: int | None) -> None:
+        """Name the end of an answer where it is another than the end of a text; a runner may know it by its text or
+        not."""
+        named = {value.value for key, value in self._model.gguf_writer.kv_data[0].items() if key in ENDS}
+        if taught_end is not None and taught_end not in named:
+            self._model.gguf_writer.add_eot_token_id(taught_end)
 
     def _name_pre_tokenizer(self, merged: Path) -> None:
         """Where the converter does not know the tokenizer by its tokens, know it by how it splits text."""

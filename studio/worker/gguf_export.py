@@ -27,10 +27,11 @@ from studio.publishing import exports
 from studio.publishing.exports import FULL_KINDS, GGUF_DIR, expected_sizes
 from studio.publishing.gguf_request import read_request
 from studio.runs.device import free_memory_bytes
-from studio.worker.gguf_convert import FIELD, Conversion, UnknownArchitecture, adds_bos
+from studio.worker.gguf_convert import ENDS, FIELD, Conversion, UnknownArchitecture, adds_bos
 from studio.worker.gguf_quantize import quantize
 from studio.worker.growth import LOOK_S, watched
 from studio.worker.modelfile import MOST_CONTEXT_TOKENS, modelfile
+from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
 
 # what converting a tensor holds of it at most: read, in 32 bits, turned, stored
@@ -68,11 +69,13 @@ def export(phase: Phase) -> dict[str, Any]:
 
 def _make_missing(phase: Phase, merged: Path, folder: Path, kinds: list[str]) -> None:
     """Make the kinds that are not there of these weights; raises the first failure when all others are made."""
-    fresh = {each.kind for each in exports.list_exports(phase.run_dir) if each.fresh}
+    tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
+    end = taught_end(phase, tokenizer)
+    kept = _kept(phase.run_dir, tokenizer, end)
     # bf16 before the quants, which are made from it
-    missing = [kind for kind in exports.GGUF_KINDS if kind in kinds and kind not in fresh]
+    missing = [kind for kind in exports.GGUF_KINDS if kind in kinds and kind not in kept]
     _require_room(merged, folder, missing)
-    work = _Work(phase, merged, folder, missing)
+    work = _Work(phase, merged, folder, missing, tokenizer, end)
     failures = []
     for kind in missing:
         try:
@@ -84,6 +87,15 @@ def _make_missing(phase: Phase, merged: Path, folder: Path, kinds: list[str]) ->
         raise failures[0]
 
 
+def _kept(run_dir: Path, tokenizer: Any, end: int | None) -> dict[str, Path]:
+    """The finished files of these weights by kind; an earlier studio wrote some that do not know the token `end`, with
+    which a trained answer ends."""
+    fresh = {each.kind: each.path for each in exports.list_exports(run_dir) if each.form == "gguf" and each.fresh}
+    if end in (None, tokenizer.eos_token_id):
+        return fresh
+    return {kind: path for kind, path in fresh.items() if _knows_end(GGUFReader(path).fields, end)}
+
+
 def _clean(folder: Path) -> None:
     """Delete what is not whole, of this export or of one that was killed."""
     for leftover in folder.glob(".*.partial"):
@@ -93,9 +105,9 @@ def _clean(folder: Path) -> None:
 class _Work:
     """The kinds that are still to be made, and how far they are in bytes."""
 
-    def __init__(self, phase: Phase, merged: Path, folder: Path, kinds: list[str]):
+    def __init__(self, phase: Phase, merged: Path, folder: Path, kinds: list[str], tokenizer: Any, end: int | None):
         self._phase, self._merged, self._folder, self._kinds = phase, merged, folder, kinds
-        self._tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
+        self._tokenizer, self._end = tokenizer, end
         self._slug = model_slug(phase.run_dir)
         sizes = expected_sizes(merged, [*kinds, "bf16"])
         self._passes = {kind: sizes[kind] for kind in kinds}
@@ -116,7 +128,7 @@ class _Work:
                 self._convert(partial, kind, kind)
             else:
                 self._quantize(self._bf16() or self._intermediate(), partial, kind)
-            check(partial, self._tokenizer)
+            check(partial, self._tokenizer, self._end)
             older = exports.gguf_file(self._phase.run_dir, kind)
             os.replace(partial, target)
         finally:
@@ -137,8 +149,7 @@ class _Work:
 
     def _bf16(self) -> Path | None:
         """The finished bf16 file, where it is of these weights."""
-        found = [each for each in exports.list_exports(self._phase.run_dir) if each.kind == "bf16" and each.fresh]
-        return found[0].path if found else None
+        return _kept(self._phase.run_dir, self._tokenizer, self._end).get("bf16")
 
     def _intermediate(self) -> Path:
         """A bf16 file for the quants: it holds the merged weights exactly, as f16 would not."""
@@ -151,7 +162,7 @@ class _Work:
     def _convert(self, target: Path, kind: str, planned: str) -> None:
         self._phase.say(f"Preparing {kind.upper()}")
         try:
-            conversion = Conversion(self._merged, target, kind, self._slug, self._tokenizer)
+            conversion = Conversion(self._merged, target, kind, self._slug, self._tokenizer, self._end)
         except UnknownArchitecture:
             script = shutil.which(CONVERT_SCRIPT)
             if script is None:
@@ -196,8 +207,9 @@ class _Work:
                                      f"Writing {planned.replace('_', ' ') if ' ' in planned else planned.upper()}")
 
 
-def check(file: Path, tokenizer: Any) -> None:
-    """Read a finished file's head again: its template, end token and vocabulary must be the merged model's own.
+def check(file: Path, tokenizer: Any, end: int | None) -> None:
+    """Read a finished file's head again: its template, end token and vocabulary must be the merged model's own, and
+    the token `end`, which ends a trained answer, must be known to it.
 
     Raises `ModelError` otherwise.
     """
@@ -212,6 +224,13 @@ def check(file: Path, tokenizer: Any) -> None:
     if wrong:
         raise ModelError(f"The GGUF file would have another {wrong[0]} than the merged model.",
                          "Report it with the log; the merged model itself is sound.", FIELD)
+    if end is not None and not _knows_end(fields, end):
+        raise ModelError("The GGUF file would not know the token that ends an answer, and talk on after each.",
+                         "Train with model.chat_template=chatml, then export again.", "model.chat_template")
+
+
+def _knows_end(fields: dict[str, Any], end: int) -> bool:
+    return end in {_content(fields, key, None) for key in ENDS}
 
 
 def model_slug(run_dir: Path) -> str:

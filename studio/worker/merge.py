@@ -18,8 +18,9 @@ from studio.runs.device import free_memory_bytes, probe_device
 from studio.worker import base_model, merge_by_shard
 from studio.worker import model as models
 from studio.worker.base_model import BaseModel
-from studio.worker.generation_settings import FILE, write_generation_settings
+from studio.worker.generation_settings import write_generation_settings
 from studio.worker.growth import watched
+from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
 from studio.worker.stored_weights import count_weights
 from studio.worker.tokenizer import load_tokenizer
@@ -39,11 +40,12 @@ def merge(phase: Phase) -> dict:
         if not (merged / "config.json").is_file():
             raise RunError("The run has no trained model to merge.", "Resume the run, then merge again.")
         phase.say("Checking the merged model")
-        return _facts(merged, _check(merged))
+        parameters = _check(merged)
+        _write_settings(phase, base_model.locate(preset.model, phase.settings), merged)
+        return _facts(merged, parameters)
 
     base = base_model.locate(preset.model, phase.settings)
-    if not (adapter / FILE).is_file():  # trained by an earlier studio
-        write_generation_settings(base.folder, adapter)
+    _write_settings(phase, base, adapter)  # an earlier studio wrote none, or none with the end that the rows teach
     needed = WRITTEN_BYTES_PER_WEIGHT * count_weights(base.folder)
     _clean(run_dir)
     base_model.require_space(run_dir, needed, "The merged model needs")
@@ -54,9 +56,14 @@ def merge(phase: Phase) -> dict:
             parameters = _merge_by_shard(phase, base, partial)
         else:
             parameters = _merge_with_unsloth(phase, base, partial, needed)
-        write_generation_settings(base.folder, partial)
+        _write_settings(phase, base, partial)
         exports.write_record(partial / exports.MERGED_RECORD, adapter)
     return _facts(merged, parameters)
+
+
+def _write_settings(phase: Phase, base: BaseModel, folder: Path) -> None:
+    """Give a folder that holds the training's tokenizer its generation settings."""
+    write_generation_settings(base.folder, folder, taught_end(phase, load_tokenizer(folder, phase.preset.model)))
 
 
 def _clean(run_dir: Path) -> None:

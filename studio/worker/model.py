@@ -76,12 +76,15 @@ def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, s
     return model, load_tokenizer(adapter, preset.model)
 
 
-def save_adapter(model, tokenizer, base: BaseModel, adapter: Path) -> None:
-    """Write the adapter with tokenizer beside its place, then put it there; it names the base as the Hub does."""
+def save_adapter(model, tokenizer, base: BaseModel, adapter: Path, taught_end: int | None) -> None:
+    """Write the adapter with tokenizer beside its place, then put it there; it names the base as the Hub does.
+
+    `taught_end` is the token with which the trained rows end their answers, None where they teach none.
+    """
     with replaced(adapter) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        write_generation_settings(base.folder, partial)
+        write_generation_settings(base.folder, partial, taught_end)
         _name_base(partial, base.name)
         # PEFT's card names a path of this machine; publishing writes the real card
         (partial / "README.md").unlink(missing_ok=True)

@@ -28,6 +28,7 @@ from studio.worker.base_model import BaseModel
 from studio.worker.callbacks import JournalCallback
 from studio.worker.energy import EnergyMeter, find_counters
 from studio.worker.generation_settings import write_generation_settings
+from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
@@ -114,10 +115,11 @@ def train(phase: Phase) -> dict:
 
     state = trainer.state
     phase.journal.progress("train", state.global_step, state.max_steps, "steps", "Saving the model")
+    end = taught_end(phase, tokenizer)
     if preset.method.full_finetuning:
-        _save_whole(trainer.model, tokenizer, preset, base, run_dir / "merged")
+        _save_whole(trainer.model, tokenizer, preset, base, run_dir / "merged", end)
     else:
-        models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter")
+        models.save_adapter(trainer.model, tokenizer, base, run_dir / "adapter", end)
         shutil.rmtree(run_dir / "merged", ignore_errors=True)  # an earlier adapter's
     _forget_what_earlier_weights_reached(run_dir)
     return {
@@ -225,7 +227,7 @@ def _forget_what_earlier_weights_reached(run_dir: Path) -> None:
         (run_dir / name).unlink(missing_ok=True)
 
 
-def _save_whole(model, tokenizer, preset: Preset, base: BaseModel, folder: Path) -> None:
+def _save_whole(model, tokenizer, preset: Preset, base: BaseModel, folder: Path, end: int | None) -> None:
     """Write all weights in 16 bit; training is over, so the model itself is converted."""
     if model.dtype == torch.float32:
         model = model.to(torch.bfloat16)
@@ -234,4 +236,4 @@ def _save_whole(model, tokenizer, preset: Preset, base: BaseModel, folder: Path)
     with models.replaced(folder) as partial:
         model.save_pretrained(partial, max_shard_size=models.shard_size(preset))
         tokenizer.save_pretrained(partial)
-        write_generation_settings(base.folder, partial)
+        write_generation_settings(base.folder, partial, end)

@@ -67,7 +67,7 @@ def write_merged(base: Path, adapter: Path | None, folder: Path, rows: int = 0) 
     AutoTokenizer.from_pretrained(base).save_pretrained(folder)
 
 
-def write_gguf(run_dir: Path, kind: str) -> None:
+def write_gguf(run_dir: Path, kind: str, taught_end: int | None = None) -> None:
     from transformers import AutoTokenizer
 
     from studio.worker.gguf_convert import Conversion
@@ -76,7 +76,7 @@ def write_gguf(run_dir: Path, kind: str) -> None:
     target = run_dir / "gguf" / f"run-{kind.upper()}.gguf"
     target.unlink(missing_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(run_dir / "merged")
-    Conversion(run_dir / "merged", target, kind, "run", tokenizer).write()
+    Conversion(run_dir / "merged", target, kind, "run", tokenizer, taught_end).write()
     write_record(gguf_record(target), run_dir / "merged")
 
 
@@ -401,3 +401,45 @@ def test_a_model_whose_weights_were_all_trained_is_held_against_its_own_files(tm
     template("merged", None)(run_dir)
     with pytest.raises(RunError, match="comes without the chat template"):
         compare(phase_of(run_dir))
+
+
+def test_a_base_whose_template_ends_turns_otherwise_than_its_texts_is_sound_in_all_forms(tiny_model, tmp_path):
+    from transformers import AutoTokenizer
+
+    from studio.worker import gguf_export
+    from studio.worker.base_model import BaseModel
+    from studio.worker.generation_settings import write_generation_settings
+    from studio.worker.parity import Check
+    from studio.worker.parity_faults import find_fault
+    from studio.worker.parity_forms import open_form
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    edit_json(base / "tokenizer_config.json", eos_token="<|endoftext|>")
+    edit_json(base / "config.json", eos_token_id=0)
+    (base / "generation_config.json").write_text('{"eos_token_id": 0}')
+    run_dir = make_run(tmp_path, base, chats(4))
+    for form in ("merged", "adapter"):
+        shutil.copytree(base, run_dir / form)
+    (run_dir / "adapter" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    base_model, tokenizer = BaseModel(base, base.name), AutoTokenizer.from_pretrained(base)
+    check = Check(phase_of(run_dir), base_model)
+    end = check.expected.end_id
+    assert (end, check.expected.eos_id) == (2, 0)
+
+    def faults() -> list[str]:
+        opened = {form: open_form(run_dir, form, base_model, check.preset, check.expected, check.tokenizer,
+                                  check.written.written) for form in ("adapter", "merged", F16)}
+        found = [find_fault(form, check.expected, each.shipped) for form, each in opened.items()]
+        return [each.sentence for each in found if each]
+
+    write_gguf(run_dir, "f16")
+    assert len(faults()) == 3 and all("would talk on after each answer" in sentence for sentence in faults())
+    with pytest.raises(ModelError, match="chat_template=chatml"):
+        gguf_export.check(run_dir / F16, tokenizer, end)
+    for form in ("adapter", "merged"):
+        write_generation_settings(base, run_dir / form, end)
+    assert gguf_export._kept(run_dir, tokenizer, end) == {}
+    write_gguf(run_dir, "f16", end)
+    gguf_export.check(run_dir / F16, tokenizer, end)
+    assert faults() == [] and list(gguf_export._kept(run_dir, tokenizer, end)) == ["f16"]

@@ -24,7 +24,7 @@ def folders(tmp_path):
 def test_settings_that_know_the_end_are_taken_byte_for_byte(folders, ends):
     base, folder = folders
     (base / FILE).write_text(ODD % ends)
-    write_generation_settings(base, folder)
+    write_generation_settings(base, folder, None)
     assert (folder / FILE).read_text() == ODD % ends
 
 
@@ -32,11 +32,21 @@ def test_settings_that_know_the_end_are_taken_byte_for_byte(folders, ends):
 def test_an_end_that_the_base_does_not_know_is_added_and_all_else_kept(folders, ends, then):
     base, folder = folders
     (base / FILE).write_text(ODD % ends)
-    write_generation_settings(base, folder)
+    write_generation_settings(base, folder, None)
     assert json.loads((folder / FILE).read_text()) == {"temperature": 0.6, "top_p": 0.9, "eos_token_id": then}
 
 
 def test_a_base_without_the_file_gets_one_where_its_config_does_not_know_the_end(folders):
     base, folder = folders
-    write_generation_settings(base, folder)
+    write_generation_settings(base, folder, None)
     assert json.loads((folder / FILE).read_text())["eos_token_id"] == [0, 2]
+
+
+@pytest.mark.parametrize(("ends", "taught", "then"), [("2", 1, [2, 1]), ("[0, 2]", 1, [0, 2, 1]), ("0", 2, [0, 2])])
+def test_the_end_that_the_rows_teach_is_added_where_the_tokenizer_ends_otherwise(folders, ends, taught, then):
+    base, folder = folders
+    (base / FILE).write_text(ODD % ends)
+    for _ in range(2):  # done again it adds nothing
+        write_generation_settings(base, folder, taught)
+        assert json.loads((folder / FILE).read_text())["eos_token_id"] == then
+    assert [file.name for file in folder.glob(".*")] == []

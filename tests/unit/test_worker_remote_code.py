@@ -56,7 +56,7 @@ def test_the_converter_refuses_a_model_that_names_code(folder):
     from studio.worker.gguf_convert import Conversion
 
     with pytest.raises(ModelError, match="names code"):
-        Conversion(folder, folder / "out.gguf", "bf16", "m", AutoTokenizer.from_pretrained(folder))
+        Conversion(folder, folder / "out.gguf", "bf16", "m", AutoTokenizer.from_pretrained(folder), None)
 
 
 def test_tools_of_others_see_no_token(tmp_path, monkeypatch, capfd):
