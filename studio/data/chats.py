@@ -1,6 +1,7 @@
 """Chats as people store them (OpenAI's messages, ShareGPT's turns) brought into one form."""
 
 import json
+import re
 from typing import Any
 
 from studio.data.json_rows import DEEPEST, depth, has_half_characters
@@ -13,6 +14,8 @@ ROLES = {
 }
 OWN_ROLES = frozenset(ROLES.values())
 TEXT_TYPES = ("text", "input_text", "output_text")
+# how Python prints a list of dictionaries, where JSON has double quotation marks
+PYTHON_LIST = re.compile(r"\s*\[\s*\{\s*'")
 KEPT_KEYS = ("name", "weight", "tool_call_id", "reasoning_content")
 
 
@@ -66,6 +69,8 @@ def is_plain_chat(value: Any) -> bool:
 def messages_of(value: Any) -> list[dict[str, Any]]:
     """The turns of a chat. Raises `Refused`."""
     value = parsed(value)
+    if isinstance(value, str) and PYTHON_LIST.match(value):
+        raise Refused("python_not_json")
     if not isinstance(value, list) or not value:
         raise Refused("missing_messages_list")
     return [_message(message) for message in value]

@@ -1,6 +1,7 @@
 """Rows of a table in text (CSV, TSV); a line that does not fit costs only itself."""
 
 import csv
+import re
 import sys
 
 from studio import words
@@ -13,18 +14,28 @@ from studio.errors import DataError
 LONGEST_CSV_ROW = 2_000_000
 # each long rewind reads up to LONGEST_CSV_ROW again
 CSV_REWINDS, REWOUND_FREELY = 50, 20_000
+# Excel's own first line, which names the delimiter
+SEPARATOR_LINE = re.compile(r'"?sep=([,;|:\t])"?', re.IGNORECASE)
 
 
 def read_csv(part: Part, lines: TextLines) -> Found:
-    """Rows of cells. A row with an open quotation mark costs that one line: reading goes on with the next."""
+    """Rows of cells. A row with an open quotation mark costs that one line: reading goes on with the next.
+
+    Columns without a name are left out: a first one numbers the rows, others are there for a comma at the end of lines.
+    """
     csv.field_size_limit(sys.maxsize)
+    lines.may_end_in_carriage_returns = True
     source = _Rewindable(lines)
-    delimiter, header = "", []
+    delimiter, header, unnamed = "", [], []
     while True:
         source.begin_row()
         try:
             if not delimiter:
-                delimiter = "\t" if part.extension == ".tsv" else _delimiter(source.peek())
+                named = SEPARATOR_LINE.fullmatch(source.peek().strip("\r\n"))
+                if named:
+                    next(source)
+                    source.begin_row()
+                delimiter = named[1] if named else "\t" if part.extension == ".tsv" else _delimiter(source.peek())
             # one reader a row, so that a row that ends in an error does not take the lines read ahead with it
             cells = next(csv.reader(source, delimiter=delimiter, strict=True), None)
         except (csv.Error, _TooLong) as error:
@@ -41,6 +52,9 @@ def read_csv(part: Part, lines: TextLines) -> Found:
             continue
         if not header:
             header = _header(part.name, cells)
+            unnamed = [i for i, name in enumerate(header) if not name]
+            for i in unnamed:
+                yield None, source.first, Fault("unnamed_column", source.first, f"column {i + 1:,}", keeps_row=True)
         elif len(cells) != len(header):
             yield None, source.first, Fault("ragged_csv", source.first,
                                             words.in_number(
@@ -48,8 +62,13 @@ def read_csv(part: Part, lines: TextLines) -> Found:
                                                 len(cells)))
         elif any("\0" in cell for cell in cells):
             yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
-        else:
+        elif not unnamed:
             yield dict(zip(header, cells, strict=True)), source.first, None
+        elif stray := next((i for i in unnamed if i and cells[i].strip()), 0):
+            yield None, source.first, Fault("ragged_csv", source.first, f"column {stray + 1:,} has no name")
+        else:
+            row = {name: cell for name, cell in zip(header, cells, strict=True) if name}
+            yield row, source.first, None
 
 
 def _delimiter(first_line: str) -> str:
@@ -58,12 +77,9 @@ def _delimiter(first_line: str) -> str:
 
 
 def _header(name: str, cells: list[str]) -> list[str]:
-    """The names of the columns. Raises `DataError` for one without name and for a name used twice."""
+    """The names of the columns, "" where there is none. Raises `DataError` for a name used twice."""
     header = [cell.strip() for cell in cells]
-    if "" in header:
-        raise DataError(f"Column {header.index('') + 1} of {name} has no name.",
-                        "The first line must name every column.")
-    twice = next((cell for cell in header if header.count(cell) > 1), None)
+    twice = next((cell for cell in header if cell and header.count(cell) > 1), None)
     if twice is not None:
         raise DataError(f'{name} has two columns called "{words.plain(twice)}".',
                         "Give every column a name of its own.")

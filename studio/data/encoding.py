@@ -8,6 +8,8 @@ from typing import BinaryIO
 BLOCK_BYTES = 4_000_000
 LONGEST_LINE_BYTES = 32_000_000
 SAMPLE_BYTES = 64_000
+# the first line of a file ends as old Macs and their Excel end lines
+CARRIAGE_RETURN = re.compile(rb"[^\r\n]*\r(?!\n)")
 CODE_PAGES = {"cp1252": "Windows-1252", "cp1250": "Windows-1250"}
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
          (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -26,7 +28,8 @@ class TextLines:
     `name` of the encoding is known after the first line. `last_is_open` tells at the end whether the last line had no
     line end. Lines that are not UTF-8 come as they are: `as_text` reads and counts them
     (`foreign_lines`, `first_foreign`). Lines above
-    LONGEST_LINE_BYTES are left out, and `too_long(line number)` is called for each.
+    LONGEST_LINE_BYTES are left out, and `too_long(line number)` is called for each. Where it
+    `may_end_in_carriage_returns`, these end lines if they end the first.
     """
 
     def __init__(self, stream: BinaryIO, too_long: Callable[[int], None], lines_before: int | None = None):
@@ -35,6 +38,7 @@ class TextLines:
         self._too_long = too_long
         self._code_page, self._block = "", b""
         self.name = "UTF-8"
+        self.may_end_in_carriage_returns = False
         self.number = lines_before or 0
         self._is_utf8 = lines_before is not None
         self.last_is_open = False
@@ -42,7 +46,10 @@ class TextLines:
 
     def __iter__(self) -> Iterator[bytes]:
         rest, skipping = b"", False
-        for block in self._blocks():
+        blocks = self._blocks()
+        if self.may_end_in_carriage_returns:
+            blocks = _without_carriage_returns(blocks)
+        for block in blocks:
             self._block = block
             lines = block.split(b"\n")
             if len(lines) == 1:
@@ -102,6 +109,15 @@ class TextLines:
             yield decoder.decode(block).encode()
             block = self._stream.read(BLOCK_BYTES)
         yield decoder.decode(b"", final=True).encode()
+
+
+def _without_carriage_returns(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks with line feeds in the place of carriage returns where such a one ends the first line."""
+    replaced: bool | None = None
+    for block in blocks:
+        if replaced is None:
+            replaced = CARRIAGE_RETURN.match(block) is not None
+        yield block.replace(b"\r", b"\n") if replaced else block
 
 
 def mark_and_encoding(head: bytes) -> tuple[bytes, str]:

@@ -26,7 +26,7 @@ from studio.settings import Settings
 # noted where a row keeps its place all the same
 KEPT = {"duplicate_key", "encoding"}
 # nothing of a row is lost or changed
-REMARKS = {"long_line", "wrong_extension"}
+REMARKS = {"long_line", "wrong_extension", "unnamed_column"}
 
 
 @dataclass

@@ -29,6 +29,9 @@ OWN = {
                       "Split [that row, or drop it|those rows, or drop them]."),
     "ragged_csv": ("error", "{n} [line of the table does|lines of the table do] not fit its header.",
                    "Put quotes around cells that hold the separator, and close every quote."),
+    "unnamed_column": (
+        "warning", "{n} [column of a table has no name and is|columns of tables have no name and are] left out.",
+        "Name [it|them] in the first line if [it holds|they hold] something to learn."),
     "unreadable_value": ("error", "{n} [row holds|rows hold] a value that cannot be read.", "Write it as text."),
     "duplicate_key": ("warning", "{n} [row names|rows name] a key twice; the last value counts.",
                       "Name each key once."),

@@ -8,6 +8,8 @@ from studio.errors import DataError
 PROBLEMS = {
     "data_type": "{n} of {total} rows [is|are] not [an object|objects] with named columns (first: row {row}).",
     "missing_messages_list": "{n} of {total} rows [has|have] no list of messages (first: row {row}).",
+    "python_not_json":
+        "{n} of {total} rows [has|have] messages in Python's notation, which is not JSON (first: row {row}).",
     "message_missing_key": "{n} of {total} rows [has|have] a message without role or content (first: row {row}).",
     "message_unrecognized_key":
         "{n} of {total} rows [has|have] something other than text in a message, as a picture (first: row {row}).",
@@ -31,6 +33,7 @@ PROBLEMS = {
         "{n} of {total} rows [has|have] an empty column that the template needs (first: row {row}).",
 }
 HINTS = {
+    "python_not_json": "Write them with json.dumps before the table is saved, or save the rows as JSON Lines.",
     "message_unrecognized_key": "The studio trains on text; leave [that row|those rows] out.",
     "example_missing_assistant_message": "Drop [that row or give it|those rows or give them] an answer,"
                                          " then check again.",

@@ -17,6 +17,7 @@ from studio.data import overlay
 from studio.data.doctor import examine
 from studio.data.encoding import guess_code_page
 from studio.data.report import automatic_epochs
+from studio.data.sources import read_rows
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
@@ -164,6 +165,11 @@ def zipped(members):
     ("rows.json", "\n".join(json.dumps(row, indent=1) for row in PAIRS), "UTF-8"),
     ("rows.csv", CSV, "UTF-8"),
     ("rows.csv", CSV.replace(",", ";").replace("\n", "\r\n"), "UTF-8"),
+    ("rows.csv", CSV.replace("\n", "\r"), "UTF-8"),
+    ("rows.csv", CSV.replace("\n", "\r").encode("utf-16"), "UTF-16 with byte-order mark"),
+    ("rows.csv", CSV.replace("\n", "\r\r\n"), "UTF-8"),
+    ("rows.csv", "sep=,\r\n" + CSV.replace("\n", "\r\n"), "UTF-8"),
+    ("rows.csv", '\ufeff"sep=|"\n' + CSV.replace(",", "|"), "UTF-8 with byte-order mark"),
     ("rows.tsv", CSV.replace(",", "\t"), "UTF-8"),
     ("rows.parquet", table_bytes("parquet"), ""),
     ("rows.arrow", table_bytes("file"), ""),
@@ -210,6 +216,33 @@ def test_a_bad_line_of_a_table_costs_only_itself(look, line, cells):
 def test_cells_may_hold_line_ends_and_lines_are_counted_right(look):
     report = look('prompt,completion\n"a\nb",c\nd\n"e, ""f""",g\n', "rows.csv")
     assert (report.usable_rows, places(report, "ragged_csv")) == (2, [(4, 0)])
+
+
+@pytest.mark.parametrize(("before", "after", "column"), [("7,", "", 1), ("", ",", 3), ("7,", ",,", 1)])
+def test_columns_without_name_are_left_out_and_told(look, before, after, column):
+    header, *lines = CSV.splitlines()
+    header = "," * before.count(",") + header + after
+    report = look("\n".join([header, *(before + line + after for line in lines)]), "rows.csv")
+    assert (report.usable_rows, report.may_train) == (20, True)
+    assert counts(report) == {"unnamed_column": (before + after).count(",")}
+    assert report.findings[0].places[0].detail == f"column {column}" and report.findings[0].places[0].line == 1
+    assert set(report.shape["columns"].values()) == {"prompt", "completion"}
+
+
+def test_a_cell_in_a_later_column_without_name_costs_its_row_and_no_other(look):
+    table = CSV.replace("completion\n", "completion,\n").replace('"\n', '",\n')
+    report = look(table.replace('3",', '3",x'), "rows.csv")
+    assert counts(report) == {"unnamed_column": 1, "ragged_csv": 2} and report.usable_rows == 18
+    assert report.findings[1].places[0].detail == "column 3 has no name"
+
+
+def test_carriage_returns_and_line_feeds_within_cells_stay(look, tmp_path):
+    text = 'prompt,completion\r"a\nb",c\rd,e\r'
+    assert look(text, "rows.csv").usable_rows == 2
+    section = DataSection(dataset_name=str(tmp_path / "rows.csv"))
+    assert read_rows(section, Settings(data_dir=tmp_path)).rows[0] == {"prompt": "a\nb", "completion": "c"}
+    write(tmp_path / "rows.csv", 'prompt,completion\n"a\rb",c\n')
+    assert read_rows(section, Settings(data_dir=tmp_path)).rows == [{"prompt": "a\rb", "completion": "c"}]
 
 
 def test_a_broken_array_says_where_and_goes_on_where_it_can(look):

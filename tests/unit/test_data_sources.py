@@ -109,7 +109,10 @@ def test_csv_cells_may_hold_separators_and_line_ends(tmp_path):
     ("rows.csv", "text\nJos\u00e9\n".encode("latin-1"), r"1 line is not UTF-8.*\(first: rows.csv, line 2"),
     ("rows.csv", "text,b\n1,2\n1,2,3\n", "first: rows.csv, line 3: 3 cells, and the header has 2"),
     ("rows.csv", 'text,b\n1,2\n1,"2\n', "1 line of the table does not fit its header.*line 3"),
-    ("rows.csv", "a,\n1,2\n", "Column 2 of rows.csv has no name"),
+    ("rows.csv", "text,\nfine,\n1,2\n", r"1 line of the table.*first: rows.csv, line 3: column 2 has no name\)"),
+    ("rows.csv", "text,\n1,2\n", "no row that can be read.* line 2.*column 2 has no name"),
+    ("rows.csv", f"messages\n\"{[{'role': 'user', 'content': 'a'}]}\"\n",
+     r"1 of 1 rows has messages in Python's notation, which is not JSON \(first: row 1\)"),
     ("rows.csv", "a,a\n1,2\n", 'two columns called "a"'),
     ("rows.parquet", "PAR1 nonsense", "not a readable Parquet file"),
 ])
