@@ -3,7 +3,6 @@
 Reads hostile files: no tags, no aliases, no duplicate keys, at most 256 kB.
 """
 
-import difflib
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from studio.errors import PresetError
 from studio.preset.flatten import flatten, leaves, nest, sections
+from studio.preset.problems import did_you_mean, problem_of
 from studio.preset.schema import Preset
 from studio.settings import Settings
 
@@ -91,7 +91,7 @@ def validate(values: dict[str, Any], lines: dict[str, int] | None = None) -> Pre
     try:
         return Preset.model_validate(values)
     except ValidationError as error:
-        problems = tuple(_problem(item, lines or {}) for item in error.errors())
+        problems = tuple(problem_of(item, lines or {}) for item in error.errors())
     text = " ".join(str(problem) for problem in problems[:5])
     if len(problems) > 5:
         text += f" And {len(problems) - 5} more."
@@ -103,7 +103,7 @@ def override(preset: Preset, assignments: dict[str, Any]) -> Preset:
     known = flatten(preset)
     for name in assignments:
         if name not in known:
-            raise PresetError(f'"{name}" is not a preset field.', _did_you_mean(name, known), field=name)
+            raise PresetError(f'"{name}" is not a preset field.', did_you_mean(name, known), field=name)
     return validate(nest(known | assignments))
 
 
@@ -198,37 +198,3 @@ def _note_lines(node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> N
                               field=name)
         lines[name] = key.start_mark.line + 1
         _note_lines(value, f"{name}.", lines)
-
-
-def _problem(item: dict[str, Any], lines: dict[str, int]) -> PresetError:
-    """One pydantic error as a sentence with line, field and next step."""
-    name = ".".join(str(part) for part in item["loc"] if isinstance(part, str))
-    where = f"Line {lines[name]}: " if name in lines else ""
-    if item["type"] == "extra_forbidden":
-        known = [leaf for leaf, _ in leaves()] + [section for section, _ in sections()]
-        return PresetError(f'{where}"{name}" is not a preset field.', _did_you_mean(name, known), field=name)
-    if item["type"] == "value_error":
-        return PresetError(f"{where}{item['ctx']['error']}.", field=_home(name))
-    if isinstance(item["input"], float) and not math.isfinite(item["input"]):
-        return PresetError(f"{where}{name} must be an ordinary number.", field=name)
-    reason = item["msg"][0].lower() + item["msg"][1:]
-    reason = reason.replace("input should be", "must be")
-    reason = reason.replace("a valid dictionary or instance of", "a section with fields of")
-    given = str(item["input"])
-    return PresetError(f"{where}{name} {reason}; it is {given[:60]!r}.", field=name)
-
-
-def _home(name: str) -> str:
-    """The field a section-level error is shown at: the section's own name has no widget."""
-    return "publish.hub_model_id" if name == "publish" else name
-
-
-def _did_you_mean(name: str, known: Any) -> str:
-    """The nearest known name, comparing the whole name first and then its last part."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not close:
-        leaf = name.rsplit(".", 1)[-1]
-        by_leaf = {candidate.rsplit(".", 1)[-1]: candidate for candidate in known}
-        close = [by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)]
-    return f'Did you mean "{close[0]}"?' if close else "Remove it, or run `python -m studio schema` for the list."

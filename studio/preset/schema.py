@@ -8,11 +8,21 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from studio.preset.answer_checks import parse_checks
 
 SCHEMA_VERSION = 1
+NUMBERS = (int, float, Literal[SCHEMA_VERSION])
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 BASIC, EXPERT = "basic", "expert"
@@ -84,6 +94,13 @@ class Section(BaseModel):
     """A group of the form; unknown keys are refused and a loaded preset cannot be changed in place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """For Python true is 1; as a word it is refused like any other."""
+        switch = isinstance(value, bool) and cls.model_fields[info.field_name].annotation in NUMBERS
+        return str(value).lower() if switch else value
 
 
 class PlanSection(Section):

@@ -52,7 +52,20 @@ def test_a_learning_rate_may_be_written_in_any_way(written):
     ("lora: {r: 0}", "Line 1: lora.r must be greater than or equal to 1"),
     ("method: {name: magic}", "Line 1: method.name must be 'sft'"),
     ("training: {learning_rate: .nan}", "Line 1: training.learning_rate must be an ordinary number"),
-    ("model: 3", "Line 1: model must be a section"),
+    ("model: 3", "Line 1: model must be a section with fields such as model.model_name_or_path; it is '3'. "
+                 'Write "model:" alone on a line, and "model_name_or_path: ..." indented below it.'),
+    ("name: 2024-01-01", "Line 1: name must be a text; it is '2024-01-01'. Put it in quotes."),
+    ("model: {model_revision: 1234567}", "it is '1234567'. Put it in quotes."),
+    ("description:", "description must be a text; it is empty. Write a text, or remove the line."),
+    ("version: 2", "reads presets of version 1; it is '2'. It was made by a newer studio: update this one."),
+    ("version: 0", "reads presets of version 1; it is '0'. Write version: 1."),
+    ("training: {seed: true}", "must be a valid integer; it is 'true'. Write a whole number such as 3407."),
+    ("training: {learning_rate: false}", "must be a valid number; it is 'false'. Write a number such as 0.0002."),
+    ("version: true", "it is 'true'. Write version: 1."),
+    ("lora: {target_modules: []}", "must have at least 1 item, not 0; it is '[]'. Write a list such as [q_proj,"),
+    ("model: {load_in_4bit: perhaps}", "Write true or false."),
+    ("name: ''", "name must have at least 1 character; it is ''. Write a text such as \"my-run\"."),
+    ("data: {7: x}", '"data.7" is not a preset field.'),
     ("a: [", "not readable YAML at line 1"),
     ("name: x\nname: y", "Line 2 sets name a second time"),
     ("x: &a 1\ny: *a", "Line 2 refers to another line"),
@@ -66,6 +79,20 @@ def test_a_broken_preset_is_explained(text, expected):
     with pytest.raises(PresetError) as caught:
         files.loads(text)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, True, 7, -1e300, "", "x" * 20_000, [[]], {"a": 1}])
+def test_every_refused_value_has_a_cause_and_a_next_step(value):
+    unguided = set()
+    for name, _ in leaves():
+        try:
+            files.validate(nest({name: value}))
+        except PresetError as error:
+            assert all(problem.message.endswith(".") and "nput s" not in problem.message for problem in error.problems)
+            unguided |= {problem.field for problem in error.problems if not problem.hint}
+    # these say in one sentence of their own what to write
+    assert unguided <= {"evaluation.endpoint_url", "evaluation.judge_url", "evaluation.checks", "publish.hub_revision",
+                        "publish.hub_tag", "publish.hub_model_id"}
 
 
 @pytest.mark.parametrize("written", ["no", '"no"'])
