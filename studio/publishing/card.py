@@ -21,7 +21,8 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
 from studio.publishing import deploy
-from studio.publishing.card_head import head, refitted
+from studio.publishing.card_head import head, renamed
+from studio.publishing.licences import NONE, Licence, stated_in
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.names import hub_dataset, is_local, public_names
 from studio.publishing.release import CURVE
@@ -31,9 +32,17 @@ from studio.publishing.run_facts import RunFacts
 MARK = re.compile(r"\n<!-- written by the studio, (\w{16}); an edited card is kept as it is -->\n?\Z")
 
 
-def current(run_dir: Path, target: Target, licence: str = "") -> str:
-    """The card as a push would send it now: the edited one where a person has edited it, else a fresh one."""
-    return edited(run_dir) or build(RunFacts.read(run_dir), target, licence)
+def current(run_dir: Path, target: Target, licence: Licence = NONE) -> str:
+    """The card as a push would send it to its first repository now: the edited one where a person has edited it, else
+    a fresh one."""
+    body = edited(run_dir)
+    if not body:
+        return build(RunFacts.read(run_dir), target, licence)
+    try:
+        check(body)
+    except RunError:
+        return body  # the push says so
+    return renamed(body, target)
 
 
 def edited(run_dir: Path) -> str:
@@ -69,10 +78,11 @@ def check(text: str) -> None:
                        "Mend the lines between the two --- at its top, or write the card anew.") from None
 
 
-def write(run_dir: Path, targets: Sequence[Target], licence: str) -> list[str]:
+def write(run_dir: Path, targets: Sequence[Target], licence: Licence) -> list[str]:
     """Write card.md and the loss curve into the run folder; returns each repository's card, without the studio's mark.
 
-    card.md is the first repository's. A person's card serves all of them.
+    card.md is the first repository's. A person's card serves that one alone: what it says of files and code is of
+    that repository. The others get their own, under the licence that the person has chosen.
     """
     facts = RunFacts.read(run_dir)
     curve = draw_loss_curve(facts.losses, facts.eval_losses)
@@ -81,15 +91,20 @@ def write(run_dir: Path, targets: Sequence[Target], licence: str) -> list[str]:
     body = edited(run_dir)
     if body:
         check(body)
-        return [body, *(refitted(body, target, facts) for target in targets[1:])]
+        chosen = stated_in(body)
+        others = [build(facts, target, licence, chosen if chosen.id else licence) for target in targets[1:]]
+        return [renamed(body, targets[0]), *others]
     bodies = [build(facts, target, licence) for target in targets]
     mark = f"\n<!-- written by the studio, {_digest(bodies[0])}; an edited card is kept as it is -->\n"
     _replace(run_dir / "card.md", bodies[0].rstrip("\n") + mark)
     return bodies
 
 
-def build(facts: RunFacts, target: Target, licence: str) -> str:
-    """The whole card: YAML head for the Hub, then Markdown. `licence` is the base model's, "" where unknown."""
+def build(facts: RunFacts, target: Target, licence: Licence, chosen: Licence | None = None) -> str:
+    """The whole card: YAML head for the Hub, then Markdown.
+
+    `licence` is the base model's; the head states it, or the `chosen` one.
+    """
     preset = public_preset(facts.preset)
     parts = [
         texts.TITLE.format(name=target.repo_id.split("/")[-1], summary=_summary(preset, target)),
@@ -101,7 +116,7 @@ def build(facts: RunFacts, target: Target, licence: str) -> str:
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
         _preset(preset),
     ]
-    yaml = head(preset, target, licence, facts)
+    yaml = head(preset, target, chosen or licence, facts)
     return f"---\n{yaml}\n---\n\n" + "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -276,10 +291,13 @@ def _method(preset: Preset) -> str:
             f"({training.lr_scheduler_type}), {rows} rows a step, seed {training.seed}")
 
 
-def _licence(preset: Preset, licence: str) -> str:
+def _licence(preset: Preset, licence: Licence) -> str:
     base = preset.model.model_name_or_path
-    return (f"The base model {base} states the licence `{licence}`; its terms go on to apply to this model."
-            if licence else f"The terms of the base model {base} apply; read them there before you use this model.")
+    if not licence.id:
+        return f"The terms of the base model {base} apply; read them there before you use this model."
+    named = f"`{licence.id}`" + (f", {licence.name}" if licence.name else "")
+    link = f" ({licence.link})" if licence.link else ""
+    return f"The base model {base} states the licence {named}{link}; its terms go on to apply to this model."
 
 
 def _base_link(preset: Preset) -> str:

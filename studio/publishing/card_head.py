@@ -5,6 +5,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from studio.evaluation.summary import metric_name
 from studio.preset.schema import Form, Preset
+from studio.publishing.licences import Licence
 from studio.publishing.names import hub_dataset, is_local
 from studio.publishing.request import Target
 from studio.publishing.run_facts import RunFacts
@@ -13,8 +14,8 @@ LIBRARIES: dict[Form, str] = {"merged": "transformers", "adapter": "peft", "gguf
 RELATIONS: dict[Form, str] = {"merged": "finetune", "adapter": "adapter", "gguf": "quantized"}
 
 
-def head(preset: Preset, target: Target, licence: str, facts: RunFacts) -> str:
-    """The YAML between the two ---; `preset` is the public one, `licence` the base model's, "" where unknown."""
+def head(preset: Preset, target: Target, licence: Licence, facts: RunFacts) -> str:
+    """The YAML between the two ---; `preset` is the public one."""
     leading, dataset = target.forms[0], hub_dataset(facts.preset)
     base = _base(facts.preset, target)
     data = ModelCardData(
@@ -22,7 +23,9 @@ def head(preset: Preset, target: Target, licence: str, facts: RunFacts) -> str:
         base_model_relation=RELATIONS[leading] if base else None,
         library_name=LIBRARIES[leading],
         pipeline_tag="text-generation",
-        license=licence or None,
+        license=licence.id or None,
+        license_name=licence.name or None,
+        license_link=licence.link or None,
         language=facts.languages or None,
         datasets=[dataset] if dataset else None,
         tags=["fine-tune-studio", "unsloth", "trl", "full" if preset.method.full_finetuning else "lora",
@@ -32,12 +35,12 @@ def head(preset: Preset, target: Target, licence: str, facts: RunFacts) -> str:
     return data.to_yaml()
 
 
-def refitted(card: str, target: Target, facts: RunFacts) -> str:
-    """A person's card of one repository for another one of the same push: only what tells the two apart is changed."""
-    fitted = ModelCard(card)
-    leading, base = target.forms[0], _base(facts.preset, target)
-    fitted.data.library_name = LIBRARIES[leading]
-    fitted.data.base_model, fitted.data.base_model_relation = base or None, RELATIONS[leading] if base else None
+def renamed(card: str, target: Target) -> str:
+    """A person's card with the repository's name beside its results, where it holds any; all else stays as it is."""
+    fitted, name = ModelCard(card), target.repo_id.split("/")[-1]
+    if fitted.data.model_name in (None, name):
+        return card
+    fitted.data.model_name = name
     return str(fitted)
 
 

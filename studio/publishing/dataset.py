@@ -11,12 +11,13 @@ from studio.data.languages import UNKNOWN
 from studio.data.sources import BUNDLED, is_hub
 from studio.preset.schema import Preset
 from studio.publishing import hub
+from studio.publishing.licences import NONE, Licence
 from studio.publishing.release import CARD, ReleaseFile
 from studio.publishing.upload import Destination, Progress, PushResult, push_files
 
 KIND = "dataset"
 # of all data sets that come with the studio
-BUNDLED_LICENCE = "cc0-1.0"
+BUNDLED_LICENCE = Licence("cc0-1.0")
 LICENCE = "the rows' source states {licence}. Look there for what that asks of you."
 NO_LICENCE = "nobody has said under which licence these rows may be used. Find out before you share them."
 # a language is named from this share of the rows looked at on
@@ -58,16 +59,17 @@ def push_dataset(exported: Exported, preset: Preset, repo_id: str, token: str | 
                           message=f"{exported.train_rows + exported.heldout_rows:,} rows", endpoint=endpoint)
 
 
-def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") -> str:
+def card(exported: Exported, preset: Preset, repo_id: str, licence: Licence = NONE) -> str:
     """The data card: what is known of the rows, and plainly what is not. The same rows give the same card.
 
-    `licence` is what the rows' source states, "" where it states none.
+    `licence` is what the rows' source states.
     """
     section, named = preset.data, spoken(exported.languages)
     rows = exported.train_rows + exported.heldout_rows
     splits = {"train": exported.files[0]} | ({"test": exported.files[1]} if exported.heldout_rows else {})
     head = DatasetCardData(
-        license=licence or "unknown", language=named or None,
+        license=licence.id or "unknown", license_name=licence.name or None, license_link=licence.link or None,
+        language=named or None,
         task_categories=[TASKS.get(exported.format, "text-generation")],
         size_categories=next((size for most, size in SIZES if rows < most), "n>100M"), tags=["fine-tune-studio"],
         configs=[{"config_name": "default", "data_files": [
@@ -81,7 +83,7 @@ def card(exported: Exported, preset: Preset, repo_id: str, licence: str = "") ->
     return CARD_TEXT.format(
         head=head.to_yaml(), name=repo_id.split("/")[1], source=exported.source, train_rows=f"{exported.train_rows:,}",
         columns=COLUMNS[exported.format], heldout=heldout, done="\n".join(f"- {line}" for line in done), repo=repo_id,
-        languages=_languages(exported.languages), licence=LICENCE.format(licence=licence) if licence else NO_LICENCE)
+        languages=_languages(exported.languages), licence=LICENCE.format(licence=licence) if licence.id else NO_LICENCE)
 
 
 def spoken(counts: dict[str, int]) -> list[str]:
@@ -89,10 +91,10 @@ def spoken(counts: dict[str, int]) -> list[str]:
     return [code for code, n in counts.items() if code != UNKNOWN and n >= LEAST_SHARE * sum(counts.values())]
 
 
-def _licence(name: str, token: str | None, endpoint: str | None) -> str:
+def _licence(name: str, token: str | None, endpoint: str | None) -> Licence:
     if name.startswith(BUNDLED):
         return BUNDLED_LICENCE
-    return hub.stated_licence(name, token, kind=KIND, endpoint=endpoint) if is_hub(name) else ""
+    return hub.stated_licence(name, token, kind=KIND, endpoint=endpoint) if is_hub(name) else NONE
 
 
 def _languages(counts: dict[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from huggingface_hub import HfApi, get_token
@@ -13,6 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from studio.errors import HubError
 from studio.publishing.calls import CHECK_WAITS_S, patiently, within
 from studio.publishing.hub_errors import FIELD, TOKENS_PAGE, no_token
+from studio.publishing.licences import NONE, Licence
 
 Kind = Literal["model", "dataset", "space"]
 Info = ModelInfo | DatasetInfo | SpaceInfo
@@ -105,9 +106,8 @@ def check_push(repo_id: str, token: str | None, *, private: bool = True, kind: K
 
 
 def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", endpoint: str | None = None,
-                   limit_s: float = CHECK_LIMIT_S) -> str:
-    """The licence that a repository's card on the Hub states, as its identifier; "" for none, and where the Hub has no
-    such repository.
+                   limit_s: float = CHECK_LIMIT_S) -> Licence:
+    """The licence that a repository's card on the Hub states; `NONE` also where the Hub has no such repository.
 
     Raises `HubError` where the Hub does not say: a card without the licence would be as wrong as one with another.
     """
@@ -117,11 +117,13 @@ def stated_licence(repo_id: str, token: str | None, *, kind: Kind = "model", end
         info = within(limit_s, doing, lambda: patiently(lambda: _found(api, repo_id, kind), doing, repo_id,
                                                         CHECK_WAITS_S, known=(HFValidationError,)))
     except HFValidationError:
-        return ""  # a folder or file of this machine
-    stated = info.card_data.license if info and info.card_data else ""
-    if isinstance(stated, list):
-        return stated[0] if len(stated) == 1 else "other"
-    return str(stated or "")
+        return NONE  # a folder or file of this machine
+    stated = Licence.of(info.card_data) if info and info.card_data else NONE
+    # of several none can be named as the one, and a file of that repository is none of those that inherit from it
+    id, link = "other" if "," in stated.id else stated.id, stated.link
+    if link and "://" not in link:
+        link = f"{api.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo_id}/blob/main/{link}"
+    return replace(stated, id=id, link=link)
 
 
 def refuse_public(info: Info, private: bool) -> None:

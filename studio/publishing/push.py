@@ -19,13 +19,16 @@ from studio.errors import HubError, RunError, StudioError
 from studio.preset import files
 from studio.preset.schema import Preset, PublishSection
 from studio.publishing import card, hub, hub_errors, licences
+from studio.publishing.card_doubts import doubts
 from studio.publishing.collection import add_to_collection
+from studio.publishing.licences import Licence
 from studio.publishing.load_test import clear_download, load_test
 from studio.publishing.names import hub_dataset
 from studio.publishing.parity import forms_of, require_parity
 from studio.publishing.release import ReleaseFile, stage
 from studio.publishing.repositories import check_request, complete, require_confirmed
 from studio.publishing.request import Target, is_cancelled, read_request, targets
+from studio.publishing.run_facts import RunFacts
 from studio.publishing.upload import Destination, Progress, PushResult, push_files
 from studio.runs.events import EventWriter, RunStage
 
@@ -87,8 +90,9 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     goals = targets(request)
     licence = hub.stated_licence(preset.model.model_name_or_path, token)
     cards = card.write(run_dir, goals, licence)
-    for conflict in _licence_conflicts(preset, cards[0], licence, token):
-        journal.warning(conflict)
+    for doubt in [*_licence_conflicts(preset, cards[0], licence, token),
+                  *doubts(run_dir, goals[0], RunFacts.read(run_dir).trained_at)]:
+        journal.warning(doubt)
     releases = [stage(run_dir, goal, preset, text) for goal, text in zip(goals, cards, strict=True)]
     # the last moment at which nothing has been sent
     require_parity(run_dir, forms_of(run_dir, request.what))
@@ -133,11 +137,11 @@ def _repository(result: PushResult, goal: Target) -> dict[str, Any]:
     return vars(result) | {"what": list(goal.forms)}
 
 
-def _licence_conflicts(preset: Preset, text: str, licence: str, token: str | None) -> list[str]:
+def _licence_conflicts(preset: Preset, text: str, licence: Licence, token: str | None) -> list[str]:
     base, dataset = preset.model.model_name_or_path, hub_dataset(preset)
     return licences.conflicts(
         licences.stated_in(text), base, licence,
-        dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else "")
+        dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else licences.NONE)
 
 
 def _loaded(run_dir: Path, goals: list[Target], pushed: list[PushResult], report: "Reporter") -> dict[str, Any]:

@@ -21,7 +21,8 @@ CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training.
+    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training, and
+    `trained_at` is when it ended (ISO 8601), "" where that was not recorded.
 
     `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file)
     that were exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked.
@@ -32,6 +33,7 @@ class RunFacts:
     losses: list[tuple[int, float]]
     eval_losses: list[tuple[int, float]]
     steps: int
+    trained_at: str
     train_seconds: float
     train_rows: int | None
     heldout_rows: int | None
@@ -60,6 +62,7 @@ class RunFacts:
             losses=_series(state.logs, "loss"),
             eval_losses=_series(state.evals, "eval_loss"),
             steps=state.step,
+            trained_at=state.phases["train"].ended_at if "train" in state.phases else "",
             train_seconds=training_effort(run_dir).seconds,
             train_rows=record["rows"]["train"] if record else None,
             heldout_rows=record["rows"]["heldout"] if record else None,

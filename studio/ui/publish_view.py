@@ -17,10 +17,12 @@ from studio.errors import HubError, RunError, StudioError
 from studio.preset import files as preset_files
 from studio.preset.schema import Preset, PublishSection
 from studio.publishing import card, deploy, hub, licences, release
+from studio.publishing.card_doubts import doubts
+from studio.publishing.licences import Licence
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.release import CURVE, ReleaseFile
 from studio.publishing.repositories import check_request, complete, in_words, unconfirmed
-from studio.publishing.request import last_request, read_request, targets
+from studio.publishing.request import Target, last_request, read_request, targets
 from studio.publishing.run_facts import RunFacts
 from studio.runs.events import PhaseState
 from studio.runs.store import RunStore, RunView
@@ -45,7 +47,8 @@ _templates.globals.update(text=text, words=words)
 
 @dataclass(frozen=True)
 class LookedUp:
-    """What the Hub said: whose token it is (or why that is not known), and the base model's licence, "" if unknown.
+    """What the Hub said: whose token it is (or why that is not known), and the base model's licence as one string
+    (`licences.Licence.packed`), "" if unknown.
 
     `orgs` are the organisations that the token may publish under.
     """
@@ -107,7 +110,7 @@ def status_html(view: RunView) -> str:
 
 
 def files_html(view: RunView, request: PublishSection, licence: str, card_text: str) -> str:
-    """The files of a push with sizes, how far each is while a push runs, and the note on the licence."""
+    """The files of a push with sizes, how far each is while a push runs, and the notes on card and licence."""
     curve, goals = _curve(view.run_dir, _journal_time(view)), targets(request)
     try:
         planned = [release.planned_files(view.run_dir, goal, len(card_text.encode()), len(curve)) for goal in goals]
@@ -118,17 +121,20 @@ def files_html(view: RunView, request: PublishSection, licence: str, card_text: 
     pushing = name == "publish" and stands in ("pushing", "paused")
     marks = iter(file_marks(files, phase.done if pushing else 0, moving=stands == "pushing"))
     groups = [(goal.repo_id, [(file, next(marks)) for file in each]) for goal, each in zip(goals, planned, strict=True)]
-    base = view.preset.model.model_name_or_path
-    return _render("publish_files.html", groups=groups, marked=pushing, licence=licence, count=len(files), base=base,
-                   conflicts=_conflicts(card_text, base, licence), total=sum(file.size_bytes for file in files))
+    base, base_licence = view.preset.model.model_name_or_path, Licence.unpacked(licence)
+    return _render("publish_files.html", groups=groups, marked=pushing, licence=str(base_licence), count=len(files),
+                   base=base, conflicts=_conflicts(view, goals[0], card_text, base_licence),
+                   total=sum(file.size_bytes for file in files))
 
 
-def _conflicts(card_text: str, base: str, licence: str) -> list[str]:
+def _conflicts(view: RunView, goal: Target, card_text: str, licence: Licence) -> list[str]:
     try:
         card.check(card_text)
     except RunError:
         return []  # said where the card is saved
-    return licences.conflicts(licences.stated_in(card_text), base, licence)
+    base, trained = view.preset.model.model_name_or_path, view.state.phases.get("train", PhaseState())
+    return [*licences.conflicts(licences.stated_in(card_text), base, licence),
+            *doubts(view.run_dir, goal, trained.ended_at)]
 
 
 def file_marks(files: list[ReleaseFile], done_bytes: float, moving: bool = True) -> list[str]:
@@ -143,7 +149,7 @@ def file_marks(files: list[ReleaseFile], done_bytes: float, moving: bool = True)
 
 def card_text(view: RunView, request: PublishSection, licence: str) -> str:
     """The card as it would be pushed now, to the first repository."""
-    return card.current(view.run_dir, targets(request)[0], licence)
+    return card.current(view.run_dir, targets(request)[0], Licence.unpacked(licence))
 
 
 def card_preview(view: RunView, written: str) -> str:
@@ -173,7 +179,7 @@ def look_up(view: RunView, token: str | None) -> LookedUp:
     except HubError as error:
         return LookedUp("", str(error), "")
     try:
-        licence = hub.stated_licence(view.preset.model.model_name_or_path, token, limit_s=LOOK_UP_LIMIT_S)
+        licence = hub.stated_licence(view.preset.model.model_name_or_path, token, limit_s=LOOK_UP_LIMIT_S).packed()
     except HubError:
         licence = ""  # the push asks again, and says so
     return LookedUp(account.name, "", licence, account.orgs)

@@ -458,6 +458,7 @@ def test_a_licence_that_does_not_fit_the_bases_is_warned_of(run_dir, hub):
     (run_dir / "card.md").write_text("---\nlicense: mit\n---\n\n# Mine\n")
     pushed = push(run_dir, hub)
     assert pushed.result["commit"] and "states gemma, whose terms go on to apply" in pushed.state.warnings[0]
+    assert "The edited card does not name ana/recipes" in pushed.state.warnings[1]
 
 
 def test_no_card_goes_out_without_the_bases_licence_because_the_hub_was_down(run_dir, hub):

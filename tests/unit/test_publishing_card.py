@@ -10,14 +10,19 @@ from studio.preset.files import validate
 from studio.preset.flatten import PATHS
 from studio.preset.schema import PublishSection
 from studio.publishing import card, licences
+from studio.publishing.card_doubts import doubts
+from studio.publishing.licences import NONE, Licence
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.names import public_names
 from studio.publishing.request import Target, forget_request, last_request, read_request, targets, write_request
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.ui import publish_view
 from tests.finished_run import finished_run, report_with_ways
 
 REQUEST = Target("ana/recipes", ("merged",))
+APACHE = Licence("apache-2.0")
+OWN = Licence("other", "llama3", "https://example.org/LICENSE")
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def head(text: str) -> dict:
 
 
 def test_the_head_names_base_relation_licence_and_figures(run_dir):
-    said = head(card.current(run_dir, REQUEST, "apache-2.0"))
+    said = head(card.current(run_dir, REQUEST, APACHE))
     assert said["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert said["base_model_relation"] == "finetune"
     assert said["license"] == "apache-2.0"
@@ -168,20 +173,20 @@ def test_a_data_set_of_the_hub_is_named_in_the_head(store):
 
 def test_losses_that_are_no_numbers_do_not_break_the_card(run_dir):
     with (run_dir / "events.jsonl").open("a") as journal:
-        journal.write('{"seq": 999, "time": "2026-01-01T00:00:00+00:00", "type": "log", "step": 51, '
+        journal.write('{"seq": 999, "time": "2000-01-01T00:00:00+00:00", "type": "log", "step": 51, '
                       '"metrics": {"loss": NaN}}\n')
     assert "nan" not in card.current(run_dir, REQUEST).lower()
 
 
 def test_an_untouched_card_follows_the_run_and_an_edited_one_stays(run_dir):
-    first = card.write(run_dir, [REQUEST], "apache-2.0")[0]
+    first = card.write(run_dir, [REQUEST], APACHE)[0]
     assert card.edited(run_dir) == ""
     (run_dir / "report.json").unlink()
-    second = card.write(run_dir, [REQUEST], "apache-2.0")[0]
+    second = card.write(run_dir, [REQUEST], APACHE)[0]
     assert first != second and "was not compared" in second
 
     card.save_edited(run_dir, "---\nlicense: mit\n---\n\n# Mine\n")
-    assert card.write(run_dir, [REQUEST], "apache-2.0")[0] == card.current(run_dir, REQUEST) == card.edited(run_dir)
+    assert card.write(run_dir, [REQUEST], APACHE)[0] == card.current(run_dir, REQUEST) == card.edited(run_dir)
     assert card.current(run_dir, REQUEST).endswith("# Mine\n")
 
     card.discard_edited(run_dir)
@@ -189,7 +194,7 @@ def test_an_untouched_card_follows_the_run_and_an_edited_one_stays(run_dir):
 
 
 def test_a_card_edited_outside_the_studio_is_kept_without_the_mark(run_dir):
-    card.write(run_dir, [REQUEST], "")
+    card.write(run_dir, [REQUEST], NONE)
     path = run_dir / "card.md"
     path.write_text(path.read_text().replace("# recipes", "# Better name"))
     assert "# Better name" in card.edited(run_dir)
@@ -249,12 +254,12 @@ def test_what_cannot_be_asked_of_a_push(fields, said):
 
 def test_a_repository_of_gguf_files_stems_from_the_merged_model(store):
     run_dir = store.run_dir(finished_run(store, gguf=True))
-    text = card.current(run_dir, Target("ana/x-GGUF", ("gguf",), "ana/x"), "mit")
+    text = card.current(run_dir, Target("ana/x-GGUF", ("gguf",), "ana/x"), Licence("mit"))
     said = head(text)
     assert (said["base_model"], said["base_model_relation"], said["library_name"]) == ("ana/x", "quantized", "gguf")
     assert "gguf" in said["tags"] and "It stems from [ana/x]" in text
     assert "-hf ana/x-GGUF:Q8_0" in text and "ollama run hf.co/ana/x-GGUF:Q8_0" in text
-    alone = head(card.current(run_dir, Target("ana/x", ("gguf",)), ""))
+    alone = head(card.current(run_dir, Target("ana/x", ("gguf",))))
     assert (alone["base_model"], alone["base_model_relation"]) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "quantized")
 
 
@@ -266,13 +271,60 @@ def test_all_in_one_repository_names_each_folder_and_each_way(store):
     assert head(text)["base_model_relation"] == "finetune"
 
 
-def test_a_persons_card_serves_every_repository_of_a_push(run_dir):
+def test_a_persons_card_serves_the_repository_it_was_written_for_and_the_others_get_their_own(run_dir):
+    apart = [Target("ana/x", ("merged",)), Target("ana/x-adapter", ("adapter",), "ana/x")]
     card.save_edited(run_dir, "---\nlicense: mit\nbase_model: ana/other\n---\n\n# Mine\n")
-    first, second = card.write(run_dir, [Target("ana/x", ("merged",)), Target("ana/x-GGUF", ("gguf",), "ana/x")], "")
-    assert head(first) == {"license": "mit", "base_model": "ana/other"}
-    assert head(second) == {"license": "mit", "base_model": "ana/x", "base_model_relation": "quantized",
-                            "library_name": "gguf"}
-    assert second.endswith("# Mine\n")
+    first, second = card.write(run_dir, apart, OWN)
+    assert first == card.edited(run_dir) == "---\nlicense: mit\nbase_model: ana/other\n---\n\n# Mine\n"
+    assert second.split("---\n", 2)[2].startswith("\n# x-adapter") and "holds the adapter alone" in second
+    assert head(second)["library_name"] == "peft" and "Mine" not in second
+    # the licence is the person's; the limits go on to name the base model's
+    assert head(second)["license"] == "mit" and "license_name" not in head(second) and "`other`, llama3" in second
+    card.save_edited(run_dir, "# Mine\n")
+    assert head(card.write(run_dir, apart, OWN)[1])["license_name"] == "llama3"
+
+
+def test_a_persons_card_goes_with_the_name_of_its_repository(run_dir):
+    written = card.current(run_dir, REQUEST, APACHE).replace("# recipes", "# Better name")
+    card.save_edited(run_dir, written)
+    assert card.current(run_dir, REQUEST) == card.write(run_dir, [REQUEST], APACHE)[0] == written
+    moved = Target("ana/cooking", ("merged",))
+    text = card.current(run_dir, moved)
+    assert text == card.write(run_dir, [moved], APACHE)[0]
+    assert head(text)["model-index"][0]["name"] == "cooking" and "# Better name" in text
+    (run_dir / "card.md").write_text("---\nlicense: [mit\n---\n")
+    assert card.current(run_dir, moved) == "---\nlicense: [mit\n---\n"
+
+
+def test_what_no_longer_holds_in_an_edited_card_is_told(run_dir):
+    def said(target: Target = REQUEST, trained_at: str = "2000-01-01T00:00:00+00:00") -> str:
+        return " ".join(doubts(run_dir, target, trained_at))
+
+    adapter = Target("ana/recipes", ("adapter",))
+    assert said(adapter, "2999-01-01T00:00:00+00:00") == "", "the studio's own card is written anew"
+    card.save_edited(run_dir, card.current(run_dir, REQUEST) + "\nMine.\n")
+    assert said() == said(trained_at="") == ""
+    assert "does not name ana/rec:" in said(Target("ana/rec", ("merged",)))
+    assert "does not name ana/recipes-adapter:" in said(Target("ana/recipes-adapter", ("merged",)))
+    assert "states the library transformers, and what lies at the top of ana/recipes is for peft" in said(adapter)
+    assert "earlier weights" in said(trained_at="2999-01-01T00:00:00+00:00")
+
+
+def test_the_page_tells_it_beside_the_files(store, run_dir):
+    card.save_edited(run_dir, card.current(run_dir, REQUEST, OWN) + "\nMine.\n")
+    request, view = PublishSection(hub_model_id="ana/other"), store.get(run_dir.name)
+    html = publish_view.files_html(view, request, OWN.packed(), publish_view.card_text(view, request, OWN.packed()))
+    assert "does not name ana/other" in html and "has the licence other (llama3, https://example.org/LICENSE)" in html
+
+
+def test_a_licence_that_the_hub_has_no_name_for_is_inherited_with_its_name_and_text(run_dir):
+    text = card.current(run_dir, REQUEST, OWN)
+    assert {name: value for name, value in head(text).items() if name.startswith("license")} == {
+        "license": "other", "license_name": "llama3", "license_link": "https://example.org/LICENSE"}
+    assert "states the licence `other`, llama3 (https://example.org/LICENSE); its terms" in text
+    assert "license_name" not in card.current(run_dir, REQUEST, APACHE)
+    assert Licence.unpacked(OWN.packed()) == licences.stated_in(text) == OWN
+    assert NONE.packed() == "" and Licence.unpacked("") == NONE
 
 
 def test_the_language_comes_from_the_report_on_the_data(run_dir):
@@ -283,12 +335,14 @@ def test_the_language_comes_from_the_report_on_the_data(run_dir):
 
 
 def test_a_licence_that_does_not_fit_is_told():
-    def said(*arguments: str) -> str:
-        return " ".join(licences.conflicts(*arguments))
+    def said(stated: str, base: str, dataset: str = "") -> str:
+        return " ".join(licences.conflicts(Licence(stated), "base", Licence(base), "ana/rows", Licence(dataset)))
 
-    assert said("mit", "base", "gemma").startswith("The card states the licence mit, but the base model base states")
-    assert said("mit", "base", "apache-2.0") == said("gemma", "base", "gemma") == said("", "base", "gemma") == ""
-    assert "no commercial use" in said("mit", "base", "mit", "ana/rows", "cc-by-nc-4.0")
-    assert "the same licence" in said("mit", "base", "mit", "ana/rows", "cc-by-sa-4.0")
-    assert said("cc-by-nc-sa-4.0", "base", "mit", "ana/rows", "cc-by-nc-sa-4.0") == ""
-    assert licences.stated_in("---\nlicense: mit\n---\n# x") == "mit" and licences.stated_in("# x") == ""
+    assert said("mit", "gemma").startswith("The card states the licence mit, but the base model base states gemma")
+    assert said("mit", "apache-2.0") == said("gemma", "gemma") == said("", "gemma") == ""
+    assert "no commercial use" in said("mit", "mit", "cc-by-nc-4.0")
+    assert "the same licence" in said("mit", "mit", "cc-by-sa-4.0")
+    assert said("cc-by-nc-sa-4.0", "mit", "cc-by-nc-sa-4.0") == ""
+    assert "base states other (llama3, https" in licences.conflicts(Licence("other"), "base", OWN)[0], "which other"
+    assert licences.conflicts(OWN, "base", OWN) == []
+    assert licences.stated_in("---\nlicense: mit\n---\n# x") == Licence("mit") and licences.stated_in("# x") == NONE

@@ -11,6 +11,7 @@ from studio.data.export import Exported
 from studio.preset.schema import DataSection, Preset
 from studio.publishing import dataset
 from studio.publishing.dataset import COLUMNS, card
+from studio.publishing.licences import Licence
 from studio.settings import PROJECT_DIR
 
 
@@ -44,15 +45,16 @@ def test_the_body_says_what_was_done_and_what_nobody_knows():
 
 
 def test_a_licence_that_the_source_states_is_named():
-    text = card(exported(), Preset(), "ana/rows", "mit")
-    assert head(text)["license"] == "mit"
-    assert "the rows' source states mit" in text and "nobody has said" not in text
+    text = card(exported(), Preset(), "ana/rows", Licence("other", "rows-1.0", "https://example.org/rows"))
+    assert {name: value for name, value in head(text).items() if name.startswith("license")} == {
+        "license": "other", "license_name": "rows-1.0", "license_link": "https://example.org/rows"}
+    assert "source states other (rows-1.0, https://example.org/rows)" in text and "nobody has said" not in text
 
 
 def test_every_bundled_data_set_has_the_licence_that_its_card_names():
     licences = list((PROJECT_DIR / "presets" / "data").glob("*/LICENSE"))
     assert licences and all("CC0 1.0" in path.read_text() for path in licences)
-    assert dataset.BUNDLED_LICENCE == "cc0-1.0"
+    assert dataset.BUNDLED_LICENCE.id == "cc0-1.0"
 
 
 def test_without_held_out_rows_there_is_no_test_split():

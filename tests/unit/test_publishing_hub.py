@@ -7,6 +7,7 @@ import pytest
 from studio.errors import HubError
 from studio.publishing import hub as pushing
 from studio.publishing.hub import Account, check_push, resolve_token, stated_licence, whose_token
+from studio.publishing.licences import NONE, Licence
 from tests.hub_server import HubServer
 
 
@@ -126,11 +127,14 @@ def test_the_licence_of_a_base_model_is_read_from_its_card(hub):
     hub.add_repo("base/known", {"README.md": b"---\nlicense: apache-2.0\n---\n# Base\n"})
     hub.add_repo("base/silent")
     hub.add_repo("rows/two", {"README.md": b"---\nlicense:\n- mit\n- gpl-3.0\n---\n"}, kind="datasets")
-    assert stated_licence("rows/two", None, kind="dataset", endpoint=hub.endpoint) == "other"
-    assert stated_licence("base/known", None, endpoint=hub.endpoint) == "apache-2.0"
-    assert stated_licence("base/silent", None, endpoint=hub.endpoint) == ""
-    assert stated_licence("base/gone", None, endpoint=hub.endpoint) == ""
-    assert stated_licence("/a/folder/of/mine", None, endpoint=hub.endpoint) == ""
+    hub.add_repo("base/own", {"README.md": b"---\nlicense: other\nlicense_name: llama3\nlicense_link: LICENSE\n---\n"})
+    assert stated_licence("rows/two", None, kind="dataset", endpoint=hub.endpoint) == Licence("other")
+    assert stated_licence("base/known", None, endpoint=hub.endpoint) == Licence("apache-2.0")
+    assert stated_licence("base/own", None, endpoint=hub.endpoint) == Licence(
+        "other", "llama3", f"{hub.endpoint}/base/own/blob/main/LICENSE"), "a file of that repository"
+    assert stated_licence("base/silent", None, endpoint=hub.endpoint) == NONE
+    assert stated_licence("base/gone", None, endpoint=hub.endpoint) == NONE
+    assert stated_licence("/a/folder/of/mine", None, endpoint=hub.endpoint) == NONE
 
 
 def test_a_pasted_token_comes_first_then_the_signed_in_one_then_the_machines(monkeypatch):
