@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pyarrow
 import pyarrow.parquet
 
+from studio import words
 from studio.data.archives import Part, unpacked_limit
 from studio.data.batches import Batch, Fault
 from studio.errors import DataError
@@ -55,18 +56,23 @@ class _Room:
     """How much the columns of a file may still unpack to: runs of equal values pack far tighter than text."""
 
     def __init__(self, part: Part):
-        self._name, self._left = part.name, unpacked_limit(part.size)
+        self.name, self._left = part.name, unpacked_limit(part.size)
 
     def take(self, size_bytes: int) -> None:
         """Raises `DataError` when there is no room left."""
         self._left -= size_bytes
         if self._left < 0:
-            raise DataError(f"{self._name} unpacks to far more than rows of text would: it may be a bomb.",
+            raise DataError(f"{self.name} unpacks to far more than rows of text would: it may be a bomb.",
                             "Write its rows as JSON Lines.")
 
 
 def _slices(batch: pyarrow.RecordBatch, room: _Room) -> Iterator[Batch]:
     """The rows of a record batch, so many at a time that their text stays small."""
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f'{room.name} has two columns called "{words.plain(twice, 40)}".',
+                        "Give every column a name of its own.")
     room.take(batch.nbytes + ROW_BYTES * batch.num_rows)
     # offsets in a hostile file may point outside its buffers
     batch.validate(full=True)

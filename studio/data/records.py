@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
+from studio import words
 from studio.data.archives import APART_EXTENSIONS, Part
 from studio.data.batches import Batch, Fault, FileFacts, Found
 from studio.data.csv_rows import read_csv
 from studio.data.document_rows import read_plain
 from studio.data.encoding import LONGEST_LINE_BYTES, TextLines
 from studio.data.files import TEXT_EXTENSIONS
+from studio.data.json_layout import listed_rows
 from studio.data.json_rows import DEEPEST, BadRow, depth, has_half_characters, parse, reason
 from studio.data.reader_process import read_apart
 from studio.errors import DataError
 
 BATCH_ROWS = 1000
 LONG_LINE_BYTES = 1_000_000
-ROW_LISTS = ("data", "rows", "train", "examples")
 BLOCK_CHARACTERS = 16_384
 # so many characters may be read again, in all, because rows do not end where they should
 SWALLOWED = 8 * LONGEST_LINE_BYTES
@@ -95,7 +96,7 @@ def _json_lines(lines: TextLines) -> Found:
             yield None, number, Fault("truncated_last_line" if cut else bad.name, number, bad.detail)
             continue
         if twice:
-            yield None, number, Fault("duplicate_key", number, f'"{twice[:40]}"', keeps_row=True)
+            yield None, number, _key_twice(twice, number)
         if len(line) > LONG_LINE_BYTES:
             yield None, number, Fault("long_line", number, f"{len(line) / 1e6:.1f} MB", keeps_row=True)
         yield row, number, None
@@ -131,15 +132,23 @@ def _json(part: Part, lines: TextLines) -> Found:
                 return
             continue
         if first and not in_array and isinstance(value, dict) and not text.peek():
-            inner = next((value[name] for name in ROW_LISTS if isinstance(value.get(name), list)), None)
+            inner = listed_rows(part.name, value)
             if inner is not None:
+                for key in text.twice:
+                    yield None, 0, _key_twice(key, 0)
                 for row in inner:
                     yield from _checked(row, 0)
                 return
         first = False
+        if text.twice:
+            yield None, line, _key_twice(text.twice[0], line)
         yield from _checked(value, line)
     if in_array:
         yield None, text.line, Fault("truncated_file", text.line, "the closing bracket is missing", keeps_row=True)
+
+
+def _key_twice(key: str, line: int) -> Fault:
+    return Fault("duplicate_key", line, f'"{words.plain(key, 40)}"', keeps_row=True)
 
 
 def _checked(value: Any, line: int) -> Found:
@@ -164,7 +173,9 @@ class _Characters:
         self._text, self._at = "", 0
         # read already, and longer than the window needs: text, and from where on it comes; the last comes first
         self._ahead: list[tuple[str, int]] = []
-        self._decoder = JSONDecoder()
+        self._decoder = JSONDecoder(object_pairs_hook=self._object)
+        # of each object in the last value that names a key twice, that key
+        self.twice: list[str] = []
         self._swallowed = 0
         self.line = 1
         self.ended = False
@@ -187,6 +198,7 @@ class _Characters:
         size = BLOCK_CHARACTERS
         while True:
             whole = not self._fill(size)
+            self.twice = []
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except JSONDecodeError as error:
@@ -227,6 +239,13 @@ class _Characters:
             self.advance(end + 1 - self._at)
             if self.peek() == "{":
                 return True
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            self.twice.append(next(key for key, _ in pairs if key in seen or seen.add(key)))
+        return found
 
     def _may_go_on(self, error: JSONDecodeError) -> bool:
         """Whether the value breaks off where the window ends."""

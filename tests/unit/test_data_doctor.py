@@ -307,6 +307,16 @@ def test_a_name_that_means_nothing_is_said_and_costs_no_other_source(look, tmp_p
     assert report.findings[0].places[0].detail.startswith(said) and not report.may_start
 
 
+def test_two_columns_of_one_name_are_refused(look):
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    pyarrow.parquet.write_table(table, packed := io.BytesIO())
+    with pyarrow.ipc.new_stream(streamed := io.BytesIO(), table.schema) as writer:
+        writer.write_table(table)
+    for name, buffer in (("rows.parquet", packed), ("rows.arrow", streamed)):
+        with pytest.raises(DataError, match=f'{name} has two columns called "text"'):
+            look(buffer.getvalue(), name)
+
+
 def test_an_archive_cannot_lead_out_nor_link(look, tmp_path):
     link = zipfile.ZipInfo("link.jsonl")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
