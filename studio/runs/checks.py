@@ -108,7 +108,25 @@ def check_settings(preset: Preset) -> list[Finding]:
         found.append(Finding(
             "warning", f"A learning rate of {training.learning_rate:g} is high for training all weights.",
             "2e-5 is usual.", "training.learning_rate", {"training.learning_rate": 2e-5}))
-    return found + _check_services(preset)
+    return found + _check_services(preset) + _check_push(preset)
+
+
+def _check_push(preset: Preset) -> list[Finding]:
+    """Forms that the planned push shall send, and that this run does not make."""
+    found, publish = [], preset.publish
+    if not publish.push_to_hub:
+        return found
+    if "gguf" in publish.what and not preset.export.gguf:
+        found.append(Finding(
+            "error", "GGUF files shall be published, and the run writes none.",
+            "Choose their kinds in export.gguf; q4_k_m suits most.", "publish.what", {"export.gguf": ["q4_k_m"]}))
+    if "adapter" in publish.what and preset.method.full_finetuning:
+        # all weights are the merged model, and a load test needs more than GGUF files
+        forms = ["merged", *(["gguf"] if "gguf" in publish.what else [])]
+        found.append(Finding(
+            "error", "An adapter shall be published, and training all weights makes none.",
+            f"Publish {' and '.join(forms)}.", "publish.what", {"publish.what": forms}))
+    return found
 
 
 def _check_services(preset: Preset) -> list[Finding]:

@@ -73,6 +73,24 @@ def test_settings_that_are_rarely_meant_are_named():
     assert checks.check_settings(Preset()) == []
 
 
+def test_a_planned_push_of_what_the_run_does_not_make_is_refused_and_its_fix_settles_it():
+    def asked(**fields):
+        return preset(publish__push_to_hub=True, publish__hub_model_id="ana/x", training__learning_rate=1e-5, **fields)
+
+    for fields, fix in (
+            ({"publish__what": ["merged", "gguf"]}, {"export.gguf": ["q4_k_m"]}),
+            ({"publish__what": ["adapter"], "method__full_finetuning": True}, {"publish.what": ["merged"]}),
+            ({"publish__what": ["merged", "adapter"], "method__full_finetuning": True}, {"publish.what": ["merged"]}),
+            # GGUF files alone are never loaded from the Hub: the fix of a full training must not end there
+            ({"publish__what": ["adapter", "gguf"], "method__full_finetuning": True, "export__gguf": ["q8_0"],
+              "publish__load_test": True}, {"publish.what": ["merged", "gguf"]})):
+        (finding,) = checks.check_settings(asked(**fields))
+        assert (finding.level, finding.fix) == ("error", fix)
+        assert checks.check_settings(files.override(asked(**fields), finding.fix)) == []
+    assert checks.check_settings(asked(publish__what=["merged", "gguf"], export__gguf=["q8_0"])) == []
+    assert checks.check_settings(preset(publish__what=["gguf"])) == [], "nothing is planned"
+
+
 def test_shapes_count_the_published_parameters():
     assert SMOL.parameters == 134_515_008
     assert QWEN_4B.parameters == pytest.approx(4.02e9, rel=0.01)
