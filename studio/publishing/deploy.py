@@ -15,7 +15,7 @@ from studio.errors import ModelError, RunError
 from studio.preset.schema import Preset
 from studio.publishing import deploy_texts as texts
 from studio.publishing.deploy_texts import fill, messages_literal
-from studio.publishing.exports import list_exports
+from studio.publishing.exports import list_exports, modelfile_of
 from studio.runs.base_model import known_shape
 from studio.runs.estimates import GIB
 from studio.runs.events import PhaseState
@@ -35,7 +35,8 @@ GPU_SERVER_BYTES, SMALL_SERVER_BYTES = 1.0 * GIB, 0.3 * GIB
 
 @dataclass(frozen=True)
 class Gguf:
-    """A GGUF file: its kind (q4_k_m), where it is (a file, or owner/name:KIND on the Hub), its size, its Modelfile.
+    """A GGUF file: its kind (q4_k_m), where it is (a file, or owner/name:KIND on the Hub), its size, its Modelfile (on
+    the Hub the path within the repository).
 
     `file_in_repo` is its path where it does not lie at the top of its repository.
     """
@@ -53,7 +54,8 @@ class Model:
 
     `merged` and `adapter` are absolute folders or names on the Hub, "" where missing; `folder` is the adapter's folder
     within its repository. `shape` is None where the size of the model is not known. `stale` names forms that are
-    older than the trained weights.
+    older than the trained weights. `adapter_settings` says that the adapter has generation settings of its own,
+    `load_in_4bit` that it was trained on the base model in 4 bit.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Model:
     on_hub: bool = False
     private: bool = False
     stale: tuple[str, ...] = ()
+    adapter_settings: bool = True
+    load_in_4bit: bool = False
 
     @property
     def messages(self) -> str:
@@ -109,10 +113,10 @@ def model_here(view: RunView) -> Model:
     ggufs = tuple(Gguf(export.kind, str(export.path.resolve()), export.path.stat().st_size,
                        str(export.modelfile.resolve()) if export.modelfile else "")
                   for export in forms.values() if export.form == "gguf")
-    trained = view.run_dir / ("merged" if folders["merged"] else "adapter")
     return _model(
-        view.preset, slug(view.name), folders["merged"], folders["adapter"], ggufs, is_chat=_has_template(trained),
-        shape=_shape(view, trained), base=_loadable(view.preset.model.model_name_or_path),
+        view.preset, slug(view.name), folders["merged"], folders["adapter"], ggufs, is_chat=formats_chats(view.run_dir),
+        shape=_shape(view), base=_loadable(view.preset.model.model_name_or_path),
+        adapter_settings=has_adapter_settings(view.run_dir),
         stale=tuple(name for name, export in forms.items() if not export.fresh))
 
 
@@ -122,10 +126,10 @@ def model_on_hub(view: RunView) -> Model | None:
     result = last_push(view)
     if result is None or result.get("revision") or result.get("pull_request"):  # an earlier studio knew neither
         return None
-    trained = view.run_dir / ("merged" if view.has_merged else "adapter")
     kinds = [(export.kind, export.path) for export in list_exports(view.run_dir) if export.form == "gguf"]
     return published(view.preset, pushed_places(result), result["private"], ggufs=kinds,
-                     shape=_shape(view, trained), is_chat=_has_template(trained))
+                     shape=_shape(view), is_chat=formats_chats(view.run_dir),
+                     adapter_settings=has_adapter_settings(view.run_dir))
 
 
 def last_push(view: RunView) -> dict | None:
@@ -149,17 +153,19 @@ def pushed_mark(view: RunView) -> str:
 
 
 def published(preset: Preset, places: Places, private: bool = True, *, ggufs: Sequence[tuple[str, Path]] = (),
-              shape: ModelShape | None = None, is_chat: bool = True) -> Model:
+              shape: ModelShape | None = None, is_chat: bool = True, adapter_settings: bool = True) -> Model:
     """The model in the repositories that a push fills; `ggufs` are the (kind, file) that were pushed."""
     (merged, _), (adapter, folder) = (places.get(form, ("", "")) for form in ("merged", "adapter"))
     files: tuple[Gguf, ...] = ()
     if "gguf" in places:
         repo, within = places["gguf"]
-        files = tuple(Gguf(kind, f"{repo}:{kind.upper()}", file.stat().st_size,
-                           file_in_repo=f"{within}/{file.name}" if within else "") for kind, file in ggufs)
+        prefix = f"{within}/" if within else ""
+        files = tuple(Gguf(kind, f"{repo}:{kind.upper()}", file.stat().st_size, f"{prefix}{modelfile_of(file).name}",
+                           f"{prefix}{file.name}" if within else "") for kind, file in ggufs)
     name = slug((merged or adapter or places["gguf"][0]).split("/")[-1])
     return _model(preset, name, merged, adapter, files, is_chat=is_chat, shape=shape,
-                  base=preset.model.model_name_or_path, folder=folder, on_hub=True, private=private)
+                  base=preset.model.model_name_or_path, folder=folder, on_hub=True, private=private,
+                  adapter_settings=adapter_settings)
 
 
 def places_in(repo_id: str, forms: Sequence[str]) -> Places:
@@ -202,9 +208,14 @@ def usage_examples(model: Model) -> list[tuple[str, str, str]]:
     found = [("Transformers", "python", transformers_code(model))] if model.merged else []
     if model.adapter:
         found.append(("PEFT", "python", adapter_code(model)))
-    unsloth = fill(texts.UNSLOTH_CODE, model=model.merged or model.adapter, max_length=model.max_length)
-    return [*found, ("Unsloth", "python", unsloth),
-            ("vLLM", "shell", vllm_code(model) if model.merged else vllm_adapter_code(model))]
+    found.append(("Unsloth", "python", fill(
+        texts.UNSLOTH_CODE, model=model.merged or model.adapter, max_length=model.max_length,
+        load_in_4bit=model.load_in_4bit and not model.merged)))
+    if model.merged:
+        found.append(("vLLM", "shell", vllm_code(model)))
+    elif _vllm_takes_adapter(model):
+        found.append(("vLLM", "shell", vllm_adapter_code(model)))
+    return found
 
 
 def transformers_code(model: Model) -> str:
@@ -219,8 +230,10 @@ def adapter_code(model: Model) -> str:
     """The adapter on its base model with PEFT."""
     template = texts.ADAPTER_CHAT_CODE if model.is_chat else texts.ADAPTER_TEXT_CODE
     subfolder = fill(", subfolder={folder!p}", folder=model.folder) if model.folder else ""
+    settings = fill(texts.ADAPTER_SETTINGS, model=model.adapter, subfolder=subfolder) if model.adapter_settings else ""
     return fill(template, model=model.adapter, base=model.base, subfolder=subfolder, messages=model.messages,
-                max_new_tokens=model.max_new_tokens)
+                max_new_tokens=model.max_new_tokens, settings=settings,
+                imports=", GenerationConfig" if model.adapter_settings else "")
 
 
 def vllm_code(model: Model) -> str:
@@ -229,17 +242,19 @@ def vllm_code(model: Model) -> str:
 
 
 def vllm_adapter_code(model: Model) -> str:
-    """The commands that serve the base model with the adapter; one in a folder of a repository is fetched first."""
+    """The commands that serve the base model with the adapter and its tokenizer; one on the Hub is fetched first."""
     place, before = model.adapter, ""
-    if model.folder:
-        place = f"{model.name}/{model.folder}"
-        before = fill(texts.VLLM_FETCH_ADAPTER, repo=model.adapter, folder=model.name) + "\n"
+    if model.on_hub:
+        place = f"{model.name}/{model.folder}".rstrip("/")
+        which = fill(texts.FETCH_FOLDER, pattern=f"{model.folder}/*") if model.folder else texts.FETCH_TOP
+        before = fill(texts.VLLM_FETCH_ADAPTER, repo=model.adapter, which=which, folder=model.name) + "\n"
     module = f"{model.name}={place}"
     if "=" in place or "," in place:  # the short form splits at these
         module = json.dumps({"name": model.name, "path": place}, ensure_ascii=False)
+    settings = fill(texts.VLLM_ADAPTER_SETTINGS, adapter=place) if model.adapter_settings else ""
     rank = next((rank for rank in LORA_RANKS if rank >= model.lora_rank), model.lora_rank)
-    return before + fill(texts.VLLM_ADAPTER_CODE, base=model.base, lora_module=module, lora_rank=rank,
-                         max_length=model.max_length)
+    return before + fill(texts.VLLM_ADAPTER_CODE, base=model.base, lora_module=module, lora_rank=rank, adapter=place,
+                         settings=settings, max_length=model.max_length)
 
 
 def serving_bytes(model: Model, weights_bytes: float, server_bytes: float) -> float | None:
@@ -321,12 +336,18 @@ def _ollama(model: Model) -> tuple[list[Block], str]:
         return [], _gguf_missing(model)
     blocks, called = [], ""
     for gguf in _smallest_first(model):
-        name = f"hf.co/{gguf.place}" if model.on_hub else f"{model.name}:{gguf.kind.replace('_', '-')}"
+        name = f"{model.name}:{gguf.kind.replace('_', '-')}"
         called = called or name
-        template = texts.OLLAMA_HUB_CODE if model.on_hub else texts.OLLAMA_LOCAL_CODE
         title = text("deploy.block.run_kind", kind=gguf.kind.upper(), size=words.size(gguf.size_bytes))
-        blocks.append(Block(title, "shell", fill(template, model=name, name=name, modelfile=gguf.modelfile)))
+        blocks.append(Block(title, "shell", _ollama_code(gguf, name, model)))
     return [*blocks, _client("http://localhost:11434/v1", called, model)], ""
+
+
+def _ollama_code(gguf: Gguf, name: str, model: Model) -> str:
+    if not model.on_hub:
+        return fill(texts.OLLAMA_LOCAL_CODE, name=name, modelfile=gguf.modelfile)
+    return fill(texts.OLLAMA_HUB_CODE, repo=gguf.place.split(":")[0], pattern=f"*-{gguf.kind.upper()}.*",
+                folder=model.name, name=name, modelfile=f"{model.name}/{gguf.modelfile}")
 
 
 def _smallest_first(model: Model) -> list[Gguf]:
@@ -370,7 +391,7 @@ def _notes(name: str, model: Model) -> list[str]:
     if stale:
         notes.append(text("deploy.note.stale", forms=", ".join(stale)))
     if model.on_hub and model.private:
-        notes.append(text("deploy.note.private_ollama" if name == "ollama" else "deploy.note.private"))
+        notes.append(text("deploy.note.private"))
     if name == "vllm" and model.adapter and model.merged and not _vllm_takes_adapter(model):
         notes.append(text("deploy.note.adapter_merged_only"))
     if name in ("vllm", "tgi"):
@@ -378,20 +399,21 @@ def _notes(name: str, model: Model) -> list[str]:
     if name != "transformers":
         notes.append(text("deploy.note.context", tokens=words.count(model.max_length)))
     if model.system_prompt and model.is_chat:
-        notes.append(text("deploy.note.system_prompt"))
+        notes.append(text("deploy.note.system_prompt_ollama" if name == "ollama" else "deploy.note.system_prompt"))
     return notes
 
 
 def _model(preset: Preset, name: str, merged: str, adapter: str, ggufs: tuple[Gguf, ...], *, is_chat: bool,
            shape: ModelShape | None, base: str, folder: str = "", on_hub: bool = False, private: bool = False,
-           stale: tuple[str, ...] = ()) -> Model:
+           stale: tuple[str, ...] = (), adapter_settings: bool = True) -> Model:
     longest = preset.training.max_length
     if shape and shape.max_position_embeddings:
         longest = min(longest, shape.max_position_embeddings)
     return Model(
         name, base, merged, adapter, ggufs, is_chat, preset.data.system_prompt, longest,
         min(preset.evaluation.max_new_tokens, max(1, longest // 2)), preset.lora.r, bool(preset.lora.modules_to_save),
-        shape, folder, on_hub, private, stale)
+        shape, folder, on_hub, private, stale, adapter_settings,
+        preset.model.load_in_4bit and not preset.method.full_finetuning)
 
 
 def _loadable(base: str) -> str:
@@ -400,8 +422,14 @@ def _loadable(base: str) -> str:
     return str(path.resolve()) if path.exists() else base
 
 
-def _has_template(folder: Path) -> bool:
-    """Whether a saved tokenizer formats chats; without one the model continues texts."""
+def has_adapter_settings(run_dir: Path) -> bool:
+    """Whether generation settings lie beside a run's adapter, as an earlier studio wrote none."""
+    return (run_dir / "adapter" / "generation_config.json").is_file()
+
+
+def formats_chats(run_dir: Path) -> bool:
+    """Whether the tokenizer saved with a run's model formats chats; without a template the model continues texts."""
+    folder = _trained(run_dir)
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -409,9 +437,14 @@ def _has_template(folder: Path) -> bool:
     return (folder / "chat_template.jinja").is_file() or bool(config.get("chat_template"))
 
 
-def _shape(view: RunView, folder: Path) -> ModelShape | None:
+def _trained(run_dir: Path) -> Path:
+    """The folder of the merged model, or of the adapter where there is none."""
+    return run_dir / ("merged" if (run_dir / "merged" / "config.json").is_file() else "adapter")
+
+
+def _shape(view: RunView) -> ModelShape | None:
     """The model's shape from its own config, else from what is known of the base without asking anybody."""
-    config = folder / "config.json"
+    config = _trained(view.run_dir) / "config.json"
     if config.is_file():
         with contextlib.suppress(ModelError, ValueError):
             return ModelShape.from_config(json.loads(config.read_text(encoding="utf-8")))

@@ -24,11 +24,13 @@ print(write("The beginning of a text", max_new_tokens={max_new_tokens})[0]["gene
 
 ADAPTER_CODE = """\
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer{imports}
 
 tokenizer = AutoTokenizer.from_pretrained({model!p}{subfolder})
-model = AutoModelForCausalLM.from_pretrained({base!p})
+model = AutoModelForCausalLM.from_pretrained({base!p}){settings}
 model = PeftModel.from_pretrained(model, {model!p}{subfolder})"""
+# PEFT takes the base model's, which may not know the token that ends a trained answer
+ADAPTER_SETTINGS = "\nmodel.generation_config = GenerationConfig.from_pretrained({model!p}{subfolder})"
 
 ADAPTER_CHAT_CODE = ADAPTER_CODE + """
 
@@ -46,15 +48,21 @@ print(tokenizer.decode(answer[0], skip_special_tokens=True))"""
 UNSLOTH_CODE = """\
 from unsloth import FastLanguageModel
 
-model, tokenizer = FastLanguageModel.from_pretrained({model!p}, max_seq_length={max_length})
+model, tokenizer = FastLanguageModel.from_pretrained(
+    {model!p}, max_seq_length={max_length}, load_in_4bit={load_in_4bit})
 FastLanguageModel.for_inference(model)"""
 
 # vLLM and Docker would open the port to the whole network, and none of these servers asks for a key
 VLLM_INSTALL = "pip install vllm"
 VLLM_CODE = "vllm serve {model!q} --served-model-name {name!q} --max-model-len {max_length} --host 127.0.0.1"
-VLLM_ADAPTER_CODE = ("vllm serve {base!q} --enable-lora --lora-modules {lora_module!q}"
-                     " --max-lora-rank {lora_rank} --max-model-len {max_length} --host 127.0.0.1")
-VLLM_FETCH_ADAPTER = "hf download {repo!q} --include 'adapter/*' --local-dir {folder!q}"
+# tokenizer with its chat template and end of answers are the adapter's; --generation-config takes a folder
+VLLM_ADAPTER_CODE = ("vllm serve {base!q} --enable-lora --lora-modules {lora_module!q} --max-lora-rank {lora_rank}"
+                     " --tokenizer {adapter!q}{settings} --max-model-len {max_length} --host 127.0.0.1")
+VLLM_ADAPTER_SETTINGS = " --generation-config {adapter!q}"
+VLLM_FETCH_ADAPTER = "hf download {repo!q} {which} --local-dir {folder!q}"
+# an adapter at the top of its repository: all but what lies in folders
+FETCH_TOP = "--exclude '*/*'"
+FETCH_FOLDER = "--include {pattern!q}"
 
 # the tag that the documentation of TGI names
 TGI_IMAGE = "ghcr.io/huggingface/text-generation-inference:3.3.5"
@@ -70,7 +78,10 @@ LLAMA_CPP_HUB_FILE_CODE = "llama-server --hf-repo {repo!q} --hf-file {file!q} --
 OLLAMA_LOCAL_CODE = """\
 ollama create {name!q} -f {modelfile!q}
 ollama run {name!q}"""
-OLLAMA_HUB_CODE = "ollama run {model!q}"
+# `ollama run hf.co/...` would leave the Modelfile aside, and finds no file in a folder
+OLLAMA_HUB_CODE = """\
+hf download {repo!q} --include {pattern!q} --local-dir {folder!q}
+""" + OLLAMA_LOCAL_CODE
 
 # what the client's code begins with, and the key it sends: none, or the token of `hf auth login`
 CLIENT_KEYS = {False: ("", '"not-needed"'), True: ("from huggingface_hub import get_token\n", "get_token()")}

@@ -46,7 +46,8 @@ class SpaceRequest:
     """A demo Space: where to, for whom to see, on what, and what it says. Never a token.
 
     `base` is the base model of an adapter, "" for a whole model; `folder` is the adapter's within its repository.
-    `revision` is the commit that the push made, `base_revision` what the adapter was trained on.
+    `revision` is the commit that the push made, `base_revision` what the adapter was trained on; `adapter_settings`
+    says that generation settings lie beside the adapter.
     """
 
     repo_id: str
@@ -61,6 +62,7 @@ class SpaceRequest:
     folder: str = ""
     revision: str = "main"
     base_revision: str = "main"
+    adapter_settings: bool = False
     examples: tuple[str, ...] = ()
     private: bool = True
     hardware: str = FREE_HARDWARE
@@ -85,6 +87,7 @@ def plan(view: RunView, repo_id: str = "", *, private: bool = True, hardware: st
         repo_id.strip() or f"{name}-demo", name, model.private, view.name, view.preset.description,
         model.system_prompt, model.max_length, model.max_new_tokens, "" if model.merged else model.base,
         "" if model.merged else model.folder, _commit(view, name), view.preset.model.model_revision,
+        not model.merged and model.adapter_settings,
         tuple(example[:MAX_EXAMPLE_CHARACTERS] for example in examples[:MAX_EXAMPLES]), private, hardware)
 
 

@@ -25,6 +25,7 @@ from studio.publishing import deploy, space
 from studio.publishing.deploy import Model, way
 from studio.worker.answerer import Answerer
 from studio.worker.chat_app import build_chat_app
+from studio.worker.generation_settings import write_generation_settings
 from tests.conftest import free_port
 
 SYSTEM = 'Turn the "ingredient" line into JSON.'
@@ -36,8 +37,9 @@ def model(tiny_model, tmp_path_factory) -> Model:
     """The tiny model as merged model, and a LoRA adapter for it in a folder with an awkward name."""
     adapter = tmp_path_factory.mktemp("a run's") / "adapter"
     base = AutoModelForCausalLM.from_pretrained(tiny_model)
-    get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"])).save_pretrained(adapter)
+    get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(adapter)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(adapter)
+    write_generation_settings(tiny_model, adapter, 0)  # the base model stops at 2 alone
     here = deploy.published(PRESET, {"merged": (str(tiny_model), ""), "adapter": (str(adapter), "")})
     return replace(here, base=str(tiny_model))
 
@@ -56,6 +58,15 @@ def test_the_code_with_transformers_and_with_peft_answers(model, capsys):
     text = replace(model, is_chat=False)
     for code in (deploy.transformers_code(text), deploy.adapter_code(text)):
         assert printed(code, capsys).startswith("The beginning of a text")
+
+
+def test_the_adapter_answers_with_the_settings_beside_it(model, tiny_model, tmp_path, monkeypatch):
+    ran: dict = {}
+    exec(compile(deploy.adapter_code(model), "copied", "exec"), ran)
+    app = imported(demo(tmp_path / "run", base=str(tiny_model), adapter_settings=True), monkeypatch, model.adapter)
+    list(app.answer("one onion", []))
+    for answered in (ran["model"], app.model):
+        assert answered.base_model.model.generation_config.eos_token_id == [2, 0]
 
 
 def test_the_client_asks_a_real_chat_server(model, tiny_model, capsys):

@@ -259,7 +259,7 @@ def test_a_repository_of_gguf_files_stems_from_the_merged_model(store):
     said = head(text)
     assert (said["base_model"], said["base_model_relation"], said["library_name"]) == ("ana/x", "quantized", "gguf")
     assert "gguf" in said["tags"] and "It stems from [ana/x]" in text
-    assert "-hf ana/x-GGUF:Q8_0" in text and "ollama run hf.co/ana/x-GGUF:Q8_0" in text
+    assert "-hf ana/x-GGUF:Q8_0" in text and "-f x-gguf/recipes-Q8_0.modelfile" in text
     alone = head(card.current(run_dir, Target("ana/x", ("gguf",))))
     assert (alone["base_model"], alone["base_model_relation"]) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "quantized")
 

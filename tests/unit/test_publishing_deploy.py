@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -64,9 +65,21 @@ def test_vllm_serves_the_merged_model_and_the_adapter_with_a_rank_it_takes(view)
     assert merged == ["vllm", "serve", f"{folder}/merged", "--served-model-name", "recipes", "--max-model-len", "1024",
                       "--host", "127.0.0.1"]
     assert adapter == ["vllm", "serve", "HuggingFaceTB/SmolLM2-135M-Instruct", "--enable-lora", "--lora-modules",
-                       f"recipes={folder}/adapter", "--max-lora-rank", "16", "--max-model-len", "1024",
-                       "--host", "127.0.0.1"]
+                       f"recipes={folder}/adapter", "--max-lora-rank", "16", "--tokenizer", f"{folder}/adapter",
+                       "--max-model-len", "1024", "--host", "127.0.0.1"]
     assert "--max-lora-rank 32" in code(hostile_model(), "vllm")
+
+
+def test_the_adapters_own_settings_end_its_answers_where_it_has_any(view):
+    (view.run_dir / "adapter" / "generation_config.json").write_text('{"eos_token_id": [0, 2]}')
+    model, folder = model_here(view), view.run_dir.resolve() / "adapter"
+    assert f"--tokenizer {folder} --generation-config {folder} --max-model-len" in code(model, "vllm")
+    assert f'model.generation_config = GenerationConfig.from_pretrained("{folder}")' in deploy.adapter_code(model)
+    assert "AutoTokenizer, GenerationConfig" in deploy.adapter_code(model)
+    without = replace(model, adapter_settings=False)
+    assert "GenerationConfig" not in deploy.adapter_code(without) and "--generation" not in code(without, "vllm")
+    pushed = published(validate({}), places_in("ana/recipes", ["merged", "adapter"]))
+    assert 'GenerationConfig.from_pretrained("ana/recipes", subfolder="adapter")' in deploy.adapter_code(pushed)
 
 
 def test_vllm_is_not_offered_an_adapter_that_it_cannot_take():
@@ -127,13 +140,46 @@ def test_on_the_hub_the_repository_is_named_and_forms_in_folders_are_found(tmp_p
     assert 'model="ana/recipes"' in code(model, "transformers", "python")
     assert "hf download ana/recipes --include 'adapter/*' --local-dir recipes" in code(model, "vllm")
     assert "--lora-modules recipes=recipes/adapter" in code(model, "vllm")
+    assert "--tokenizer recipes/adapter --generation-config recipes/adapter" in code(model, "vllm")
+    top = code(published(validate({}), places_in("ana/recipes", ["adapter", "gguf"])), "vllm")
+    assert "hf download ana/recipes --exclude '*/*' --local-dir recipes\n" in top
+    assert "--lora-modules recipes=recipes " in top and "--tokenizer recipes --generation-config recipes " in top
     assert "-e HF_TOKEN" in code(model, "tgi")
     assert "llama-server --hf-repo ana/recipes --hf-file gguf/recipes-Q4_K_M.gguf" in code(model, "llama.cpp")
-    assert "ollama run hf.co/ana/recipes:Q4_K_M" in code(model, "ollama")
     alone = published(validate({}), places_in("ana/recipes-GGUF", ["gguf"]), ggufs=[("q4_k_m", file)])
     assert "llama-server -hf ana/recipes-GGUF:Q4_K_M --jinja" in code(alone, "llama.cpp")
     assert [name for name, _, _ in deploy.usage_examples(alone)] == ["llama.cpp", "Ollama"]
     assert way("transformers", alone).missing
+
+
+def test_ollama_takes_the_pushed_modelfile_wherever_it_lies(tmp_path):
+    files = [(kind, tmp_path / f"recipes-{kind.upper()}.gguf") for kind in ("f16", "bf16")]
+    for _, file in files:
+        file.write_bytes(b"x")
+    inside = published(validate({}), places_in("ana/recipes", ["merged", "gguf"]), ggufs=files)
+    assert code(inside, "ollama").splitlines()[:3] == [
+        "hf download ana/recipes --include '*-F16.*' --local-dir recipes",
+        "ollama create recipes:f16 -f recipes/gguf/recipes-F16.modelfile", "ollama run recipes:f16"]
+    alone = published(validate({}), places_in("ana/recipes-GGUF", ["gguf"]), ggufs=files)
+    assert "ollama create recipes-gguf:bf16 -f recipes-gguf/recipes-BF16.modelfile" in code(alone, "ollama")
+    assert 'model="recipes-gguf:f16"' in way("ollama", alone).blocks[-1].code
+    for found, holds in (("ollama", True), ("llama.cpp", False)):
+        told = replace(inside, system_prompt="Answer in JSON.")
+        assert any("The Modelfile holds the system prompt" in note for note in way(found, told).notes) is holds
+
+
+def test_the_card_offers_no_code_that_cannot_run():
+    def offered(model):
+        return {name: code for name, _, code in deploy.usage_examples(model)}
+
+    whole = hostile_model(merged="", has_whole_modules=True)
+    assert offered(whole).keys() == {"PEFT", "Unsloth"}
+    assert offered(hostile_model(merged="")).keys() == {"PEFT", "Unsloth", "vLLM"}
+    four_bit = published(validate({"model": {"load_in_4bit": True}}), places_in("ana/x", ["adapter"]))
+    assert "load_in_4bit=True" in offered(four_bit)["Unsloth"]
+    merged = published(validate({"model": {"load_in_4bit": True}}), places_in("ana/x", ["merged", "adapter"]))
+    assert "load_in_4bit=False" in offered(merged)["Unsloth"]
+    assert "load_in_4bit=False" in offered(published(validate({}), places_in("ana/x", ["adapter"])))["Unsloth"]
 
 
 def test_a_private_repository_says_how_to_get_at_it():

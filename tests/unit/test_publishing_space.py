@@ -62,7 +62,7 @@ def test_the_files_name_the_model_and_a_hostile_name_stays_a_title(view):
     demo = json.loads(files["demo.json"])
     assert demo["system_prompt"] == HOSTILE and demo["examples"] == [HOSTILE]
     assert demo.keys() == {"model", "title", "description", "system_prompt", "max_length", "max_new_tokens", "base",
-                           "folder", "revision", "base_revision", "examples"}
+                           "folder", "revision", "base_revision", "adapter_settings", "examples"}
     assert files["app.py"] == (space.TEMPLATE / "app.py").read_text()
 
 
@@ -89,6 +89,16 @@ def test_the_templates_versions_are_those_of_the_lock():
     assert locked["gradio"] == space.SDK_VERSION
 
 
+def test_a_demo_of_an_adapter_answers_with_the_settings_beside_it(store):
+    assert plan(pushed_run(store, ("adapter",))).adapter_settings is False
+    view = pushed_run(store, ("adapter",))
+    (view.run_dir / "adapter" / "generation_config.json").write_text('{"eos_token_id": [0, 2]}')
+    assert plan(view).adapter_settings is True
+    merged = pushed_run(store, ("merged", "adapter"))
+    (merged.run_dir / "adapter" / "generation_config.json").write_text("{}")
+    assert plan(merged).adapter_settings is False
+
+
 def test_a_demo_stays_with_the_commits_that_were_tried(store):
     request = plan(pushed_run(store, ("adapter",)))
     assert (request.revision, request.base_revision) == ("0" * 40, "main")
@@ -97,7 +107,7 @@ def test_a_demo_stays_with_the_commits_that_were_tried(store):
     tree = ast.parse((space.TEMPLATE / "app.py").read_text())
     loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
              and node.func.attr == "from_pretrained"]
-    assert len(loads) == 3 and all(any(word.arg in (None, "revision") for word in load.keywords) for load in loads)
+    assert len(loads) == 4 and all(any(word.arg in (None, "revision") for word in load.keywords) for load in loads)
 
 
 def test_what_cannot_become_a_chat_demo_is_refused_with_the_way_out(store, tmp_path):

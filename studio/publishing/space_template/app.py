@@ -9,7 +9,7 @@ from threading import Thread
 import gradio as gr
 import torch
 from huggingface_hub import hf_hub_download
-from transformers import AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, TextIteratorStreamer
 
 DEMO = json.loads((Path(__file__).parent / "demo.json").read_text(encoding="utf-8"))
 # a folder of this machine in its place, to try the demo before it is anywhere
@@ -31,6 +31,8 @@ def load():
         from peft import PeftModel
 
         require_safetensors()
+        if DEMO["adapter_settings"]:  # the base model's may not know the token that ends a trained answer
+            model.generation_config = GenerationConfig.from_pretrained(MODEL, **place)
         model = PeftModel.from_pretrained(model, MODEL, **place)
     return tokenizer, model.to(DEVICE).eval()
 
