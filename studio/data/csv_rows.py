@@ -7,7 +7,7 @@ import sys
 from studio import words
 from studio.data.archives import Part
 from studio.data.batches import Fault, Found
-from studio.data.encoding import TextLines
+from studio.data.encoding import LOST, TextLines
 from studio.errors import DataError
 
 # a cell that runs on over so many characters has an open quotation mark
@@ -62,6 +62,8 @@ def read_csv(part: Part, lines: TextLines) -> Found:
                                                 len(cells)))
         elif any("\0" in cell for cell in cells):
             yield None, source.first, Fault("nul_bytes", source.first, "it holds zero bytes")
+        elif lines.has_lost and any(LOST in cell for cell in cells):
+            yield None, source.first, Fault("broken_text", source.first, f"it holds bytes that are no {lines.name}")
         elif not unnamed:
             yield dict(zip(header, cells, strict=True)), source.first, None
         elif stray := next((i for i in unnamed if i and cells[i].strip()), 0):
@@ -78,7 +80,7 @@ def _delimiter(first_line: str) -> str:
 
 def _header(name: str, cells: list[str]) -> list[str]:
     """The names of the columns, "" where there is none. Raises `DataError` for a name used twice."""
-    header = [cell.strip() for cell in cells]
+    header = [cell.strip().replace(LOST, "\ufffd") for cell in cells]
     twice = next((cell for cell in header if cell and header.count(cell) > 1), None)
     if twice is not None:
         raise DataError(f'{name} has two columns called "{words.plain(twice)}".',

@@ -7,9 +7,9 @@ longer than a model's row is cut again by tokens, see `chunks`.
 from collections.abc import Iterator
 
 from studio.data.archives import Part
-from studio.data.batches import Found
+from studio.data.batches import Fault, Found
 from studio.data.borders import cut
-from studio.data.encoding import TextLines
+from studio.data.encoding import LOST, TextLines
 from studio.errors import DataError
 
 # a document becomes this many rows where it is long enough, so that some of it can be held back
@@ -26,12 +26,19 @@ def read_plain(part: Part, lines: TextLines) -> Found:
             raise DataError(f"{part.name} is not text at line {lines.number:,}: it holds zero bytes.",
                             "Save it as plain text in UTF-8.")
         for text in parts.add(lines.as_text(line).removesuffix("\r") + "\n"):
-            yield {"text": text}, number, None
+            yield _row(text, number, lines)
             number += text.count("\n")
     for text in parts.finish():
         if not text.isspace():
-            yield {"text": text}, number, None
+            yield _row(text, number, lines)
         number += text.count("\n")
+
+
+def _row(text: str, line: int, lines: TextLines) -> tuple[dict[str, str] | None, int, Fault | None]:
+    """The row, or the fault in its place."""
+    if lines.has_lost and LOST in text:
+        return None, line, Fault("broken_text", line, f"it holds bytes that are no {lines.name}")
+    return {"text": text}, line, None
 
 
 class Parts:

@@ -22,12 +22,17 @@ SPEAKS_FOR = {
 SIGN_IN_WORD = r"(?<=[^\W\d_])[¹²³º¿¯£¥¡¨¢¦ª¼½¾þ¤ˇ˘˛´¸]|[¹¼½¾£¥](?=[^\W\d_])"
 
 
+# stands for bytes that are no character of their encoding: no UTF-8 holds it, so whatever reads a row sees that
+LOST = "\udcff"
+codecs.register_error("lost", lambda error: (LOST, error.end))
+
+
 class TextLines:
     """The lines of a stream as UTF-8 bytes without line end.
 
     `name` of the encoding is known after the first line. `last_is_open` tells at the end whether the last line had no
-    line end. Lines that are not UTF-8 come as they are: `as_text` reads and counts them
-    (`foreign_lines`, `first_foreign`). Lines above
+    line end. Lines that are not UTF-8 come as they are: `as_text` reads and counts them (`foreign_lines`,
+    `first_foreign`). Bytes that stand for no character become LOST there, and then `has_lost` is True. Lines above
     LONGEST_LINE_BYTES are left out, and `too_long(line number)` is called for each. Where it
     `may_end_in_carriage_returns`, these end lines if they end the first.
     """
@@ -41,7 +46,8 @@ class TextLines:
         self.may_end_in_carriage_returns = False
         self.number = lines_before or 0
         self._is_utf8 = lines_before is not None
-        self.last_is_open = False
+        self.last_is_open = self.has_lost = False
+        self._is_decoded = False
         self.foreign_lines = self.first_foreign = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -85,11 +91,16 @@ class TextLines:
         try:
             return line.decode()
         except UnicodeDecodeError:
+            if self._is_decoded:
+                self.has_lost = True
+                return line.decode("utf-8", "surrogatepass")
             self.first_foreign = self.first_foreign or self.number
             self.foreign_lines += 1
             self._code_page = self._code_page or guess_code_page(_foreign_sample(self._block + b"\n" + line))
             self.name = CODE_PAGES[self._code_page]
-            return line.decode(self._code_page, "replace")
+            text = line.decode(self._code_page, "lost")
+            self.has_lost = self.has_lost or LOST in text
+            return text
 
     def _blocks(self) -> Iterator[bytes]:
         first = self._stream.read(BLOCK_BYTES)
@@ -101,14 +112,15 @@ class TextLines:
             while block := self._stream.read(BLOCK_BYTES):
                 yield block
         else:
+            self._is_decoded = True
             yield from self._decoded(first, encoding)
 
     def _decoded(self, block: bytes, encoding: str) -> Iterator[bytes]:
-        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        decoder = codecs.getincrementaldecoder(encoding)("lost")
         while block:
-            yield decoder.decode(block).encode()
+            yield decoder.decode(block).encode("utf-8", "surrogatepass")
             block = self._stream.read(BLOCK_BYTES)
-        yield decoder.decode(b"", final=True).encode()
+        yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
 
 
 def _without_carriage_returns(blocks: Iterator[bytes]) -> Iterator[bytes]:

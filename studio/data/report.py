@@ -22,7 +22,7 @@ OWN = {
                   "Write the file again as UTF-8 text, or drop [that row|those rows]."),
     "nul_characters": ("warning", "{n} [row holds|rows hold] zero characters.", "Remove them."),
     "too_deep": ("error", "{n} [row nests|rows nest] too deeply.", "Flatten the lists and objects within them."),
-    "broken_text": ("error", "{n} [row holds|rows hold] half a character, which no tokenizer reads.",
+    "broken_text": ("error", "{n} [row holds|rows hold] half a character, or bytes that are no text.",
                     "Write [that text|those texts] again."),
     "long_line": ("warning", "{n} [line is|lines are] longer than 1 MB.", "Check that each holds one row only."),
     "line_too_long": ("error", "{n} [line is|lines are] longer than 32 MB.",

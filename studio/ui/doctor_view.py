@@ -102,6 +102,9 @@ def _facts_html(report: dict[str, Any]) -> str:
         more = " …" if len(report["files"]) > FILES_SHOWN else ""
         facts["files"] = html.escape(text("doctor.facts.files_value", n=words.count(len(report["files"])),
                                           names=names + more))
+    encodings = list(dict.fromkeys(file["encoding"] for file in report["files"] if file["encoding"]))
+    if encodings not in ([], ["UTF-8"]):
+        facts["encoding"] = html.escape(", ".join(encodings))
     if report["languages"]:
         facts["languages"] = html.escape(_languages(report["languages"]))
     listed = "".join(f"<dt>{_t(f'facts.{key}')}</dt><dd>{value}</dd>" for key, value in facts.items())
@@ -127,6 +130,9 @@ def _settled(finding: dict[str, Any], preset: Preset, format: str, longer: int) 
     there is none.
     """
     name = finding["name"]
+    raising = ""
+    if name in ("truncated", "all_labels_masked") and longer > preset.training.max_length:
+        raising = fix_html({"training.max_length": longer}, text("doctor.findings.raise", n=words.count(longer)))
     if name in SETTLING:
         field, value, label = SETTLING[name]
         if finding["outcome"]:
@@ -136,16 +142,13 @@ def _settled(finding: dict[str, Any], preset: Preset, format: str, longer: int) 
         if finding["outcome"]:
             undo = fix_html({"data.bad_rows": "stop"}, text("doctor.findings.stop"))
             return finding | {"level": "info", "fix": finding["outcome"], "buttons": undo}
-        # a file in another encoding is not left out row by row
-        ways = ("fix",) if name == "encoding" else ("drop", "fix")
-        return finding | {"buttons": "".join(
+        # a file in another encoding is not left out row by row, and no mend gives a row something to learn
+        ways = {"encoding": ("fix",), "all_labels_masked": ("drop",)}.get(name, ("drop", "fix"))
+        return finding | {"buttons": raising + "".join(
             fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}")) for way in ways)}
     if name == "not_trained_yet" and format == "preference":
         return finding | {"buttons": fix_html({"data.format": "prompt_completion"})}
-    if name in ("truncated", "all_labels_masked") and longer > preset.training.max_length:
-        label = text("doctor.findings.raise", n=words.count(longer))
-        return finding | {"buttons": fix_html({"training.max_length": longer}, label)}
-    return finding | {"buttons": _open_html() if name == "guessed_columns" else ""}
+    return finding | {"buttons": _open_html() if name == "guessed_columns" else raising}
 
 
 def _finding_html(finding: dict[str, Any]) -> str:

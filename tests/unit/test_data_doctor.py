@@ -198,6 +198,38 @@ def test_windows_code_pages_are_told_apart_and_told(look, page, text):
     assert places(report, "encoding") == [(1, 0)]
 
 
+FOREIGN = {name: text.encode("cp1252").replace(b"question 3 ", b"question \x813 ") for name, text in (
+    ("rows.jsonl", json_lines(PAIRS)), ("rows.json", json.dumps(PAIRS, ensure_ascii=False, indent=1)))}
+
+
+@pytest.mark.parametrize(("name", "content", "line"), [
+    ("rows.jsonl", FOREIGN["rows.jsonl"], 4), ("rows.json", FOREIGN["rows.json"], 14),
+    ("rows.jsonl", json_lines(PAIRS).encode("utf-16").replace(b"3\0", b"\x00\xd8", 1), 4)])
+def test_bytes_that_are_no_text_cost_their_row_and_are_not_replaced(look, name, content, line):
+    report = look(content, name)
+    assert (report.usable_rows, counts(report)["broken_text"]) == (19, 1)
+    assert places(report, "broken_text") == [(line, 0)]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_damage_in_a_table_or_a_text_costs_its_row(look, encoding):
+    damage = {"cp1252": b"\x81", "utf-16": "\ud800".encode("utf-16-le", "surrogatepass")}[encoding]
+    sharp = "ß".encode(encoding)[-len(damage):]
+    table = CSV.replace("question 3", "question ß").encode(encoding)
+    report = look(table.replace(sharp, damage), "rows.csv")
+    assert (report.usable_rows, counts(report)["broken_text"]) == (19, 1)
+    assert "bytes that are no" in next(one for one in report.findings if one.name == "broken_text").places[0].detail
+    text = ("\n\n".join(f"Paragraph {i} – " + "word " * 900 for i in range(20)) + "\n\nß").encode(encoding)
+    report = look(text.replace(sharp, damage), "rows.txt")
+    assert counts(report)["broken_text"] == 1 and report.usable_rows > 10
+    assert places(report, "broken_text")[0][0] > 1
+
+
+def test_a_replacement_character_of_the_source_is_kept(look):
+    for encoding in ("utf-8", "utf-16"):
+        assert look(json_lines([{"text": f"caf\ufffd {i}"} for i in range(12)]).encode(encoding)).findings == []
+
+
 def test_lines_in_utf8_stay_so_beside_lines_that_are_not(look):
     report = look(json_lines([{"text": "žluť"}] * 2).encode() + '{"text": "été"}\n'.encode("cp1252"))
     assert (report.usable_rows, counts(report)["encoding"]) == (3, 1)

@@ -165,3 +165,14 @@ def test_pairs_told_to_be_prompts_and_answers_may_be_trained(tmp_path):
     report = of(write(tmp_path / "rows.jsonl", [PAIR | {"prompt": f"which {i}"} for i in range(60)]), tmp_path,
                 format="prompt_completion", prompt_column="prompt", completion_column="chosen")
     assert report.may_start and report.may_train
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [
+    ("utf-8", None), ("utf-8-sig", "UTF-8 with byte-order mark"), ("utf-16", "UTF-16 with byte-order mark"),
+    ("cp1252", "Windows-1252")])
+def test_the_page_says_which_encoding_was_found(tmp_path, encoding, shown):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes("".join(json.dumps({"text": f"où est {i}"}, ensure_ascii=False) + "\n" for i in range(20))
+                     .encode(encoding))
+    page = report_html(of(str(path), tmp_path).as_json(), Preset(), False)
+    assert f"<dt>Encoding</dt><dd>{shown}</dd>" in page if shown else "<dt>Encoding</dt>" not in page
