@@ -35,9 +35,12 @@ REPLY_BYTES = 4_000_000
 # a packed reply of a few bytes may unpack into gigabytes
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 REFUSALS = 3
+# so many rows that fail before any was answered tell that the service is down
+FIRST_ROWS = 2
 SAID_CHARACTERS = 200
-KEY_HINT = ("Paste the key at the start of a run, or set it in the environment together with the address it belongs "
-            "to: ENDPOINT_API_KEY and ENDPOINT_BASE_URL, JUDGE_API_KEY and JUDGE_BASE_URL.")
+KEY_HINT = ("Paste the key at the start of a run, beside its button to resume, or under \"Compare with…\"; or set it in "
+            "the environment together with the address it belongs to: ENDPOINT_API_KEY and ENDPOINT_BASE_URL, "
+            "JUDGE_API_KEY and JUDGE_BASE_URL.")
 UNPROTECTED_HINT = "No key is sent over http to another machine, where others could read it: give an https address."
 
 Chat = list[dict[str, Any]]
@@ -112,11 +115,15 @@ class _Completion(BaseModel):
 
 @dataclass(frozen=True)
 class _Trouble:
-    """A failure that may pass: what happened, seconds to wait before the next try (None: as the tries go)."""
+    """A failure that may pass: what happened, seconds to wait before the next try (None: as the tries go).
+
+    `of_row` where one row alone may be the cause, as where its answer takes too long.
+    """
 
     what: str
     busy: bool = False
     wait_s: float | None = None
+    of_row: bool = False
 
 
 def pasted(name: str) -> str:
@@ -141,20 +148,21 @@ def key_for(name: str, url: str, environ: Mapping[str, str] = os.environ) -> str
     return ""
 
 
-def ask_all(service: Service, chats: list[Chat], max_tokens: int, first_wait_s: float = 1.0) -> Iterator[
-        tuple[int, Reply]]:
+def ask_all(service: Service, chats: list[Chat], max_tokens: int, answered_before: bool = False,
+            first_wait_s: float = 1.0) -> Iterator[tuple[int, Reply]]:
     """Ask each chat greedily and yield (its index, reply) as the replies come.
 
-    The first chat is asked alone, so that a service that is down is found out by one request. Raises `EndpointError`
-    once a request has failed for good, or where the service refuses whatever it is asked; replies that came are
-    yielded before that.
+    The first chat is asked alone, and where it fails one other, so that a service that is down is soon found out; one
+    that has answered others before is known to work. A row on which a working service fails is one that it refuses.
+    Raises `EndpointError` where `REFUSALS` rows in a row have failed, where the service is not there, or where it
+    refuses whatever it is asked; replies that came are yielded before that.
     """
     _require_key(service)
-    asker = _Asker(service, max_tokens, first_wait_s)
-    refused = answered = 0
+    asker = _Asker(service, max_tokens, first_wait_s, answered_before, min(FIRST_ROWS, len(chats)))
+    refused, answered = 0, int(answered_before)
     with asker.client, ThreadPoolExecutor(service.at_once) as pool:
         try:
-            for part in (range(len(chats))[:1], range(len(chats))[1:]):
+            for part in (range(len(chats))[:1], range(len(chats))[1:2], range(len(chats))[2:]):
                 waiting = {pool.submit(asker.ask, chats[i]): i for i in part}
                 for future in as_completed(waiting):
                     reply = future.result()
@@ -174,7 +182,8 @@ def ask_all(service: Service, chats: list[Chat], max_tokens: int, first_wait_s: 
 class _Asker:
     """Asks one service from several threads; they share what was learned of it and when it wants to be left alone."""
 
-    def __init__(self, service: Service, max_tokens: int, first_wait_s: float):
+    def __init__(self, service: Service, max_tokens: int, first_wait_s: float, works: bool = False,
+                 first_rows: int = FIRST_ROWS):
         self._service, self._first_wait_s = service, first_wait_s
         self._key = service.key if service.is_private else ""
         key = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -183,24 +192,42 @@ class _Asker:
         self.failure: EndpointError | None = None
         self._settings: dict[str, Any] = {"model": service.model, "temperature": 0, "max_tokens": max_tokens}
         self._quiet_until = 0.0
+        self._works, self._first_rows = works, first_rows
+        self._failed_rows = 0  # since the last answer
+        self._lock = threading.Lock()
 
     def ask(self, chat: Chat) -> Reply | None:
         """The reply to one chat, after as many tries as it takes; None once the service is given up."""
         failed, began = 0, time.monotonic()
+        attempts = ATTEMPTS if self._works or not self._failed_rows else 1
         while not self.given_up.wait(max(0.0, self._quiet_until - time.monotonic())):
             reply = self._try(chat)
             if reply is None:
                 continue
             if isinstance(reply, Reply):
+                if not reply.refused:
+                    with self._lock:
+                        self._works, self._failed_rows = True, 0
                 return reply
             failed += 1
             wait_s = reply.wait_s if reply.wait_s is not None else self._first_wait_s * 2 ** min(failed - 1, 5)
-            too_often = time.monotonic() - began + wait_s > BUSY_PATIENCE_S if reply.busy else failed >= ATTEMPTS
-            if too_often or wait_s > LONGEST_WAIT_S:
+            if reply.busy and time.monotonic() - began + wait_s > BUSY_PATIENCE_S:
                 self.give_up(reply.what)
+            if not reply.busy and (failed >= attempts or wait_s > LONGEST_WAIT_S):
+                return self._fail(reply, time.monotonic() - began)
             if reply.busy:  # the other threads would only make it worse
                 self._quiet_until = time.monotonic() + wait_s
             self.given_up.wait(wait_s)
+        return None
+
+    def _fail(self, trouble: _Trouble, seconds: float) -> Reply | None:
+        """What has failed for good: a row that the service refuses, or the service, which is then given up."""
+        with self._lock:
+            self._failed_rows += 1
+            of_row = trouble.of_row and self._failed_rows < (REFUSALS if self._works else self._first_rows)
+        if of_row:
+            return Reply("", None, None, seconds, cut=False, refused=trouble.what)
+        self.give_up(trouble.what)
         return None
 
     def give_up(self, what: str, hint: str = "Compare again later: what it has answered is kept.") -> None:
@@ -215,13 +242,13 @@ class _Asker:
         try:
             response, body = self._post({"messages": chat, **sent}, began)
         except httpx.TimeoutException:
-            return _Trouble(f"has not answered within {words.duration(self._service.timeout_s)}")
+            return _Trouble(f"has not answered within {words.duration(self._service.timeout_s)}", of_row=True)
         except httpx.ConnectError:
             return _Trouble("cannot be reached")
         except httpx.DecodingError:
             return _Trouble("sends packed replies, though it is asked not to")
         except httpx.RequestError:
-            return _Trouble("broke off the connection")
+            return _Trouble("broke off the connection", of_row=True)
         except (httpx.InvalidURL, UnicodeError):
             self.give_up("has an address that leads nowhere", "Check the address.")
             return None
@@ -232,7 +259,8 @@ class _Asker:
         if status == 429 and "quota" not in said:
             return _Trouble(f"says that it is asked too often{said}", busy=True, wait_s=_retry_after(response))
         if status in (408, 409, 425) or status >= 500:
-            return _Trouble(f"fails with status {status}{said}", wait_s=_retry_after(response))
+            return _Trouble(f"fails with status {status}{said}", wait_s=_retry_after(response),
+                            of_row=status not in (502, 503))
         if status in (401, 403):
             self.give_up(f"refuses the key{said}" if self._key else f"asks for a key{said}",
                          KEY_HINT if self._service.is_private else UNPROTECTED_HINT)
@@ -266,7 +294,7 @@ class _Asker:
             completion = _Completion.model_validate_json(body)
             choice = completion.choices[0]
         except (ValidationError, IndexError):
-            return _Trouble("does not answer as an OpenAI-compatible service does; is the address right")
+            return _Trouble("does not answer as an OpenAI-compatible service does; is the address right", of_row=True)
         usage = completion.usage
         return Reply((choice.message.content or "").strip(), usage and usage.prompt_tokens,
                      usage and usage.completion_tokens, seconds, cut=choice.finish_reason == "length")

@@ -1,20 +1,18 @@
 """A model as judge: which of two answers is better, asked in both orders, so that the place of an answer wins nothing.
 
 `report["judge"]` holds: `model` that judged, `against` which way the tuned model was set, `n` pairs that were judged,
-`wins`, `ties` and `losses` of the tuned model, its `win_rate` (a tie counts half) as `value` and 95 % `interval`,
-`swayed`, the ties in which the judge took either the first or the second answer both times, and `unclear`, the pairs
-left out because the judge did not answer in form.
+`wins`, `ties` and `losses` of the tuned model, its `win_rate` (a tie counts half) as `value` and 95 % `interval` (that
+of Wilson), `swayed`, the ties in which the judge took either the first or the second answer both times, and `unclear`,
+the pairs left out because the judge did not answer in form.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from studio import words
-from studio.evaluation.bootstrap import Resamples, interval
 from studio.evaluation.endpoint import Chat
+from studio.evaluation.votes import wilson
 from studio.texts import text
 
 MAX_NEW_TOKENS = 1024
@@ -63,12 +61,12 @@ def outcome(tuned_first: str | None, tuned_second: str | None) -> str:
     return LOSS if (tuned_first, tuned_second) == (SECOND, FIRST) else TIE
 
 
-def judge_report(verdicts: list[tuple[str | None, str | None]], model: str, against: str, seed: int) -> dict[str, Any]:
+def judge_report(verdicts: list[tuple[str | None, str | None]], model: str, against: str) -> dict[str, Any]:
     """The report's `judge` from both verdicts on each pair, the tuned model's answer first and second."""
     outcomes = [outcome(*both) for both in verdicts]
-    scores = np.array([SCORES[found] for found in outcomes if found != UNCLEAR])
-    rate = None if not len(scores) else {
-        "value": float(scores.mean()), "interval": interval(Resamples(len(scores), seed).means(scores[:, None])[:, 0])}
+    scores = [SCORES[found] for found in outcomes if found != UNCLEAR]
+    rate = None if not scores else {
+        "value": sum(scores) / len(scores), "interval": list(wilson(sum(scores), len(scores)))}
     return {
         "model": model, "against": against, "n": len(scores), "wins": outcomes.count(WIN), "ties": outcomes.count(TIE),
         "losses": outcomes.count(LOSS), "win_rate": rate,

@@ -153,8 +153,11 @@ def is_of(model: str, run_id: str) -> bool:
     return model.partition("/")[0] == run_id
 
 
-def wilson(wins: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share of `n` votes, n > 0 (Wilson 1927); sound for few votes and at 0 and 1 too."""
+def wilson(wins: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share of `n` votes, n > 0 (Wilson 1927); sound for few votes and at 0 and 1 too.
+
+    A vote for neither may count half a win: the interval is then rather too wide.
+    """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     share = wins / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.errors import StudioError
@@ -18,18 +18,29 @@ EXIT_DEFECT, EXIT_STUDIO_ERROR = 1, 3
 
 @dataclass(frozen=True)
 class Phase:
-    """What a worker works on: the run folder, its preset, the studio's folders, and the journal it writes."""
+    """What a worker works on: the run folder, its preset, the studio's folders, and the journal it writes.
+
+    `notes` are the reservations that the report of a comparison carries.
+    """
 
     name: str
     run_dir: Path
     preset: Preset
     settings: Settings
     journal: EventWriter
+    notes: list[str] = field(default_factory=list)
 
     def say(self, message: str) -> None:
         """Tell log and journal what is being done now, while there is nothing to count yet."""
         print(message, flush=True)
         self.journal.progress(self.name, 0, 0, "", message)
+
+    def note(self, message: str, told: str = "") -> None:
+        """Warn of what a reader of the figures must know. The report, which may be published, keeps the message, or
+        what it is `told` instead.
+        """
+        self.journal.warning(message)
+        self.notes.append(told or message)
 
 
 def run_phase(name: str, run_dir: Path) -> int:

@@ -90,7 +90,45 @@ def test_a_busy_service_is_left_alone_as_long_as_it_asks_for():
 def test_what_does_not_pass_is_given_up_after_four_tries(said, words):
     with serve_chats(lambda body: said) as service, pytest.raises(EndpointError, match=words):
         asked(service, 5)
-    assert len(service.requests) == 4, "the other chats are not even tried"
+    assert len(service.requests) == 5, "one other chat is tried, once"
+
+
+def test_a_row_on_which_a_working_service_fails_costs_that_row_alone():
+    def answer(body):
+        return Said({}, 500) if "1" in str(body["messages"]) else echo(body)
+
+    with serve_chats(answer) as service:
+        replies = asked(service, 4, at_once=1)
+        alone = dict(ask_all(Service(service.url, "big", timeout_s=5), chats(2)[1:], 16, answered_before=True,
+                             first_wait_s=0.01))
+    assert [i for i, reply in replies.items() if reply.refused] == [1]
+    assert alone[0].refused == "fails with status 500" and len(service.requests) == 3 + 4 + 4
+
+
+def test_where_the_first_row_is_the_bad_one_the_others_are_answered():
+    def answer(body):
+        return None if "0" in str(body["messages"]) else echo(body)
+
+    with serve_chats(answer) as service:
+        replies = asked(service, 4)
+    assert [replies[i].refused for i in range(4)] == ["broke off the connection", "", "", ""]
+
+
+def test_a_service_that_goes_down_meanwhile_is_given_up_after_three_rows():
+    def answer(body):
+        return echo(body) if body["messages"][0]["content"] in ("question 0", "question 1") else Said({}, 500)
+
+    with serve_chats(answer) as service, pytest.raises(EndpointError, match="fails with status 500"):
+        asked(service, 50, at_once=1)
+    assert len(service.requests) == 2 + 3 * 4
+
+
+def test_a_busy_service_may_ask_for_longer_than_one_that_fails(monkeypatch):
+    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.05)
+    answers = [Said({}, 429, {"Retry-After": "0.1"}), Said(completion("there"))]
+    with serve_chats(lambda body: answers.pop(0)) as service:
+        assert asked(service)[0].text == "there"
+    assert "503" in failure(lambda body: Said({}, 503, {"Retry-After": "0.1"})).message
 
 
 @pytest.mark.parametrize(("said", "words"), [
@@ -156,7 +194,7 @@ def test_replies_that_came_before_the_end_are_not_lost():
     got = []
     with serve_chats(answer) as service, pytest.raises(EndpointError):
         got.extend(ask_all(Service(service.url, "big", at_once=1), chats(6), 16, first_wait_s=0.01))
-    assert [index for index, _ in got] == [0, 1]
+    assert [(index, bool(reply.refused)) for index, reply in got] == [(0, False), (1, False), (2, True), (3, True)]
 
 
 def test_a_row_that_is_refused_costs_that_row_alone():

@@ -45,13 +45,19 @@ def test_disagreement_is_a_tie(first, second, expected):
 
 def test_the_report_counts_and_says_how_sure_the_win_rate_is():
     verdicts = [(FIRST, SECOND)] * 12 + [(SECOND, FIRST)] * 2 + [(FIRST, FIRST)] * 3 + [(TIE, TIE)] + [(None, SECOND)]
-    report = judge_report(verdicts, "big", "base", seed=1)
+    report = judge_report(verdicts, "big", "base")
     low, high = report["win_rate"].pop("interval")
     assert report == {"model": "big", "against": "base", "n": 18, "wins": 12, "ties": 4, "losses": 2,
                       "win_rate": {"value": pytest.approx(14 / 18)}, "swayed": 3, "unclear": 1}
-    assert 0.5 < low < 14 / 18 < high < 1
+    # Wilson's formula for 14 of 18
+    assert (low, high) == (pytest.approx(0.548, abs=0.001), pytest.approx(0.910, abs=0.001))
+
+
+def test_winning_a_few_pairs_is_no_certainty():
+    low, high = judge_report([(FIRST, SECOND)] * 5, "big", "base")["win_rate"]["interval"]
+    assert (low, high) == (pytest.approx(0.566, abs=0.001), 1)
 
 
 def test_a_judge_that_says_nothing_in_form_leaves_no_win_rate():
-    report = judge_report([(None, None)] * 3, "big", "base", seed=1)
+    report = judge_report([(None, None)] * 3, "big", "base")
     assert (report["n"], report["win_rate"], report["unclear"]) == (0, None, 3)
