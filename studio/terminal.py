@@ -9,7 +9,7 @@ from studio import words
 from studio.errors import RunError
 from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
-from studio.evaluation.summary import metric_name, rows_words, summarise
+from studio.evaluation.summary import metric_name, reservations, rows_words, summarise
 from studio.publishing.deploy import last_push
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import ParityWords, parity_words
@@ -138,7 +138,10 @@ def print_report(report: dict[str, Any]) -> None:
 
 def print_baselines(found: dict[str, Any]) -> None:
     """What the untouched model reached with each prompt."""
-    print(f"\n  {baselines_words(found)}\n")
+    print(f"\n  {baselines_words(found)}")
+    for note in reservations(found):
+        print(f"    {note}")
+    print()
     print_table([[f"  {row.name}", row.figure, f"{row.prompt_tokens} tokens in", f"{row.answer_tokens} out",
                   row.seconds] for row in baseline_rows(found)])
 

@@ -1,7 +1,8 @@
 """Tried without tuning: what the untouched model reaches with each prompt, before anybody pays for a training.
 
-`baselines.json` holds: `n` (rows), `metric` (the one that decides), `ways`: for each way its `metrics` (`value` and
-95 % `interval`) and its costs by request; `best`, the way that reaches most; `samples`: first rows with all answers.
+`baselines.json` holds: `n` (rows), `metric` (the one that decides), `refused_metric` and `notes` (see report.py),
+`ways`: for each way its `metrics` (`value` and 95 % `interval`) and its costs by request; `best`, the way that reaches
+most; `samples`: first rows with all answers.
 """
 
 import json
@@ -18,9 +19,12 @@ ENOUGH = 0.8
 
 
 def read_baselines(run_dir: Path) -> dict[str, Any] | None:
-    """What a run without training found, None where there is nothing (yet) or it cannot be read."""
+    """What a run without training found, None where there is nothing (yet) or it cannot be read.
+
+    One of an earlier studio gets the parts that it knew nothing of.
+    """
     try:
-        return json.loads((run_dir / FILE).read_text(encoding="utf-8"))
+        return {"refused_metric": "", "notes": []} | json.loads((run_dir / FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

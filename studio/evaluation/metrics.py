@@ -42,7 +42,7 @@ def token_f1(answer: str, expected: str) -> float:
 
 
 def rouge_l(answer: str, expected: str) -> float:
-    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004); on ASCII that of rouge-score without stemming."""
+    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004), as rouge-score has it for ASCII, unstemmed."""
     given, wanted = (re.findall(r"[^\W_]+", text.lower()) for text in (answer, expected))
     common = LCSseq.similarity(given, wanted)
     return 2 * common / (len(given) + len(wanted)) if common else 0.0

@@ -7,7 +7,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
 from studio.evaluation.marking import mark
-from studio.evaluation.summary import metric_name, rows_words, score_words, summarise, way_name, with_interval
+from studio.evaluation.summary import (
+    length_words,
+    metric_name,
+    rows_words,
+    score_words,
+    summarise,
+    way_name,
+    with_interval,
+)
 from studio.texts import text
 
 _templates = Environment(
@@ -23,7 +31,7 @@ def render_page(report: dict[str, Any], name: str, purpose: str, model: str) -> 
                 for metric in report["metrics"]]
     if report["wanted_words"]:
         measures.append((text("evaluation.page.words", wanted=words.figure(report["wanted_words"])),
-                         [words.figure(report["ways"][way]["answer_words"]) for way in ways]))
+                         [length_words(report["ways"][way]) for way in ways]))
     return _templates.get_template("report.html").render(
         name=name, purpose=purpose, model=model, report=report, summary=summarise(report), measures=measures,
         ways=ways, names=[way_name(way) for way in ways])

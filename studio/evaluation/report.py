@@ -1,17 +1,17 @@
 """The report on a run: the tuned model against the other ways on held-out rows, with how sure the figures are.
 
 `report.json` holds: `n` (rows), `metric` (the one that decides), `refused_metric` (one that was chosen and does not
-apply to these rows, or ""), `metrics` by name, the deciding one first, each with `base`, `tuned` and `difference`
-(tuned minus base) as `value` and 95 % `interval`, and `higher_is_better`; `wins`, `ties` and `losses` of the tuned
-model by row; `base` and `tuned` with their speed; `best` and `worst`: the rows on which the tuned model gains and
-loses most against the base model; `ways`: for each way its `metrics` (value and interval) and its costs by request;
-`against`: for each way but the tuned model the `difference` (tuned minus that way) on the deciding metric, its
-`p_value`, and the tuned model's wins, ties and losses; `labels` with `names` and the `confusion` of each way (see
-labels.py), None where the answers are no labels; `wanted_words` and `wanted_tokens` (mean length of the wanted
-answers; tokens of the tuned model, 0 until they are counted); `training_seconds`; `costs` and `plan` (see costs.py);
-`guard`, what was forgotten (see guard.py), None where that was not asked; `data`, the data set the rows are from, ""
-for the run's held-out rows; `verdict` with `outcome`, `rival`, `rows_needed`, `break_even_requests` and
-`cheaper_from` (see verdict.py).
+apply to these rows, or ""), `notes` (sentences on what was left out, and on what flatters), `metrics` by name, the
+deciding one first, each with `base`, `tuned` and `difference` (tuned minus base) as `value` and 95 % `interval`, and
+`higher_is_better`; `wins`, `ties` and `losses` of the tuned model by row; `base` and `tuned` with their speed; `best`
+and `worst`: the rows on which the tuned model gains and loses most against the base model; `ways`: for each way its
+`metrics` (value and interval) and its costs by request; `against`: for each way but the tuned model the `difference`
+(tuned minus that way) on the deciding metric, its `p_value`, and the tuned model's wins, ties and losses; `labels` with
+`names` and the `confusion` of each way (see labels.py), None where the answers are no labels; `wanted_words` and
+`wanted_tokens` (mean length of the wanted answers; tokens of the tuned model, 0 until they are counted);
+`training_seconds`; `costs` and `plan` (see costs.py); `guard`, what was forgotten (see guard.py), None where that was
+not asked; `judge` (see judge.py), None likewise; `data`, the data set the rows are from, "" for the run's held-out
+rows; `verdict` with `outcome`, `rival`, `rows_needed`, `break_even_requests` and `cheaper_from` (see verdict.py).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from studio.evaluation.answers import Answer
-from studio.evaluation.bootstrap import Resamples, interval, p_value
+from studio.evaluation.bootstrap import Resamples, interval, p_value, share_interval
 from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
 from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
@@ -50,16 +50,22 @@ class RowLosses:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A way's value by one measure, and its values in the resamples (RESAMPLES,)."""
+    """A way's value by one measure, and its values in the resamples (RESAMPLES,).
+
+    `rows` it was measured on, where it is a share or (`least` -1) the difference of two; 0 for what has no bounds.
+    """
 
     value: float
     resampled: np.ndarray
+    rows: int = 0
+    least: float = 0.0
 
     def __sub__(self, other: "_Figure") -> "_Figure":
-        return _Figure(self.value - other.value, self.resampled - other.resampled)
+        return _Figure(self.value - other.value, self.resampled - other.resampled, self.rows, -1.0)
 
     def shown(self) -> dict[str, Any]:
-        return {"value": float(self.value), "interval": interval(self.resampled)}
+        found = share_interval(self.resampled, self.rows, self.least) if self.rows else interval(self.resampled)
+        return {"value": float(self.value), "interval": found}
 
 
 def compare_answers(
@@ -88,17 +94,22 @@ def compare_answers(
         for i in range(len(expected))]
     best, worst = _extremes(predictions)
     report = {
-        "n": len(expected), "metric": decides, "refused_metric": metric if metric not in ("auto", decides) else "",
+        "n": len(expected), "metric": decides, "refused_metric": refused(metric, decides), "notes": [],
         "metrics": {name: _compared(by_way[BASE], by_way[TUNED], name) for name, by_way in figures.items()},
         **_duels(gains[BASE]), "base": _speed(ways[BASE]), "tuned": _speed(ways[TUNED]), "best": best, "worst": worst,
-        "ways": {way: {"metrics": {name: by_way[way].shown() for name, by_way in figures.items()}, **way_costs(said)}
-                 for way, said in ways.items()},
+        "ways": {way: {"metrics": {name: by_way[way].shown() for name, by_way in figures.items()},
+                       **way_costs(said, resamples)} for way, said in ways.items()},
         "against": {way: _against(figures[decides], way, gain) for way, gain in gains.items()},
         "labels": None if labels is None else {
             "names": labels.names, "confusion": {way: labels.confusion(texts[way], expected) for way in ways}},
         "wanted_words": _mean_words(expected), "wanted_tokens": 0.0, "training_seconds": training_seconds, "data": "",
     }
     return _judged(report, own), predictions
+
+
+def refused(chosen: str, decides: str) -> str:
+    """The metric that was chosen, where another one decides, else ""."""
+    return chosen if chosen not in ("auto", decides) else ""
 
 
 def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
@@ -109,7 +120,7 @@ def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_se
     by_way = {way: _Figure(values[i], np.exp(drawn[:, i] / drawn[:, 2])) for i, way in enumerate((BASE, TUNED))}
     gains = losses[0] - losses[1]
     report = {
-        "n": len(tokens), "metric": "perplexity", "refused_metric": "",
+        "n": len(tokens), "metric": "perplexity", "refused_metric": "", "notes": [],
         "metrics": {"perplexity": _compared(by_way[BASE], by_way[TUNED], "perplexity")}, **_duels(gains),
         "base": {"seconds": round(base.seconds, 1)}, "tuned": {"seconds": round(tuned.seconds, 1)},
         "best": [], "worst": [],
@@ -124,7 +135,7 @@ def _figures(by_way: dict[str, list[float]], resamples: Resamples) -> dict[str, 
     """The mean of the scores by row, for each way; all ways are resampled by the same rows."""
     rows = np.array([by_way[way] for way in by_way]).T
     resampled = resamples.means(rows)
-    return {way: _Figure(rows[:, i].mean(), resampled[:, i]) for i, way in enumerate(by_way)}
+    return {way: _Figure(rows[:, i].mean(), resampled[:, i], len(rows)) for i, way in enumerate(by_way)}
 
 
 def _macro_f1(labels: Labels, texts: dict[str, list[str]], expected: list[str],
@@ -136,7 +147,8 @@ def _macro_f1(labels: Labels, texts: dict[str, list[str]], expected: list[str],
     for way, answers in texts.items():
         given = labels.one_hot(answers)
         found[way] = _Figure(macro_f1((given * wanted).sum(axis=0), given.sum(axis=0), wanted.sum(axis=0)),
-                             macro_f1(resamples.sums(given * wanted), resamples.sums(given), drawn_wanted))
+                             macro_f1(resamples.sums(given * wanted), resamples.sums(given), drawn_wanted),
+                             len(expected))
     return found
 
 
@@ -171,14 +183,17 @@ def _speed(said: WayAnswers) -> dict[str, Any]:
             "seconds": round(seconds, 1), "cut_answers": sum(answer.cut for answer in said.answers)}
 
 
-def way_costs(said: WayAnswers) -> dict[str, Any]:
-    """What a request costs in this way, on average: tokens, seconds of a batch's time, examples in its prompt."""
+def way_costs(said: WayAnswers, resamples: Resamples) -> dict[str, Any]:
+    """What a request costs in this way, on average: tokens, words with their 95 % interval, seconds (where this machine
+    answers, a row's share of its batch), examples in its prompt.
+    """
     requests = len(said.answers)
+    lengths = np.array([[len(answer.text.split())] for answer in said.answers])
     speed = _speed(said)
     return {
         "prompt_tokens": round(sum(answer.prompt_tokens for answer in said.answers) / requests, 1),
         "answer_tokens": round(speed["generated_tokens"] / requests, 1),
-        "answer_words": _mean_words([answer.text for answer in said.answers]),
+        "answer_words": round(float(lengths.mean()), 1), "answer_words_interval": interval(resamples.means(lengths)),
         "seconds_per_request": round(sum(answer.seconds for answer in said.answers) / requests, 4),
         "tokens_per_second": speed["tokens_per_second"], "cut_answers": speed["cut_answers"],
         "examples": round(sum(said.examples) / requests, 1),

@@ -8,8 +8,8 @@ from studio.errors import RunError
 from studio.evaluation.summary import summarise
 from studio.texts import text
 
-LATER = {"refused_metric": "", "best": [], "worst": [], "labels": None, "wanted_words": 0.0, "wanted_tokens": 0.0,
-         "guard": None, "judge": None}
+LATER = {"refused_metric": "", "notes": [], "best": [], "worst": [], "labels": None, "wanted_words": 0.0,
+         "wanted_tokens": 0.0, "guard": None, "judge": None}
 NO_COSTS = {"training_wh": None, "training_wh_of": "", "training_price_per_hour": None, "price_per_hour": None,
             "training_money": None, "ways": {}, "now": None, "break_even": None}
 NO_PLAN = {"use_case": "", "good_answer": "", "requests_per_month": 0}
@@ -32,6 +32,7 @@ def read_report(run_dir: Path) -> dict[str, Any] | None:
         if "verdict" in report:
             for found in report["ways"].values():
                 found.setdefault("answer_words", 0.0)
+                found.setdefault("answer_words_interval", None)
         _check(report)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise RunError(text("evaluation.damaged"), text("evaluation.damaged_hint")) from None
@@ -41,6 +42,7 @@ def read_report(run_dir: Path) -> dict[str, Any] | None:
 def _check(report: dict[str, Any]) -> None:
     """Raises whatever reading the report in full raises."""
     summarise(report)
+    "".join(report["notes"])
     for name in ("n", "wins", "ties", "losses"):
         int(report[name])
     for figures in report["metrics"].values():

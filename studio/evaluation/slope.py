@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from studio.evaluation.bootstrap import Resamples, interval
-from studio.evaluation.verdict import MARGIN, MIN_ROWS, UNSEEN
+from studio.evaluation.bootstrap import Resamples, share_interval
+from studio.evaluation.verdict import MARGIN, MIN_ROWS
 from studio.preset.schema import Preset, Section
 from studio.runs.store import TRAINING, RunStore, RunView
 
@@ -113,12 +113,9 @@ def learning_slope(parts: list[Part], metric: str, seed: int) -> Slope:
     parts = sorted(parts, key=lambda part: part.rows)
     scores = np.stack([part.scores for part in parts], axis=1)
     means = Resamples(len(scores), seed).means(scores)
-    points = [Point(part.run_id, part.rows, float(part.scores.mean()), interval(means[:, index]))
+    points = [Point(part.run_id, part.rows, float(part.scores.mean()), share_interval(means[:, index], len(scores)))
               for index, part in enumerate(parts)]
-    low, high = interval(means[:, -1] - means[:, -2])
-    if low == high:
-        unseen = UNSEEN / len(scores)
-        low, high = max(-1.0, low - unseen), min(1.0, high + unseen)
+    low, high = share_interval(means[:, -1] - means[:, -2], len(scores), least=-1.0)
     course = (Course.FEW if len(scores) < MIN_ROWS else Course.RISING if low > 0 else Course.FALLING if high < 0
               else Course.LEVEL if low >= -MARGIN and high <= MARGIN else Course.UNSURE)
     return Slope(metric, points, points[-1].value - points[-2].value, [low, high], course, len(scores))

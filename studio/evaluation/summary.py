@@ -10,7 +10,7 @@ from studio import words
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import judge_words
 from studio.evaluation.verdict import BASE_WAYS, GOOD, MARGIN, MIN_ROWS, Outcome
-from studio.evaluation.ways import BASE, ENDPOINT, TUNED
+from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
 from studio.preset.answer_checks import MEASURE
 from studio.texts import table, text
 
@@ -170,12 +170,13 @@ def way_row(report: dict[str, Any], way: str) -> WayRow:
     if "prompt_tokens" in found:
         costs = (_tokens(found["prompt_tokens"]), _tokens(found["answer_tokens"]),
                  _seconds(found["seconds_per_request"]), words.figure(found["tokens_per_second"]))
-    return WayRow(_name_with_examples(way, found), with_interval(found["metrics"][metric], metric), gain, tone, duels, *costs)
+    figure = with_interval(found["metrics"][metric], metric)
+    return WayRow(_name_with_examples(way, found), figure, gain, tone, duels, *costs)
 
 
 def _name_with_examples(way: str, found: dict[str, Any]) -> str:
     """The way's name with how many examples its prompts hold on average, where they hold any."""
-    if "prompt_tokens" not in found or not found["examples"]:
+    if way not in (FEW_SHOT, RETRIEVAL) or not found["examples"]:
         return way_name(way)
     return words.in_number(_say(f"way_with.{way}", examples=words.figure(found["examples"])), found["examples"])
 
@@ -255,7 +256,7 @@ def reservations(report: dict[str, Any]) -> list[str]:
 
     Of a report, or of what was tried before a training (see baselines.py).
     """
-    notes, count = [str(note) for note in report["notes"]], report["n"]
+    notes, count = list(report["notes"]), report["n"]
     if report["refused_metric"]:
         chosen = report["refused_metric"]
         notes.append(_say("note.refused_metric", chosen=metric_name(chosen), why=_say(f"why.{chosen}"),

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from studio.evaluation.bootstrap import Resamples, interval
-from studio.evaluation.report import WayAnswers, way_costs
+from studio.evaluation.bootstrap import Resamples, share_interval
+from studio.evaluation.report import WayAnswers, refused, way_costs
 from studio.evaluation.scores import Rules, choose_metric, score_ways
 
 SAMPLES = 10
@@ -22,10 +22,11 @@ def compare_baselines(prompts: list[str], expected: list[str], ways: dict[str, W
         rows = np.array([by_way[way] for way in ways]).T
         resampled = resamples.means(rows)
         for i, way in enumerate(ways):
-            figures[way][name] = {"value": float(rows[:, i].mean()), "interval": interval(resampled[:, i])}
+            figures[way][name] = {"value": float(rows[:, i].mean()),
+                                  "interval": share_interval(resampled[:, i], len(rows))}
     return {
-        "n": len(expected), "metric": decides,
-        "ways": {way: {"metrics": figures[way], **way_costs(said)} for way, said in ways.items()},
+        "n": len(expected), "metric": decides, "refused_metric": refused(metric, decides), "notes": [],
+        "ways": {way: {"metrics": figures[way], **way_costs(said, resamples)} for way, said in ways.items()},
         "best": max(ways, key=lambda way: figures[way][decides]["value"]),
         "samples": [{"prompt": prompts[i], "expected": expected[i]} | {way: texts[way][i] for way in ways}
                     for i in range(min(SAMPLES, len(expected)))]}

@@ -27,7 +27,7 @@ def measures(report: dict[str, Any]) -> list[Measure]:
         Measure(
             name=metric_name(name), base=with_interval(figures["base"], name),
             tuned=with_interval(figures["tuned"], name), difference=signed(figures["difference"]["value"], name),
-            verdict=VERDICTS[sure_tone(figures["difference"], figures["higher_is_better"])])
+            verdict=VERDICTS[sure_tone(figures["difference"], figures["higher_is_better"], report["n"])])
         for name, figures in report["metrics"].items()]
 
 

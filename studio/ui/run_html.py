@@ -14,7 +14,7 @@ from studio.evaluation.baselines import baseline_rows, baselines_words, read_bas
 from studio.evaluation.marking import mark
 from studio.evaluation.predictions import SCORE, Prediction, PredictionPage
 from studio.evaluation.saved import read_report
-from studio.evaluation.summary import metric_name, score_words, summarise, way_name
+from studio.evaluation.summary import metric_name, reservations, score_words, summarise, way_name
 from studio.preset import files
 from studio.runs.events import RunStage
 from studio.runs.store import BASELINES, RunStore, RunView
@@ -97,7 +97,7 @@ def _baselines(view: RunView) -> str:
     if found is None:
         return _render("run_baselines.html", found=None)
     return _render("run_baselines.html", found=found, sentence=baselines_words(found), rows=baseline_rows(found),
-                   metric=metric_name(found["metric"]))
+                   notes=reservations(found), metric=metric_name(found["metric"]))
 
 
 def answer_rows(page: PredictionPage) -> str:

@@ -155,9 +155,8 @@ def _model_actions(view: RunView) -> tuple[str, ...]:
     if not (view.has_adapter or view.has_merged):
         return ()
     can_merge = view.has_adapter and not view.preset.method.full_finetuning
-    compares = view.preset.evaluation.compare_rows > 0
-    has_parts = compares and may_have_slope(view)
-    return ("talk", "publish", *(["evaluate", "compare_with"] if compares else []), *(["slope"] if has_parts else []),
+    has_parts = view.preset.evaluation.compare_rows > 0 and may_have_slope(view)
+    return ("talk", "publish", "evaluate", "compare_with", *(["slope"] if has_parts else []),
             *(["merge"] if can_merge else []))
 
 

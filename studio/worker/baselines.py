@@ -40,7 +40,7 @@ def try_baselines(phase: Phase) -> dict:
     rows = plan_answers(phase, weights, tokenizer, asked,
                       [way for way in planned_ways(evaluation) if way != TUNED], kept)
     for note in rows.notes:
-        phase.journal.warning(note)
+        phase.note(note)
     on_each_side(phase, weights, rows.sides, rows.longest, rows.work)
     ways = rows.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, kept) if evaluation.endpoint_url else None
@@ -50,7 +50,10 @@ def try_baselines(phase: Phase) -> dict:
     rules = replace(read_rules(evaluation, [row.question for row in rows.rows]),
                     measured=measure_similarities(phase, texts, expected))
     found = compare_baselines([last_words(row.question) for row in rows.rows], expected, ways, evaluation.metric,
-                              preset.training.seed, rules)
+                              preset.training.seed, rules) | {"notes": phase.notes}
+    if found["refused_metric"]:
+        phase.journal.warning(f"The metric {found['refused_metric']} does not apply to these rows; {found['metric']} "
+                              "decides instead.")
     partial = phase.run_dir / f".{FILE}.partial"
     partial.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, phase.run_dir / FILE)

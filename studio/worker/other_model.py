@@ -32,14 +32,15 @@ def answer_by_other(phase: Phase, other: Other, rows: list[Example],
         asked = plan_answers(theirs, weights, weights.tokenizer(theirs), rows, [TUNED], kept,
                            {TUNED: f"{title} answers"})
     except StudioError as error:
-        phase.journal.warning(f"{title} is left out of the comparison: {error.message}")
+        phase.note(f"{title} is left out of the comparison: {error.message}",
+                   f"{title} is left out of the comparison; the run's log says why.")
         return None
     if len(asked.rows) < len(rows):
-        phase.journal.warning(f"{title} is left out of the comparison: it cannot be asked "
-                              f"{len(rows) - len(asked.rows)} of the {len(rows)} rows.")
+        phase.note(f"{title} is left out of the comparison: it cannot be asked {len(rows) - len(asked.rows)} of the "
+                   f"{len(rows)} rows.")
         return None
     if not own and (seen := learned_rows(folder, rows)):
-        phase.journal.warning(f"{title} was trained on {seen} of the {len(rows)} compared rows, so its figures "
-                              "promise more than it reaches on new ones.")
+        phase.note(f"{title} was trained on {seen} of the {len(rows)} compared rows, so its figures promise more than "
+                   "it reaches on new ones.")
     on_each_side(theirs, weights, asked.sides, asked.longest, asked.work)
     return title, asked.results()[TUNED]

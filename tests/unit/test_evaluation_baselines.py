@@ -8,6 +8,7 @@ from studio.evaluation.answers import Answer
 from studio.evaluation.baselines import FILE, baseline_rows, baselines_words, read_baselines
 from studio.evaluation.report import WayAnswers
 from studio.evaluation.scores import Rules
+from studio.evaluation.summary import reservations
 from studio.evaluation.untuned import compare_baselines
 
 
@@ -32,7 +33,30 @@ def test_each_way_has_its_figures_and_costs_and_the_best_is_named():
 
 
 def test_a_metric_that_cannot_judge_is_replaced():
-    assert found(base=1, metric="json_match")["metric"] != "json_match"
+    baselines = found(base=1, metric="json_match")
+    assert (baselines["metric"] != "json_match", baselines["refused_metric"]) == (True, "json_match")
+    assert reservations(baselines)[0].startswith("JSON equal was chosen and cannot judge these rows")
+    assert reservations(found(base=1)) == [] and found(base=1)["refused_metric"] == ""
+
+
+def test_ways_that_say_nothing_and_what_was_left_out_are_told():
+    silent = WayAnswers([Answer("", 30, 0, 0.5, True)] * 20, [0] * 20)
+    baselines = compare_baselines(["q"] * 20, ["yes"] * 20, {"base": silent}, "auto", 1, Rules()) | {
+        "notes": ["2 of 22 rows are left out."]}
+    left_out, said_nothing, cut = reservations(baselines)
+    assert left_out == "2 of 22 rows are left out."
+    assert "no answer on 20 of 20 rows" in said_nothing and "20 of 20 answers reached the length limit" in cut
+
+
+def test_what_an_earlier_studio_found_is_read(tmp_path):
+    earlier = {name: part for name, part in found(base=1).items() if name not in ("refused_metric", "notes")}
+    (tmp_path / FILE).write_text(json.dumps(earlier))
+    assert reservations(read_baselines(tmp_path)) == []
+
+
+def test_a_row_right_in_every_case_is_no_certainty():
+    low, high = found(base=12, rows=12)["ways"]["base"]["metrics"]["exact_match"]["interval"]
+    assert (low, high) == (pytest.approx(0.75), 1)
 
 
 @pytest.mark.parametrize(("figures", "said"), [

@@ -72,8 +72,8 @@ def test_equal_rows_are_equal_in_every_resample():
     report, _ = compare(["the cat sat on a mat on a mat too"] * 50, base=texts, few_shot=texts, other=texts,
                         tuned=texts)
     assert report["metric"] == "exact_match"
-    for figures in report["metrics"].values():
-        assert figures["difference"] == {"value": 0.0, "interval": [0.0, 0.0]}
+    for figures in report["metrics"].values():  # what may have gone unseen in 50 rows
+        assert figures["difference"] == {"value": 0.0, "interval": [-3 / 50, 3 / 50]}
 
 
 def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():
@@ -90,10 +90,28 @@ def test_intervals_hold_the_value_shrink_with_rows_and_are_the_same_again():
 
 
 def test_difference_is_resampled_by_row():
-    """Two models that are right on just the same rows differ by nothing, and surely so."""
+    """Two models that are right on just the same rows differ by nothing but what may have gone unseen."""
     texts = ["a", "x"] * 20
     report, _ = compare(["a"] * 40, base=texts, tuned=texts)
-    assert report["metrics"]["exact_match"]["difference"] == {"value": 0.0, "interval": [0.0, 0.0]}
+    assert report["metrics"]["exact_match"]["difference"] == {"value": 0.0, "interval": [-3 / 40, 3 / 40]}
+
+
+def test_no_interval_is_without_width_however_even_the_rows():
+    report, _ = compare(["a"] * 10, base=["x"] * 10, tuned=["a"] * 10)
+    figures = report["metrics"]["exact_match"]
+    assert figures["tuned"]["interval"] == figures["difference"]["interval"] == [pytest.approx(0.7), 1]
+    assert report["ways"]["base"]["metrics"]["exact_match"]["interval"] == [0, pytest.approx(0.3)]
+    assert report["against"]["base"]["difference"]["interval"][0] == pytest.approx(0.7)
+    small, _ = compare(["a"] * 2, base=["x"] * 2, tuned=["a"] * 2)
+    assert small["metrics"]["exact_match"]["difference"]["interval"] == [-0.5, 1], "as far as a difference can go"
+
+
+def test_the_length_of_answers_has_its_interval():
+    report, _ = compare(["a"] * 40, base=["x"] * 40, tuned=["a", "a b c"] * 20)
+    way = report["ways"]["tuned"]
+    low, high = way["answer_words_interval"]
+    # the normal approximation of a mean: 2 +- 1.96 * 1 / sqrt(40)
+    assert way["answer_words"] == 2 and (low, high) == (pytest.approx(1.69, abs=0.06), pytest.approx(2.31, abs=0.06))
 
 
 def test_json_measures_appear_for_json_answers_only():

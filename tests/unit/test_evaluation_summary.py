@@ -184,6 +184,26 @@ def test_ways_that_say_nothing_or_too_much_are_named():
     assert summarise(report(base=0, tuned=70)).notes == []
 
 
+def test_what_was_left_out_is_told_first():
+    found = report(base=0, tuned=70) | {"notes": ["<b>3</b> of 83 rows are left out."]}
+    assert summarise(found).notes[0] == "<b>3</b> of 83 rows are left out."
+    assert "&lt;b&gt;3&lt;/b&gt; of 83 rows are left out." in render_page(found, "n", "", "m")
+
+
+def test_a_way_is_named_with_the_examples_that_its_prompts_hold():
+    ways = {way: WayAnswers([Answer("a", 20, 10, 0.1, False)] * 30, [count] * 15 + [2] * 15)
+            for way, count in (("base", 2), ("few_shot", 3), ("retrieval", 0), ("tuned", 2))}
+    rows = summarise(compare_answers(["q"] * 30, ["a"] * 30, ways, "exact_match", 3, 60)[0]).rows
+    assert [row.name for row in rows] == [
+        "Base model", "Base model, 2.5 examples in the prompt", "Base model, 1 row looked up", "Tuned model"]
+
+
+def test_nothing_is_called_better_on_too_few_rows():
+    few = summarise(report(base=0, tuned=19, rows=19))
+    assert few.rows[0].tone == "" and not any(line.startswith("Exact match") for line in few.better)
+    assert summarise(report(base=0, tuned=20, rows=20)).better[0].startswith("Exact match: 100 % instead of 0 %")
+
+
 def test_each_metric_that_can_be_refused_says_why():
     for metric in get_args(EvaluationSection.model_fields["metric"].annotation):
         if metric != "auto" and not applies(metric, ["a", "b"], Rules()):

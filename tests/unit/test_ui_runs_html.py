@@ -188,14 +188,15 @@ def test_a_report_of_another_version_is_no_failure_of_the_page(store):
 
 def test_a_difference_that_may_be_chance_gets_no_verdict():
     figures = {**REPORT["metrics"]["json_match"], "difference": {"value": 0.02, "interval": [-0.01, 0.05]}}
-    assert comparison.measures({"metrics": {"json_match": figures}})[0].verdict == ""
+    assert comparison.measures({"n": 80, "metrics": {"json_match": figures}})[0].verdict == ""
 
 
 def test_lower_perplexity_is_better():
     figures = {"base": {"value": 12.3456, "interval": [12, 13]}, "tuned": {"value": 8.1, "interval": [8, 8.3]},
                "difference": {"value": -4.25, "interval": [-4.5, -4]}, "higher_is_better": False}
-    measure = comparison.measures({"metrics": {"perplexity": figures}})[0]
+    measure = comparison.measures({"n": 80, "metrics": {"perplexity": figures}})[0]
     assert (measure.base, measure.difference, measure.verdict) == ("12.3 (12 to 13)", "−4.25", "runs-better")
+    assert comparison.measures({"n": 19, "metrics": {"perplexity": figures}})[0].verdict == "", "too few rows to say"
 
 
 def test_files_show_sizes_and_offer_the_small_ones(store):
