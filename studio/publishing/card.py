@@ -107,7 +107,7 @@ def build(facts: RunFacts, target: Target, licence: Licence, chosen: Licence | N
     """
     preset = public_preset(facts.preset)
     parts = [
-        texts.TITLE.format(name=target.repo_id.split("/")[-1], summary=_summary(preset, target)),
+        texts.TITLE.format(name=target.repo_id.split("/")[-1], summary=_summary(facts, preset, target)),
         _purpose(facts, preset),
         texts.USE.format(usage=_usage(facts, target)),
         _results(facts),
@@ -140,7 +140,7 @@ def public_preset(preset: Preset) -> Preset:
         "plan.price_per_million_output_tokens": 0.0, "plan.machine_price_per_hour": 0.0})
 
 
-def _summary(preset: Preset, target: Target) -> str:
+def _summary(facts: RunFacts, preset: Preset, target: Target) -> str:
     base = _base_link(preset)
     kind = "all weights of" if preset.method.full_finetuning else "a LoRA adapter for"
     said = f"{preset.description.rstrip('.')}.\n\n" if preset.description else ""
@@ -149,7 +149,7 @@ def _summary(preset: Preset, target: Target) -> str:
     if others:
         form = f"{form} {' '.join(texts.FOLDERS[other] for other in others)}"
     stems = f" It stems from [{target.stems_from}](https://huggingface.co/{target.stems_from})."
-    return (f"{said}Made by training {kind} {base} with supervised fine-tuning. {form}"
+    return (f"{said}Made by training {kind} {base} with {_training_kind(facts)}. {form}"
             f"{stems if target.stems_from else ''}")
 
 
@@ -171,7 +171,8 @@ def _usage(facts: RunFacts, target: Target) -> str:
 def usage_examples(facts: RunFacts, target: Target) -> list[tuple[str, str, str]]:
     """Ways to use what a repository holds, as (name, language, code)."""
     places = deploy.places_in(target.repo_id, target.forms)
-    model = deploy.published(public_preset(facts.preset), places, ggufs=facts.ggufs)
+    model = deploy.published(public_preset(facts.preset), places, ggufs=facts.ggufs, is_chat=facts.is_chat,
+                             adapter_settings=facts.adapter_settings)
     examples = deploy.usage_examples(model)
     if "gguf" in target.forms[1:]:
         examples += deploy.usage_examples(replace(model, merged="", adapter=""))
@@ -248,7 +249,7 @@ def _checked(facts: RunFacts, target: Target) -> str:
 
 def _training(facts: RunFacts, preset: Preset) -> str:
     rows = {"Base model": f"{_base_link(preset)}{_note(facts)}", "Data": _data(facts, preset),
-            "Method": _method(preset)}
+            "Method": _method(facts, preset)}
     if facts.steps:
         rows["Steps"] = f"{_count(facts.steps)}{_duration(facts)}"
     if facts.device:
@@ -282,12 +283,16 @@ def _data(facts: RunFacts, preset: Preset) -> str:
     return f"{name}, {_count(facts.train_rows)} rows to learn from, {_count(facts.heldout_rows)} held out"
 
 
-def _method(preset: Preset) -> str:
+def _training_kind(facts: RunFacts) -> str:
+    return "continued pretraining on plain texts" if facts.learned_texts else "supervised fine-tuning"
+
+
+def _method(facts: RunFacts, preset: Preset) -> str:
     training = preset.training
     rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
     shape = "all weights" if preset.method.full_finetuning else (
         f"{'QLoRA' if preset.model.load_in_4bit else 'LoRA'}, rank {preset.lora.r}, alpha {preset.lora.lora_alpha}")
-    return (f"supervised fine-tuning, {shape}, learning rate {words.figure(training.learning_rate)} "
+    return (f"{_training_kind(facts)}, {shape}, learning rate {words.figure(training.learning_rate)} "
             f"({training.lr_scheduler_type}), {rows} rows a step, seed {training.seed}")
 
 

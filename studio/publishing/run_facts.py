@@ -10,6 +10,7 @@ from studio.errors import RunError
 from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
+from studio.publishing import deploy
 from studio.publishing.dataset import spoken
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import card_prompts, card_words
@@ -24,8 +25,10 @@ class RunFacts:
     """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training, and
     `trained_at` is when it ended (ISO 8601), "" where that was not recorded.
 
-    `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file)
-    that were exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked.
+    `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file) that were
+    exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked. `is_chat` says
+    that the model formats chats, `learned_texts` that its rows were plain texts, `adapter_settings` that generation
+    settings lie beside the adapter.
     """
 
     preset: Preset
@@ -44,6 +47,9 @@ class RunFacts:
     ggufs: list[tuple[str, Path]]
     checked: list[tuple[str, str]]
     checked_prompts: str
+    is_chat: bool
+    learned_texts: bool
+    adapter_settings: bool
 
     @property
     def has_curve(self) -> bool:
@@ -56,8 +62,9 @@ class RunFacts:
         for event in read_events(run_dir)[0]:
             state.apply(event)
         record, examined = _json(run_dir / "environment.json"), _json(run_dir / "data_report.json")
+        preset = files.load(run_dir / "preset.yaml")
         return cls(
-            preset=files.load(run_dir / "preset.yaml"),
+            preset=preset,
             report=_report(run_dir),
             losses=_series(state.logs, "loss"),
             eval_losses=_series(state.evals, "eval_loss"),
@@ -71,7 +78,9 @@ class RunFacts:
             base_note=record["base_model"]["note"] if record else "",
             languages=spoken(examined["languages"]) if examined else [],
             ggufs=[(export.kind, export.path) for export in list_exports(run_dir) if export.form == "gguf"],
-            checked=card_words(run_dir), checked_prompts=card_prompts(run_dir))
+            checked=card_words(run_dir), checked_prompts=card_prompts(run_dir),
+            is_chat=deploy.formats_chats(run_dir), learned_texts=_learned_texts(run_dir, preset),
+            adapter_settings=deploy.has_adapter_settings(run_dir))
 
 
 def _report(run_dir: Path) -> dict[str, Any] | None:
@@ -80,6 +89,16 @@ def _report(run_dir: Path) -> dict[str, Any] | None:
         return read_report(run_dir)
     except RunError:
         return None
+
+
+def _learned_texts(run_dir: Path, preset: Preset) -> bool:
+    """Whether the rows were plain texts, by the first that was trained on; by the preset where none is there."""
+    try:
+        with open(run_dir / "data" / "train.jsonl", encoding="utf-8", newline="\n") as rows:
+            first = rows.readline()
+    except FileNotFoundError:
+        first = ""
+    return "text" in json.loads(first) if first else preset.data.format == "text"
 
 
 def _packages(recorded: dict[str, str]) -> dict[str, str]:

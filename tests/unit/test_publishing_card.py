@@ -4,6 +4,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from studio.data.jsonl import write_jsonl
 from studio.errors import PresetError, RunError
 from studio.evaluation.costs import price_report
 from studio.preset.files import validate
@@ -347,3 +348,19 @@ def test_a_licence_that_does_not_fit_is_told():
     assert "base states other (llama3, https" in licences.conflicts(Licence("other"), "base", OWN)[0], "which other"
     assert licences.conflicts(OWN, "base", OWN) == []
     assert licences.stated_in("---\nlicense: mit\n---\n# x") == Licence("mit") and licences.stated_in("# x") == NONE
+
+
+def test_a_model_that_continues_texts_is_told_and_asked_as_such(store):
+    run_dir = store.run_dir(finished_run(store))
+    assert "with supervised fine-tuning." in card.current(run_dir, Target("ana/x", ("merged", "adapter")))
+    for form in ("merged", "adapter"):
+        (run_dir / form / "chat_template.jinja").unlink(missing_ok=True)
+    write_jsonl(run_dir / "data" / "train.jsonl", [{"text": "Once upon a time"}])
+    text = card.current(run_dir, Target("ana/x", ("merged", "adapter")))
+    assert "with continued pretraining on plain texts." in text and "| Method | continued pretraining" in text
+    assert "supervised" not in text and "messages = " not in text and "The beginning of a text" in text
+    # an earlier studio wrote no generation settings beside the adapter
+    assert "GenerationConfig" not in text
+    (run_dir / "adapter" / "generation_config.json").write_text("{}")
+    assert 'GenerationConfig.from_pretrained("ana/x", subfolder="adapter")' in card.current(
+        run_dir, Target("ana/x", ("merged", "adapter")))
