@@ -14,6 +14,17 @@ from studio.runs.processes import ProcessMark, last_beat_age_s
 
 # the supervisor beats every few seconds; only a reader on another machine has to judge by it
 STALE_BEAT_S = 60
+# what to do once the process of a phase is gone, by phase
+AGAIN = {
+    "train": "Resume continues from the last checkpoint.",
+    "baselines": "Try the untouched model again.",
+    "evaluate": "Compare again; the trained model is safe.",
+    "merge": "Merge again; what was trained is safe.",
+    "gguf": "Write the GGUF files again; what was trained is safe.",
+    "parity": "Check the exports again.",
+    "publish": "Push again: files that are already there are not sent a second time.",
+    "space": "Make the demo again.",
+}
 
 
 def write_marks(run_dir: Path, **marks: ProcessMark) -> None:
@@ -54,13 +65,14 @@ def is_watched(run_dir: Path, newcomer_grace_s: float) -> bool:
     return elsewhere and last_beat_age_s(run_dir / "heartbeat") < STALE_BEAT_S
 
 
-def lost_reason(run_dir: Path, error: str) -> tuple[RunStage, str, str]:
-    """Stage, cause and next step of a run that nobody watches although its journal has no end."""
+def lost_reason(run_dir: Path, error: str, phase: str) -> tuple[RunStage, str, str]:
+    """Stage, cause and next step of a run that nobody watches although its journal has no end, at work on `phase`."""
     marks = read_marks(run_dir)
+    again = AGAIN.get(phase, AGAIN["train"])  # a run of a newer studio may be at a phase that this one does not know
     if marks and not marks["supervisor"].same_boot():
         return (RunStage.LOST, error or "The machine restarted or went away while the run was working.",
-                "Resume continues from the last checkpoint.")
+                again)
     if not marks:
         return RunStage.FAILED, error or "The run's process never started.", "Start it again with Resume."
     return (RunStage.FAILED, error or "The run's process was killed, perhaps for lack of memory.",
-            "Resume continues from the last checkpoint; the log's end may say more.")
+            f"{again} The log's end may say more.")

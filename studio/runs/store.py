@@ -263,7 +263,7 @@ def _corrected(state: RunState, run_dir: Path) -> RunState:
             if event.type == "stage" and RunStage(event.values["stage"]) in TERMINAL_STAGES:
                 state.apply(event)
                 return state
-        state.stage, state.error, state.hint = lost_reason(run_dir, state.error)
+        state.stage, state.error, state.hint = lost_reason(run_dir, state.error, state.phase)
         state.ended_at = state.updated_at
         if state.settled is RunStage.COMPLETED and state.phase in AFTERWARDS:
             step = state.phases.setdefault(state.phase, PhaseState())

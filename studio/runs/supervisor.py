@@ -17,7 +17,7 @@ from pathlib import Path
 
 from studio.runs.device import DeviceSlot
 from studio.runs.events import AFTERWARDS, PHASES, Event, EventWriter, RunStage, RunState, read_events
-from studio.runs.liveness import write_marks
+from studio.runs.liveness import AGAIN, write_marks
 from studio.runs.playground import release
 from studio.runs.processes import ProcessMark, beat, terminate_group
 from studio.settings import Settings
@@ -108,7 +108,7 @@ class Supervisor:
         """Write the cause of a failure, unless the worker has done so itself."""
         if any(event.type == "error" for event in self._events_of_phase()):
             return
-        message, hint = _cause(returncode, self.run_dir / "worker.log")
+        message, hint = _cause(phase, returncode, self.run_dir / "worker.log")
         self._write(lambda journal: journal.error(phase, message, hint))
 
     def _trains(self) -> bool:
@@ -147,14 +147,14 @@ class Supervisor:
                 beat(self.run_dir / "heartbeat")
 
 
-def _cause(returncode: int, log: Path) -> tuple[str, str]:
-    """What an exit code and the end of the log say: cause and next step."""
+def _cause(phase: str, returncode: int, log: Path) -> tuple[str, str]:
+    """What an exit code and the end of the log say of a phase that failed: cause and next step."""
     if returncode == -signal.SIGKILL:
+        smaller = "Lower the batch size or the longest row, or take a smaller model, then resume."
         return ("The worker was killed by the system, most often because memory ran out.",
-                "Lower the batch size or the longest row, or take a smaller model, then resume.")
+                smaller if phase == "train" else f"End what else fills the memory of this machine. {AGAIN[phase]}")
     if returncode < 0:
-        return (f"The worker was ended by signal {signal.Signals(-returncode).name}.",
-                "Resume continues from the last checkpoint.")
+        return f"The worker was ended by signal {signal.Signals(-returncode).name}.", AGAIN[phase]
     with open(log, "rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode("utf-8", errors="replace").splitlines() if line.strip()]

@@ -1,17 +1,21 @@
 """What becomes of a complete run when a step repeated on it fails, is stopped, or dies: it stays complete."""
 
 import os
+import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 from studio.preset.schema import PublishSection
 from studio.publishing.deploy import model_on_hub
 from studio.publishing.request import forget_request, write_request
-from studio.runs.events import EventWriter, RunStage
+from studio.runs.events import PHASES, EventWriter, RunStage
 from studio.runs.launcher import remaining_phases
+from studio.runs.liveness import write_marks
+from studio.runs.processes import ProcessMark
 from studio.runs.store import RunStore
-from studio.runs.supervisor import Supervisor
+from studio.runs.supervisor import Supervisor, _cause
 from studio.settings import Settings
 from studio.terminal import ended_well
 from studio.ui.publish_view import standing, status_html
@@ -49,6 +53,21 @@ def test_how_a_repeated_step_leaves_a_complete_run(store, settings, phase, ended
     (run_dir / "process.json").unlink()
     assert store.get(run_dir.name).state.stage is stage
     assert not ended_well(store.get(run_dir.name)), "the command line says so with its exit code"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_next_step_after_a_process_was_killed_is_that_of_its_phase(store, phase):
+    run_dir = store.run_dir(finished_run(store))
+    begin(run_dir, phase)
+    killed, ended = (_cause(phase, -number, run_dir / "worker.log")[1] for number in (signal.SIGKILL, signal.SIGTERM))
+    # a run whose supervisor has gone with it
+    write_marks(run_dir, supervisor=replace(ProcessMark.of(os.getpid()), pid=2**22 - 1))
+    gone = store.get(run_dir.name).state.hint
+    for hint in (killed, ended, gone):
+        assert (("resume" in hint.lower()) == (phase == "train")) and hint.endswith(".")
+    step = {"publish": "Push again: files", "space": "demo", "parity": "Check", "gguf": "GGUF", "merge": "Merge",
+            "evaluate": "Compare", "baselines": "untouched model"}.get(phase, "checkpoint")
+    assert step in ended and step in gone and ("batch size" in killed) == (phase == "train")
 
 
 def test_a_run_without_a_step_that_ended_early_ended_well(store):
