@@ -72,7 +72,11 @@ def load(path: Path) -> Preset:
         raise PresetError(f"{path.name} is not UTF-8 text.", "Save the preset as UTF-8.") from None
     except OSError as error:
         raise PresetError(f"{path} cannot be read: {error.strerror}.", "Check the name and its permissions.") from None
-    return loads(text)
+    try:
+        return loads(text)
+    except PresetError as error:
+        problems = () if error.problems == (error,) else error.problems
+        raise PresetError(f"{path.name}: {error.message}", error.hint, error.field, problems) from None
 
 
 def loads(text: str) -> Preset:
@@ -139,6 +143,17 @@ def diff(before: Preset, after: Preset) -> list[Difference]:
 def list_presets(settings: Settings) -> list[Path]:
     """The presets that come with the studio, then the person's own, each in order of name."""
     return sorted(settings.presets_dir.glob("*.yaml")) + sorted(settings.user_presets_dir.glob("*.yaml"))
+
+
+def list_readable(settings: Settings) -> tuple[dict[Path, Preset], list[PresetError]]:
+    """The presets of `list_presets` that can be read, and what is wrong with each of the others."""
+    readable, broken = {}, []
+    for path in list_presets(settings):
+        try:
+            readable[path] = load(path)
+        except PresetError as error:
+            broken.append(error)
+    return readable, broken
 
 
 def header(path: Path) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio import words
-from studio.errors import PresetError
+from studio.errors import ModelError, PresetError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.base_model import known_shape
@@ -42,18 +42,23 @@ class Card:
     here: str
 
 
-def list_cards(settings: Settings) -> list[Card]:
-    """The presets that come with the studio and those beside the data; unreadable ones are left out.
+class Cards(list[Card]):
+    """The cards of the gallery; `broken` has what is wrong with each preset that cannot be read."""
+
+    broken: tuple[PresetError, ...] = ()
+
+
+def list_cards(settings: Settings) -> Cards:
+    """The presets that come with the studio and those beside the data.
 
     Those that need no GPU come first: anyone can try them at once.
     """
-    cards, device = [], probe_device()
-    for path in sorted(settings.presets_dir.glob("*.yaml")) + sorted(settings.user_presets_dir.glob("*.yaml")):
-        try:
-            cards.append(_card(path, device))
-        except PresetError:
-            continue
-    return sorted(cards, key=lambda card: card.preset.model.load_in_4bit or card.preset.training.packing)
+    readable, broken = files.list_readable(settings)
+    device = probe_device()
+    cards = Cards(_card(path, preset, device) for path, preset in readable.items())
+    cards.sort(key=lambda card: card.preset.model.load_in_4bit or card.preset.training.packing)
+    cards.broken = tuple(broken)
+    return cards
 
 
 def find_card(settings: Settings, card_id: str) -> Card:
@@ -64,12 +69,12 @@ def find_card(settings: Settings, card_id: str) -> Card:
     raise PresetError(f'There is no preset "{card_id[:80]}".', "Reload the page to see those that exist.")
 
 
-def cards_html(cards: list[Card], chosen: str = "") -> str:
-    """The gallery; `chosen` is the id of the card that is marked."""
+def cards_html(cards: Cards, chosen: str = "") -> str:
+    """The gallery; `chosen` is the id of the card that is marked. Below it, the presets that cannot be read."""
     if not cards:
         return f'<p class="empty">{html.escape(text("train.what.no_presets"))}</p>'
     return (f'<div class="cards" role="radiogroup" aria-label="{html.escape(text("train.what.gallery"))}">'
-            + "".join(_card_html(card, card.id == chosen) for card in cards) + "</div>")
+            + "".join(_card_html(card, card.id == chosen) for card in cards) + "</div>" + _broken_html(cards.broken))
 
 
 def chosen_html(name: str) -> str:
@@ -88,9 +93,15 @@ def _card_html(card: Card, chosen: bool) -> str:
         f'<span class="card-text">{html.escape(card.sentence)}</span><dl>{rows}</dl></label>')
 
 
-def _card(path: Path, device: Device) -> Card:
-    """Read a preset file. Its header opens with "Title: what it makes" and goes on in lines "Needs: ..."."""
-    preset = files.load(path)
+def _broken_html(broken: tuple[PresetError, ...]) -> str:
+    if not broken:
+        return ""
+    items = "".join(f"<li>{html.escape(str(error))}</li>" for error in broken)
+    return f'<div class="status broken">✕ {html.escape(text("train.what.broken"))}<ul>{items}</ul></div>'
+
+
+def _card(path: Path, preset: Preset, device: Device) -> Card:
+    """The card of a preset. Its file's header opens with "Title: what it makes" and goes on in lines "Needs: ..."."""
     first, *rest = files.header(path).splitlines() or [""]
     title, _, sentence = first.partition(": ")
     if not sentence:
@@ -103,7 +114,10 @@ def _here(preset: Preset, device: Device) -> tuple[str, str]:
     """Whether the preset runs on this device, as a mark and in words with the time for a thousand usual rows."""
     if check_device(preset, device):
         return "too_big", text("train.what.not_here")
-    shape = known_shape(preset.model)
+    try:
+        shape = known_shape(preset.model)
+    except ModelError:  # its folder is broken, which the check says to those who choose it
+        shape = None
     if shape is None:
         return "", ""
     tokens = min(USUAL_ROW_TOKENS, preset.training.max_length)

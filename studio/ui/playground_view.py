@@ -1,13 +1,10 @@
 """What the Playground tab shows, worked out without Gradio: choices, state and counts as words."""
 
 import html
-from collections.abc import Iterator
-from contextlib import suppress
 
 from studio import words
-from studio.errors import PresetError, RunError
+from studio.errors import RunError
 from studio.preset import files
-from studio.preset.schema import Preset
 from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target, checkpoints, rivals, weights_folder
 from studio.runs.store import RUN_ID, RunStore, RunView
 from studio.settings import Settings
@@ -25,16 +22,10 @@ def model_choices(settings: Settings, views: list[RunView]) -> Choices:
     """(label, value) of what can be talked to: runs with weights, newest first, then the base models known here."""
     runs = [(text("playground.choice.run", name=view.name, age=words.age(view.info["created_at"])), view.run_id)
             for view in views if weights_choices(view)]
-    presets = [*_presets(settings), *(view.preset for view in views)]
+    # a preset that cannot be read is told by the gallery of the Train tab
+    presets = [*files.list_readable(settings)[0].values(), *(view.preset for view in views)]
     names = dict.fromkeys(preset.model.model_name_or_path for preset in presets)
     return runs + [(text("playground.choice.base", name=name), name) for name in names]
-
-
-def _presets(settings: Settings) -> Iterator[Preset]:
-    for path in files.list_presets(settings):
-        # a preset of the person's own may be broken; it is the Train tab that says so
-        with suppress(PresetError):
-            yield files.load(path)
 
 
 def weights_choices(view: RunView) -> Choices:

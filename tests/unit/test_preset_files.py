@@ -6,6 +6,7 @@ from studio.errors import PresetError
 from studio.preset import files
 from studio.preset.flatten import flatten, leaves, nest
 from studio.preset.schema import Preset
+from studio.settings import Settings
 
 
 def changed(**fields):
@@ -120,6 +121,15 @@ def test_a_hostile_file_is_refused(tmp_path, content, expected):
         files.load(path)
     with pytest.raises(PresetError, match="There is no file"):
         files.load(tmp_path / "missing.yaml")
+
+
+def test_what_is_wrong_in_a_file_names_the_file_and_hides_none_of_the_others(tmp_path):
+    settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)})
+    (settings.user_presets_dir / "mine.yaml").write_text("lora: {r: 0}\ntraining: {seed: x}")
+    readable, (error,) = files.list_readable(settings)
+    assert {path.stem for path in readable} >= {"quickstart", "domain-text"}
+    assert error.message.startswith("mine.yaml: Line 1: lora.r must be")
+    assert [problem.field for problem in error.problems] == ["lora.r", "training.seed"]
 
 
 def test_override_names_the_nearest_field():

@@ -38,11 +38,24 @@ def test_a_preset_without_header_shows_its_own_name_and_purpose(settings):
     assert (card.title, card.sentence, card.needs) == ("My own", "Sorts mail.", "")
 
 
-def test_presets_that_need_no_gpu_come_first_and_broken_ones_are_left_out(settings):
+def test_presets_that_need_no_gpu_come_first_and_broken_ones_are_told(settings):
     write(settings, "a.yaml", "# A: a\n", model__load_in_4bit=True)
     write(settings, "b.yaml", "# B: b\n")
     (settings.presets_dir / "c.yaml").write_text("lora: [")
-    assert [card.id for card in list_cards(settings)] == ["b.yaml", "a.yaml"]
+    (settings.user_presets_dir / "<b>.yaml").write_text("\nlora: {rank: 8}")
+    cards = list_cards(settings)
+    assert [card.id for card in cards] == ["b.yaml", "a.yaml"]
+    page = cards_html(cards)
+    assert "c.yaml: The preset is not readable YAML at line 1" in page and "Mend that line." in page
+    assert "&lt;b&gt;.yaml: Line 2: &quot;lora.rank&quot; is not a preset field." in page and "<b>" not in page
+
+
+def test_a_card_of_a_model_whose_folder_is_broken_leaves_the_others_in_place(settings, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{")
+    write(settings, "a.yaml", "# A: a\n", model__model_name_or_path=str(tmp_path / "model"))
+    card, = list_cards(settings)
+    assert (card.fit, card.here) == ("", "")
 
 
 def test_a_card_that_is_not_listed_is_not_opened(settings):
