@@ -157,7 +157,7 @@ def test_check_lists_findings(studio):
     assert [f for f in json.loads(studio("check", "quickstart", "--json"))["findings"] if f["level"] == "error"] == []
 
 
-def test_presets_and_schema(studio):
+def test_presets_and_schema(studio, capsys):
     assert "quickstart" in studio("presets")
     assert {preset["name"] for preset in json.loads(studio("presets", "--json"))} >= {"quickstart", "domain-text"}
     assert "lora" in json.loads(studio("schema"))["properties"]
