@@ -8,7 +8,8 @@ from studio.data import shapes
 from studio.data.privacy import mask_text
 from studio.preset.schema import DataSection
 
-PLACES = 10
+# of each finding so many are in the report, of which page and terminal show the first
+PLACES = 1000
 # what mends.py always mends where it mends at all
 MENDED = ("special_token_in_content", "nul_characters", "unlearned_end")
 
@@ -237,7 +238,8 @@ class Report:
     @property
     def may_start(self) -> bool:
         """Whether a run would start as the preset is set."""
-        return self.usable_rows > 0 and not any(map(stops, self.all_findings))
+        learns = self.usable_rows > 0 and (self.tokens is None or self.tokens.mean_trained > 0)
+        return learns and not any(map(stops, self.all_findings))
 
     @property
     def all_findings(self) -> list[Finding]:
@@ -268,11 +270,12 @@ class Findings:
     def join(self, other: "Findings", rows_before: int, lines_before: int, in_file_before: int) -> None:
         """Add those of a part of a file that begins after so many rows of the data set, and lines and rows of it."""
         for name, count in other._counts.items():
+            room = PLACES - len(self._places.get(name, ()))
             self.add_many(name, [
                 replace(place, row=place.row and place.row + rows_before,
                         line=place.line and place.line + lines_before,
                         in_file=place.in_file and place.in_file + in_file_before)
-                for place in other._places[name]], count)
+                for place in other._places[name][:room]], count)
 
     def add_many(self, name: str, first_places: list[Place], count: int) -> None:
         """Add `count` of them, of which the first ones are given."""
@@ -320,7 +323,8 @@ class Findings:
         message = words.in_number(sentence, n).format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
         if sampled:
             message = f"About {message} That is estimated from {sampled:,} rows: count every row for the exact number."
-        places = [replace(place, detail=mask_text(place.detail, personal=True)[0]) for place in places]
+        masked = {detail: mask_text(detail, personal=True)[0] for detail in {place.detail for place in places}}
+        places = [replace(place, detail=masked[place.detail]) for place in places]
         return Finding(name, level, n, message, fix, places, outcome(name, level, data, format))
 
 

@@ -18,13 +18,11 @@ from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source
 from studio.data.row_reader import RowReader
 from studio.data.shapes import PROBLEMS, Refused, Shape
-from studio.data.sources import is_hub, row_batches
+from studio.data.sources import HUB_ROWS, is_hub, row_batches
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
 
-# of a data set on the Hub only so many rows are downloaded to be searched
-HUB_ROWS = 1000
 SOURCE_CHARACTERS = 100_000
 # what makes a row unusable
 COSTS = frozenset({*PROBLEMS, "empty_text"})

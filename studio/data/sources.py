@@ -29,6 +29,8 @@ from studio.preset.schema import DataSection
 from studio.settings import Settings
 
 UPLOAD, BUNDLED = "upload:", "bundled:"
+# of a data set on the Hub only so many rows are downloaded to be looked at and searched
+HUB_ROWS = 1000
 UPLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 

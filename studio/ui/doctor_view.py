@@ -14,7 +14,7 @@ from studio.ui.findings_view import MARKS, fix_html
 UNSURE = 0.9
 PLACES_SHOWN, FILES_SHOWN, LANGUAGES_SHOWN = 10, 5, 4
 # errors that data.bad_rows does not settle: of the whole file, the held-out rows, model and template, all rows' shape
-UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "all_labels_masked", "not_trained_yet"}
+UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "not_trained_yet"}
 # finding -> the preset field and value that settle it, and the text of the button
 SETTLING = {
     "duplicates": ("drop_duplicates", True, "drop_duplicates"),
@@ -68,7 +68,8 @@ def report_html(report: dict[str, Any], preset: Preset, is_first: bool) -> str:
 def _verdict_html(report: dict[str, Any], findings: list[dict[str, Any]], is_first: bool) -> str:
     """One sentence, and below it what it is true of. The mark says whether a run would start."""
     stops = any(finding["level"] == "error" for finding in findings)
-    level = "error" if stops or not report["usable_rows"] else "ok"
+    learns = report["usable_rows"] and (report["tokens"] is None or report["tokens"]["mean_trained"])
+    level = "error" if stops or not learns else "ok"
     note = ""
     if is_first:
         key = "report.tokens_follow" if report["complete"] else "report.first"
@@ -164,7 +165,7 @@ def _box(level: str, message: str, hint: str = "", buttons: str = "", more: str 
 
 def _places_html(finding: dict[str, Any]) -> str:
     """The first places, folded where there are several."""
-    places = [_place(place) for place in finding["places"] if place["file"]]
+    places = [_place(place) for place in finding["places"] if place["file"]][:PLACES_SHOWN]
     if not places:
         return ""
     if len(places) == 1:
@@ -173,7 +174,7 @@ def _places_html(finding: dict[str, Any]) -> str:
     summary = text("doctor.findings.places_more", first=places[0], n=rest)
     cut = text("doctor.findings.only_first", n=len(places), count=words.count(finding["count"]))
     note = f"<small>{html.escape(cut)}</small>" if finding["count"] > len(places) else ""
-    items = "".join(f"<li>{html.escape(place)}</li>" for place in places[:PLACES_SHOWN])
+    items = "".join(f"<li>{html.escape(place)}</li>" for place in places)
     return f'<details class="places"><summary>{html.escape(summary)}</summary><ul>{items}</ul>{note}</details>'
 
 

@@ -19,8 +19,9 @@ from studio.data.encoding import guess_code_page
 from studio.data.report import automatic_epochs
 from studio.data.sources import read_rows
 from studio.errors import DataError
-from studio.preset.schema import DataSection
+from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
+from studio.ui.doctor_view import report_html
 
 
 @pytest.fixture
@@ -120,10 +121,12 @@ def test_each_problem_has_its_name_line_and_count(look, line, name, costs_row):
     assert report.may_train is not costs_row
 
 
-def test_the_places_are_the_first_ten_and_the_count_is_whole(look):
-    report = look("\n".join(LINES + ["rubbish"] * 30))
-    assert counts(report)["not_json"] == 30
-    assert places(report, "not_json") == [(line, 0) for line in range(21, 31)]
+def test_the_places_are_the_first_thousand_and_the_count_is_whole(look):
+    report = look("\n".join(LINES + ["rubbish"] * 1030))
+    assert counts(report)["not_json"] == 1030
+    assert places(report, "not_json") == [(line, 0) for line in range(21, 1021)]
+    page = report_html(report.as_json(), Preset(), False)
+    assert "line 30:" in page and "line 31:" not in page and "The first 10 of 1,030." in page
 
 
 def test_a_cut_last_line_is_told_from_other_rubbish(look):

@@ -67,6 +67,13 @@ def test_the_page_of_rows_says_where_held_out_rows_come_from(section, name):
     assert "<img" not in page and (f"Held-out rows come from {name}:" in page) == bool(name)
 
 
+@pytest.mark.parametrize(("name", "searched", "said"), [
+    ("squad/plain", 1000, True), ("squad/plain", 999, False), ("a.jsonl", 5000, False)])
+def test_the_page_of_rows_says_that_of_a_set_on_the_hub_only_the_first_are_here(name, searched, said):
+    page = rows_html(RowsPage(40, searched, []), DataSection(dataset_name=name), 0, "")
+    assert ("These are the first 1,000 rows" in page) == said
+
+
 def test_the_header_shows_the_working_run_and_the_missing_disk(tmp_path):
     settings = Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)})
     store = RunStore(settings)
