@@ -96,6 +96,14 @@ class Prepared:
             elif is_cut:
                 cleaned.changed.append(cleaned.table.entry(number, "truncated", f"{length:,} tokens"))
 
+    def emptied(self) -> DataError | None:
+        """What to say where rows without a learned token stop the run; None without any."""
+        entries = [entry for entry in self.left_out if entry.reason == "all_labels_masked"]
+        if not entries:
+            return None
+        message, fix = sentences(entries, 0)[0]
+        return DataError(message, f"{fix} Or leave them out: set data.bad_rows to drop.", field="data.bad_rows")
+
     def _side(self, side: str) -> tuple[list[dict[str, Any]], list[int], Cleaned]:
         if side == "train":
             return self.train, self.train_numbers, self.source

@@ -168,15 +168,25 @@ def _token_stats(
             f"The longest has {lengths[-1]:,} tokens: raise training.max_length if memory allows.",
             "training.max_length"))
     if empty and not refusal(cleaned.shape.format):
-        level = "error" if empty == len(rendered) else "warning"
-        problems.append(_problem(level, f"{_share(empty, rendered)} of the rows have nothing left to learn.",
-                                 "Give them answers, or raise training.max_length.", "data.dataset_name"))
+        problems.append(_nothing_to_learn(f"{_share(empty, rendered)} of the rows have nothing left to learn.",
+                                          empty == len(rendered), preset))
     return {
         "sampled_rows": len(rendered), "mean_tokens": mean(min(n, limit) for n in lengths) if lengths else 0,
         "longest_tokens": min(lengths[-1], limit) if lengths else 0,
         "mean_trained_tokens": mean(row.trained_tokens for row in rendered) if rendered else 0,
         "truncated_share": cut / len(rendered) if rendered else 0, "histogram": _histogram(lengths),
     }
+
+
+def _nothing_to_learn(message: str, is_all: bool, preset: Preset) -> dict[str, Any]:
+    """As the trainer takes such rows: it stops at them, or leaves them out where others stay."""
+    hint = "Give them answers, or raise training.max_length"
+    if is_all:
+        return _problem("error", message, f"{hint}.", "data.dataset_name")
+    if preset.data.bad_rows == "stop":
+        return _problem("error", message, f"{hint}, or leave them out.", "data.bad_rows") | {
+            "fix": {"data.bad_rows": "drop"}}
+    return _problem("warning", message, f"They are left out, as data.bad_rows says. {hint}.", "data.bad_rows")
 
 
 def _histogram(lengths: list[int]) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def train(phase: Phase) -> dict:
     if prepared is not None:
         _keep_rows(phase, prepared)
         train_rows, heldout_rows = prepared.train, prepared.heldout
-    train_set = _trainable(phase, train_rendered, "training")
-    heldout_set = _trainable(phase, heldout_rendered, "held-out") if heldout_rendered else None
+    train_set = _trainable(phase, train_rendered, "training", prepared)
+    heldout_set = _trainable(phase, heldout_rendered, "held-out", prepared) if heldout_rendered else None
 
     compiled = False
     if not preset.method.full_finetuning:
@@ -184,10 +184,11 @@ def _keep_rows(phase: Phase, prepared: Prepared) -> None:
         phase.journal.warning(f"Of the held-out rows {', '.join(leaks)}: the scores may flatter.")
 
 
-def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:
+def _trainable(phase: Phase, rendered: list[Rendered], kind: str, prepared: Prepared | None) -> Dataset:
     """The rows as tokens and labels; those without a learned token are left out and counted in a warning.
 
-    Raises `DataError` when none is left, since such a run would learn nothing and report a loss of 0.
+    Raises `DataError` when none is left, since such a run would learn nothing and report a loss of 0, and for any of
+    them where bad rows stop a run; one that is resumed was let in.
     """
     max_length = phase.preset.training.max_length
     kept = [row for row in rendered if row.trained_tokens]
@@ -201,6 +202,8 @@ def _trainable(phase: Phase, rendered: list[Rendered], kind: str) -> Dataset:
     if not kept:
         raise DataError(f"No {kind} row has a token to learn: there is no assistant turn in them.",
                         "Give rows with answers, or set method.assistant_only_loss to false.", "data.dataset_name")
+    if prepared is not None and phase.preset.data.bad_rows == "stop" and (error := prepared.emptied()):
+        raise error
     if emptied:
         phase.journal.warning(
             f"{len(emptied)} of {len(rendered)} {kind} rows are left out: they have nothing to learn"

@@ -87,9 +87,13 @@ def test_refuses_a_run_in_which_nothing_is_learned(runs):
     assert not (run_dir / "adapter").exists()
 
 
-def test_rows_without_a_learned_token_are_left_out_and_counted(runs):
+def test_rows_without_a_learned_token_stop_the_run_or_are_left_out_and_counted(runs):
     long = {"messages": [{"role": "user", "content": "question " * 200}, {"role": "assistant", "content": "city"}]}
-    run_dir = runs.create([*chats(10), long], data__test_size=0.0)
+    refused = runs.create([*chats(10), long], "refused", data__test_size=0.0)
+    assert runs.work("train", refused) == 3 and not (refused / "adapter").exists()
+    error = events(refused, "error")[0].values
+    assert "1 row has nothing left to learn" in error["message"] and "line 11" in error["message"]
+    run_dir = runs.create([*chats(10), long], data__test_size=0.0, data__bad_rows="drop")
     runs.train(run_dir)
     warnings = [event.values["message"] for event in events(run_dir, "warning")]
     assert warnings == ["1 of 11 training rows are left out: they have nothing to learn, "

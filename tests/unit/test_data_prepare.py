@@ -192,7 +192,12 @@ def test_rows_can_be_left_out_once_they_are_tokens(tmp_path, settings):
     prepared = prepare(preset(write(tmp_path / "rows.jsonl", ROWS)), settings)
     held = ROWS.index(prepared.heldout[1]) + 1
     prepared.leave_out("heldout", "template_refuses", {1: "no such role"})
+    assert prepared.emptied() is None
     prepared.note_tokens("train", [(0, 90, True), (3, 80, True), *[(5, 9, False)] * 16])
+    line = prepared.train_numbers[0]
+    assert prepared.emptied().message == (
+        f"1 row has nothing left to learn after the cut (first: rows.jsonl, line {line}: 90 tokens).")
+    assert "data.bad_rows to drop" in prepared.emptied().hint
     assert len(prepared.heldout) == len(prepared.heldout_numbers) == 1
     assert [(entry.row, entry.reason) for entry in prepared.left_out] == [
         (held, "template_refuses"), (prepared.train_numbers[0], "all_labels_masked")]

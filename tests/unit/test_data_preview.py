@@ -79,7 +79,7 @@ def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenize
             {"messages": [{"role": "user", "content": "a " * 90}, CHAT[1]]}]
     seen = preview(preset_for(tmp_path, rows, tokenizer_dir, **{"training.max_length": 60}), settings)
     assert [(problem.level, problem.field) for problem in seen.problems] == [
-        ("error", "data.dataset_name"), ("warning", "training.max_length"), ("warning", "data.dataset_name"),
+        ("error", "data.dataset_name"), ("warning", "training.max_length"), ("error", "data.bad_rows"),
         ("warning", "data.dataset_name")]
     unanswered, cut, unlearned, few = (problem.message for problem in seen.problems)
     assert unanswered == "1 of 4 rows has no assistant answer (first: row 2)."
@@ -93,6 +93,21 @@ def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenize
     assert [part["trained"] for part in seen.rows[1]["segments"]] == [False, True, False, False]
     assert seen.truncated_share == pytest.approx(2 / 3)
     assert seen.longest_tokens == 60 < seen.histogram["longest"]
+
+
+def test_rows_with_nothing_to_learn_stop_the_run_unless_bad_rows_are_left_out(tmp_path, settings, tokenizer_dir):
+    rows = [{"messages": CHAT}, {"messages": [{"role": "user", "content": "a " * 90}, CHAT[1]]}]
+
+    def problem(rows, bad_rows):
+        seen = preview(preset_for(tmp_path, rows, tokenizer_dir, **{
+            "training.max_length": 60, "data.bad_rows": bad_rows}), settings)
+        return next(problem for problem in seen.problems if "nothing left to learn" in problem.message)
+
+    stopping, left_out = problem(rows, "stop"), problem(rows, "drop")
+    assert (stopping.level, stopping.fix) == ("error", {"data.bad_rows": "drop"})
+    assert (left_out.level, left_out.fix) == ("warning", {}) and "left out" in left_out.hint
+    alone = problem(rows[1:], "drop")
+    assert (alone.level, alone.fix) == ("error", {})
 
 
 def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_start(tmp_path, settings, tokenizer_dir):

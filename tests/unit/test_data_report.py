@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -10,7 +11,7 @@ from studio.data.account import Entry, reason_in_words, sentences
 from studio.data.doctor import examine
 from studio.data.mends import MENDS
 from studio.data.prepare import look
-from studio.data.report import OWN, Findings, Place
+from studio.data.report import OWN, Findings, Place, Tokens
 from studio.data.shapes import PROBLEMS
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
@@ -176,3 +177,21 @@ def test_the_page_says_which_encoding_was_found(tmp_path, encoding, shown):
                      .encode(encoding))
     page = report_html(of(str(path), tmp_path).as_json(), Preset(), False)
     assert f"<dt>Encoding</dt><dd>{shown}</dd>" in page if shown else "<dt>Encoding</dt>" not in page
+
+
+@pytest.mark.parametrize(("bad_rows", "some_learn", "state", "buttons"), [
+    ("stop", True, "Not ready yet", ["training.max_length", "data.bad_rows"]),
+    ("drop", True, "Ready to train", ["data.bad_rows"]), ("drop", False, "Not ready yet", ["data.bad_rows"])])
+def test_rows_with_nothing_to_learn_are_settled_as_other_bad_rows_are(tmp_path, bad_rows, some_learn, state, buttons):
+    preset = Preset(data={"bad_rows": bad_rows}, training={"max_length": 60})
+    report = of(write(tmp_path / "rows.jsonl", [chat(f"question {i}") for i in range(60)]), tmp_path, bad_rows=bad_rows)
+    found = Findings()
+    found.add("all_labels_masked", Place("rows.jsonl", 3, 3), 1)
+    figures = dict.fromkeys(field.name for field in fields(Tokens)) | {
+        "mean_trained": 2.0 * some_learn, "suggested_max_length": 128, "histogram": {"edges": [0, 1], "counts": [1]}}
+    report.tokens = Tokens(**{name: 0 if value is None else value for name, value in figures.items()} | {
+        "findings": found.list(60, preset.data)})
+    assert report.may_start is (state == "Ready to train")
+    page = report_html(report.as_json(), preset, False)
+    assert state in page
+    assert [name for name in ("training.max_length", "data.bad_rows") if f"{{&quot;{name}&quot;" in page] == buttons
