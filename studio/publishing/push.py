@@ -18,7 +18,7 @@ from studio import words
 from studio.errors import HubError, RunError, StudioError
 from studio.preset import files
 from studio.preset.schema import Preset, PublishSection
-from studio.publishing import card, hub, hub_errors, licences
+from studio.publishing import calls, card, hub, hub_errors, licences
 from studio.publishing.card_doubts import doubts
 from studio.publishing.collection import add_to_collection
 from studio.publishing.licences import Licence
@@ -34,6 +34,8 @@ from studio.runs.events import EventWriter, RunStage
 
 EXIT_DEFECT, EXIT_STUDIO_ERROR = 1, 3
 PROGRESS_EVERY_S = 0.5
+# who warns of a failed try that will be repeated
+WARNING = ("huggingface_hub", calls.__name__)
 SUMMED = ("files", "total_bytes", "sent_bytes")
 
 
@@ -195,7 +197,8 @@ class Reporter:
 class Watchdog(threading.Thread):
     """Calls `on_silence` with the error to report when `alive` was not called for `limit_s` seconds.
 
-    The Hub client's warnings (a failed try that it will repeat) count as signs of life and are quoted in the error.
+    A failed try that the Hub's client, or calls.py, will repeat is warned of: that counts as a sign of life, and the
+    error says so where the Hub had asked to slow down.
     """
 
     def __init__(self, limit_s: float, on_silence: Callable[[HubError], None]):
@@ -215,7 +218,8 @@ class Watchdog(threading.Thread):
         self.last_words, self.alive_at = text, time.monotonic()
 
     def run(self) -> None:
-        logging.getLogger("huggingface_hub").addHandler(self.listener)
+        for name in WARNING:
+            logging.getLogger(name).addHandler(self.listener)
         while not self.stopped.wait(min(1.0, self.limit_s / 10)):
             if time.monotonic() - self.alive_at > self.limit_s:
                 self.on_silence(hub_errors.silent(self.doing, self.limit_s, self.last_words))
@@ -223,7 +227,8 @@ class Watchdog(threading.Thread):
 
     def stop(self) -> None:
         self.stopped.set()
-        logging.getLogger("huggingface_hub").removeHandler(self.listener)
+        for name in WARNING:
+            logging.getLogger(name).removeHandler(self.listener)
 
 
 class _Listener(logging.Handler):

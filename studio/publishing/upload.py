@@ -4,7 +4,6 @@ Nothing is visible on the Hub before the commit, and a second push sends only wh
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from studio.errors import HubError
-from studio.publishing.calls import LONGEST_WAIT_S, RETRY_WAITS_S, Known, explained, patiently
+from studio.publishing.calls import RETRY_WAITS_S, Known, explained, may_wait, patiently, wait
 from studio.publishing.hub import HUBS_OWN, Info, Kind, left_over, refuse_public
-from studio.publishing.hub_errors import FIELD, hub_error, is_passing, retry_after_s, status_of
+from studio.publishing.hub_errors import FIELD, hub_error, is_passing, status_of
 from studio.publishing.release import ReleaseFile
 from studio.publishing.upload_progress import reported_bytes
 
@@ -204,9 +203,9 @@ class _Push:
                 if unsure and (landed := self._pull_request() if as_pull_request else self._landed(parent)):
                     return landed
                 wait_s = next(waits, None)
-                if wait_s is None or not is_passing(error) or retry_after_s(error) > LONGEST_WAIT_S:
+                if wait_s is None or not may_wait(error, wait_s):
                     raise hub_error(error, "writing the commit", self.repo_id) or error from None
-                time.sleep(max(wait_s, retry_after_s(error)))
+                wait(error, wait_s, "writing the commit")
 
     def _landed(self, parent: str) -> _Landed | None:
         """The branch's head, where that is this push's commit."""

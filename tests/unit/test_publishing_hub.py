@@ -105,6 +105,15 @@ def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_told(hub):
     assert "status 500" in refusal(hub, "ana/x", token).message
 
 
+def test_a_hub_that_asks_to_wait_longer_than_anybody_does_is_no_silent_one(hub):
+    hub.fail("whoami", times=99, status=429, message="Too many", headers={"Retry-After": "45"})
+    error = refusal(hub, "ana/x", hub.add_user("ana"))
+    assert "asks to slow down" in error.message and "Wait 45 s" in error.hint
+    assert hub.count("whoami") == 1, "told at once"
+    with pytest.raises(HubError, match="slow down"):
+        whose_token("hf_x", endpoint=hub.endpoint)
+
+
 def test_a_server_that_never_answers_is_given_up(hub):
     hub.fail("whoami", hang=True)
     started = time.monotonic()

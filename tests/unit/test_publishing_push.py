@@ -3,8 +3,10 @@
 import errno
 import importlib
 import json
+import logging
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from studio.errors import HubError, RunError
 from studio.preset.files import override
 from studio.preset.schema import Preset
-from studio.publishing import hub_errors, parity, release
+from studio.publishing import calls, hub_errors, parity, release
 from studio.publishing.load_test import Life
 from studio.publishing.push import Watchdog
 from studio.publishing.request import Target
@@ -171,6 +173,29 @@ def test_the_watchdog_bites_after_silence_and_not_before():
         assert not bitten.wait(0.1)
     assert bitten.wait(2)
     assert "while sending model.safetensors" in said[0].message
+
+
+def test_a_failed_try_that_will_be_repeated_is_a_sign_of_life():
+    logger, tries = logging.getLogger(calls.__name__), []
+    watchdog = Watchdog(3600, lambda error: None)
+
+    def call() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConnectionError("HTTP status client error (429 Too Many Requests), domain: https://cas")
+        return "done"
+
+    watchdog.start()
+    try:
+        while watchdog.listener not in logger.handlers:
+            time.sleep(0.001)
+        before = watchdog.alive_at
+        assert calls.patiently(call, "reading the tags", "ana/x", [0.01]) == "done"
+        assert watchdog.alive_at > before and watchdog.last_words.startswith("Error 429 while reading the tags")
+        assert "slow down" in hub_errors.silent("reading the tags", 120, watchdog.last_words).message
+    finally:
+        watchdog.stop()
+    assert watchdog.listener not in logger.handlers
 
 
 def test_a_load_test_lives_while_it_downloads_or_computes_and_not_while_it_waits(tmp_path):
