@@ -22,7 +22,7 @@ from studio.publishing.licences import Licence
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.release import CURVE, ReleaseFile
 from studio.publishing.repositories import check_request, complete, in_words, unconfirmed
-from studio.publishing.request import Target, last_request, read_request, targets
+from studio.publishing.request import Target, is_cancelled, last_request, read_request, targets
 from studio.publishing.run_facts import RunFacts
 from studio.runs.events import PhaseState
 from studio.runs.store import RunStore, RunView
@@ -79,13 +79,22 @@ def standing(view: RunView) -> Standing:
     """Where the run's publishing stands; busy means that another phase is at work, paused that a push was stopped
     and not cancelled."""
     if view.is_live:
-        return "pushing" if view.state.phase in STEPS and last_request(view.run_dir) else "busy"
+        pushes = view.state.phase == "publish" or (view.state.phase == "parity" and _is_asked_for(view))
+        return "pushing" if pushes else "busy"
     name, step = _step(view)
     if name == "publish" and step.result is not None:
         return "done"
     if step.error:
         return "failed"
-    return "paused" if name and last_request(view.run_dir) else "new"
+    return "paused" if name and _is_asked_for(view) else "new"
+
+
+def _is_asked_for(view: RunView) -> bool:
+    """Whether a push is wanted: by the last request, or where there was none by the run's plan; not one that was
+    cancelled."""
+    if last_request(view.run_dir):
+        return True
+    return not is_cancelled(view.run_dir) and view.preset.publish.push_to_hub
 
 
 def _step(view: RunView) -> tuple[str, PhaseState]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from studio.preset.files import validate
 from studio.preset.schema import PublishSection
 from studio.publishing.deploy import model_on_hub
-from studio.publishing.request import forget_request, write_request
+from studio.publishing.request import cancel_request, forget_request, write_request
 from studio.runs.events import PHASES, EventWriter, RunStage
 from studio.runs.launcher import remaining_phases
 from studio.runs.liveness import write_marks
@@ -130,6 +131,24 @@ def test_where_publishing_stands(store):
     assert standing(store.get(run_dir.name)) == "new", "cancelled"
     begin(run_dir, "evaluate")
     assert standing(store.get(run_dir.name)) == "busy"
+
+
+def test_a_planned_push_is_followed_paused_and_cancelled_like_one_that_was_asked_for(store):
+    planned = validate({"publish": {"push_to_hub": True, "hub_model_id": "ana/plan"}})
+    run_dir = store.run_dir(finished_run(store, preset=planned))
+    assert standing(store.get(run_dir.name)) == "new", "its push has not begun"
+    for phase in ("parity", "publish"):
+        begin(run_dir, phase)
+        assert standing(store.get(run_dir.name)) == "pushing"
+        _write(run_dir, lambda journal: journal.stage(RunStage.STOPPED))
+        assert standing(store.get(run_dir.name)) == "paused"
+    begin(run_dir, "publish")
+    _write(run_dir, lambda journal: journal.progress("publish", 5e6, 10e6, "bytes", "Sending model.safetensors"))
+    assert "Sending model.safetensors" in status_html(store.get(run_dir.name))
+    cancel_request(run_dir)
+    assert standing(store.get(run_dir.name)) == "pushing", "until it has ended"
+    _write(run_dir, lambda journal: journal.stage(RunStage.STOPPED))
+    assert standing(store.get(run_dir.name)) == "new"
 
 
 def test_what_an_earlier_push_has_put_on_the_hub_is_there_while_the_next_one_fails(store):
