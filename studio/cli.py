@@ -165,6 +165,11 @@ def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
 
 def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
+    if arguments.cancel:
+        start.cancel_publish(store, view.run_id)
+        _print(arguments, {"run_id": view.run_id},
+               lambda: print(f"The push of {view.name} is cancelled. It is not pushed until you publish it again."))
+        return 0
     publish = files.override(view.preset, {
         "publish.hub_model_id": arguments.repo, "publish.hub_private_repo": not arguments.public,
         "publish.what": arguments.what, "publish.separate_repos": arguments.separate,
@@ -403,7 +408,9 @@ def _parser() -> argparse.ArgumentParser:
     working(on_run("parity", _parity, "check that the exported files answer as the trained model does"))
     working(on_run("slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
     publish = working(on_run("publish", _publish, "push a run's model to the Hub"))
-    publish.add_argument("--repo", required=True, metavar="OWNER/NAME", help="repository on the Hub")
+    wanted = publish.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--repo", metavar="OWNER/NAME", help="repository on the Hub")
+    wanted.add_argument("--cancel", action="store_true", help="end a push, or give up one that is paused")
     publish.add_argument("--public", action="store_true", help="let everyone see it (default: private)")
     publish.add_argument("--what", metavar="FORMS", default="merged",
                          help="merged, adapter, gguf, or several: merged,gguf (default: merged)")

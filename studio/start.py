@@ -235,9 +235,13 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 def cancel_publish(store: RunStore, run_id: str) -> None:
     """End a push, also one that is paused, and keep the preset's from taking its place until somebody asks again.
 
-    Nothing of it shows on the Hub, but a repository that the push created stays there, empty.
+    Nothing of it shows on the Hub, but a repository that the push created stays there, empty. Raises `RunError` while
+    the run does something else: it would fail at the push.
     """
     view = store.get(run_id)
+    if view.is_live and view.state.phase not in ("parity", "publish"):
+        raise RunError(f"{view.name} pushes nothing at the moment; it is at work on something else.",
+                       "Stop it, or cancel the push once it runs.")
     # first, so that a push which begins just now reads it
     cancel_request(view.run_dir)
     if view.is_live and view.state.phase in ("parity", "publish"):

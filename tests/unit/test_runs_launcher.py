@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
-from studio import start
+from studio import cli, start
 from studio.preset.files import override, validate
 from studio.preset.schema import PublishSection
 from studio.publishing import push
 from studio.publishing.request import is_cancelled, last_request, read_request, write_request
 from studio.runs import launcher
+from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from tests.finished_run import finished_run
@@ -47,6 +48,20 @@ def test_a_cancelled_push_does_not_become_the_presets(store):
     assert not is_cancelled(run_dir) and last_request(run_dir) == ELSEWHERE, "asked for again"
 
 
+def test_a_push_is_cancelled_from_the_command_line_and_not_while_something_else_runs(store, capsys, monkeypatch):
+    monkeypatch.setenv("STUDIO_DATA_DIR", str(store.settings.data_dir))
+    run_dir = store.run_dir(finished_run(store, preset=PRESET))
+    _begin(run_dir, "evaluate")
+    assert cli.main(["publish", run_dir.name, "--cancel"]) == 2
+    assert "cancel the push once it runs" in capsys.readouterr().err and not is_cancelled(run_dir)
+    _begin(run_dir, "publish")
+    assert cli.main(["publish", run_dir.name, "--cancel"]) == 0
+    assert "is cancelled" in capsys.readouterr().out and is_cancelled(run_dir)
+    assert (run_dir / "stop_request").is_file()
+    with pytest.raises(SystemExit):
+        cli.main(["publish", run_dir.name, "--cancel", "--repo", "ana/x"])
+
+
 def test_two_processes_start_one_supervisor(store):
     """What the second process does while the first one is about to start."""
     run_id = finished_run(store)
@@ -61,3 +76,9 @@ def test_two_processes_start_one_supervisor(store):
     launcher.run_phases(store, run_id, ["merge"], prepare=prepare)
     assert "BlockingIOError" in attempts[0].stderr
     subprocess.run([sys.executable, "-S", "-c", code, str(folder / launcher.LOCK)], check=True)
+
+
+def _begin(run_dir, phase: str) -> None:
+    journal = EventWriter(run_dir)
+    journal.stage(RunStage.STARTING, phase)
+    journal.close()
