@@ -6,7 +6,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from studio.errors import SettingsError
+from studio.address import port_taken, require_address
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.texts import text
@@ -31,8 +31,9 @@ def build_app(settings: Settings, open_run: str = "", store: RunStore | None = N
 def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = False) -> gr.Blocks:
     """Serve the page at `settings.host:port` until interrupted (or return at once with `prevent_thread_lock`).
 
-    Raises `SettingsError` when the port is taken.
+    Raises `SettingsError` when the port is taken, or the host is none of this machine's.
     """
+    require_address(settings)
     store = RunStore(settings)
 
     @asynccontextmanager
@@ -52,8 +53,7 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
     try:
         demo.launch(**launched)
     except OSError:
-        raise SettingsError(f"Port {settings.port} is taken, perhaps by another studio.",
-                            "Close that one, or set STUDIO_PORT to another port.") from None
+        raise port_taken(settings) from None
     if not prevent_thread_lock:
         page = f"?run={open_run}" if open_run else ""
         print(f"The studio is at http://localhost:{settings.port}/{page}\nCtrl-C closes it; runs go on.", flush=True)

@@ -1,5 +1,6 @@
 """What the environment decides, read once at start and passed on; no other module reads studio variables."""
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from studio.errors import SettingsError
 
-DEFAULT_PORT = 7860
+DEFAULT_PORT, MOST_PORT = 7860, 65535
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -79,7 +80,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             host=environ.get("STUDIO_HOST", "0.0.0.0" if on_space else "127.0.0.1"),
-            port=int(_number(environ, "STUDIO_PORT") or DEFAULT_PORT),
+            port=_port(environ),
             on_space=on_space,
             owners=tuple(name.strip() for name in owners.split(",") if name.strip()),
             public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
@@ -96,9 +97,22 @@ def _number(environ: Mapping[str, str], name: str) -> float | None:
     if not environ.get(name):
         return None
     try:
-        return float(environ[name])
+        number = float(environ[name])
     except ValueError:
-        raise SettingsError(f'{name} is "{environ[name]}", which is no number.', "Mend it or remove it.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(f'{name} is "{environ[name]}", which is no number.', "Mend it or remove it.")
+    return number
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    number = _number(environ, "STUDIO_PORT")
+    if number is None:
+        return DEFAULT_PORT
+    if not (number.is_integer() and 1 <= number <= MOST_PORT):
+        raise SettingsError(f'STUDIO_PORT is "{environ["STUDIO_PORT"]}", which is no port.',
+                            f"Set it to a whole number from 1 to {MOST_PORT}, such as {DEFAULT_PORT}, or remove it.")
+    return int(number)
 
 
 def _data_dir(environ: Mapping[str, str], on_space: bool) -> tuple[Path, bool]:

@@ -1,7 +1,11 @@
 """What the environment decides."""
 
+import socket
+from dataclasses import replace
+
 import pytest
 
+from studio.address import require_address
 from studio.errors import SettingsError
 from studio.settings import Settings
 
@@ -25,6 +29,31 @@ def test_a_space_belongs_to_its_author_and_may_forget(tmp_path, monkeypatch):
 def test_a_number_that_is_none_is_named(tmp_path, name):
     with pytest.raises(SettingsError, match=f'{name} is "many"'):
         Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path), name: "many"})
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "78.5"])
+def test_a_port_that_is_none_is_refused(tmp_path, port):
+    with pytest.raises(SettingsError, match=f'STUDIO_PORT is "{port}", which is no port. Set it to .* 1 to 65535'):
+        Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path), "STUDIO_PORT": port})
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_without_size_is_none(tmp_path, number):
+    for name in ("STUDIO_PORT", "STUDIO_PRICE_PER_HOUR"):
+        with pytest.raises(SettingsError, match="which is no number"):
+            Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path), name: number})
+
+
+def test_a_host_that_is_not_ours_is_told_from_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=rf"Port {settings.port} is taken"):
+            require_address(settings)
+    require_address(settings)
+    # an address for documentation, and no name at all
+    for host in ("203.0.113.7", "no host", "x" * 70 + ".y"):
+        with pytest.raises(SettingsError, match=r"has no address .* Set STUDIO_HOST to"):
+            require_address(replace(settings, host=host))
 
 
 def test_a_data_folder_that_cannot_be_written_is_named(tmp_path):
