@@ -11,6 +11,7 @@ from studio.evaluation.other import other_choices
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.texts import text
+from studio.ui import pasted_tokens
 from studio.ui.access import hub_token, require_owner
 from studio.ui.messages import shown
 from studio.ui.uploads import store_uploads
@@ -53,8 +54,9 @@ def hide_compare_again(part: CompareAgain) -> dict[Any, Any]:
 
 
 def wire_compare_again(part: CompareAgain, opener: gr.Button, settings: Settings, store: RunStore,
-                       run_id: gr.Textbox, live_timer: gr.Timer, redraw: dict[str, Any]) -> None:
-    """`opener` opens the box; its start draws the page by `redraw`."""
+                       run_id: gr.Textbox, live_timer: gr.Timer, redraw: dict[str, Any],
+                       hub_key: gr.Textbox) -> None:
+    """`opener` opens the box; its start draws the page by `redraw`. `hub_key` holds a pasted Hub token."""
 
     @shown
     def opened(run: str, profile: gr.OAuthProfile | None) -> dict[Any, Any]:
@@ -68,17 +70,18 @@ def wire_compare_again(part: CompareAgain, opener: gr.Button, settings: Settings
         return store_uploads(settings, [Path(path) for path in paths])
 
     @shown
-    def begun(run: str, other: str | None, data: str, profile: gr.OAuthProfile | None,
+    def begun(run: str, other: str | None, data: str, hub_key: str, profile: gr.OAuthProfile | None,
               token: gr.OAuthToken | None) -> dict[Any, Any]:
         require_owner(settings, profile)
-        start.evaluate(store, run, data.strip(), hub_token(settings, token), other or "")
+        hub = hub_token(settings, token, pasted_tokens.of_run(run, hub_key))
+        start.evaluate(store, run, data.strip(), hub, other or "")
         store.get(run)  # so that no earlier look is drawn next
         return {live_timer: gr.Timer(active=True), **hide_compare_again(part)}
 
     opener.click(opened, run_id, [part.box, part.other, part.data], **CLICK)
     part.close.click(lambda: gr.Column(visible=False), None, part.box, **CLICK)
     part.upload.upload(uploaded, part.upload, part.data, **CLICK)
-    part.start.click(begun, [run_id, part.other, part.data], [live_timer, part.box], **CLICK).then(
+    part.start.click(begun, [run_id, part.other, part.data, hub_key], [live_timer, part.box], **CLICK).then(
         **redraw, queue=False, show_progress="hidden", api_visibility="private")
 
 

@@ -36,21 +36,21 @@ def build_export() -> ExportPart:
         label=text("doctor.export.files"), visible=False, interactive=False, elem_id="export-files"))
 
 
-def wire_export(settings: Settings, part: ExportPart, fields: dict[str, Any]) -> None:
-    """Write the files on a click; they are kept as long as the page's other downloads."""
+def wire_export(settings: Settings, part: ExportPart, fields: dict[str, Any], hub_key: gr.Textbox) -> None:
+    """Write the files on a click; they are kept as long as the page's other downloads. `hub_key`: a pasted token."""
 
     @shown
     def export_rows(
-        profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any
+        pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any
     ) -> Iterator[gr.File]:
         require_owner(settings, profile)
         with tempfile.TemporaryDirectory() as folder:
             request = {"preset": dumps(preset_from(values), comments=False), "to": folder}
-            ask_worker("export", request, settings, hub_token(settings, token), TIME_LIMIT_S)
+            ask_worker("export", request, settings, hub_token(settings, token, pasted), TIME_LIMIT_S)
             # the page copies what it is given before this goes on
             yield gr.File([str(path) for path in sorted(Path(folder).glob("*.jsonl"))], visible=True)
 
     part.button.click(
         lambda: gr.Button(text("doctor.export.working"), interactive=False), None, part.button, **QUIET).then(
-        export_rows, None, part.files, inputs_kwargs=fields, show_progress="hidden", **CLICK).then(
+        export_rows, hub_key, part.files, inputs_kwargs=fields, show_progress="hidden", **CLICK).then(
         lambda: gr.Button(text("doctor.export.button"), interactive=True), None, part.button, **QUIET)

@@ -58,18 +58,21 @@ def build_mapping() -> MappingPart:
 
 
 def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], unsure: gr.Textbox,
-                 due: gr.Textbox) -> None:
-    """Look at the columns of each data set once, and open the fold when `unsure` says that they had to be guessed."""
+                 due: gr.Textbox, hub_key: gr.Textbox) -> None:
+    """Look at the columns of each data set once, and open the fold when `unsure` says that they had to be guessed.
+
+    `hub_key` holds a pasted token.
+    """
     named = [fields[name] for name in fields if names_column(name)]
 
-    def look(known: dict[str, Any] | None, profile: gr.OAuthProfile | None,
+    def look(known: dict[str, Any] | None, pasted: str, profile: gr.OAuthProfile | None,
              token: gr.OAuthToken | None, **values: Any) -> list[Any]:
         try:
             require_owner(settings, profile)
             preset = preset_from(values)
             if known and known["data"] == preset.data.dataset_name:
                 return [gr.skip()] * (3 + len(named))
-            mapping = propose_mapping(preset, settings, hub_token(settings, token))
+            mapping = propose_mapping(preset, settings, hub_token(settings, token, pasted))
         except StudioError as error:
             return [error_html(error), None, "", *[gr.skip()] * len(named)]
         choices = gr.Dropdown(choices=column_choices(mapping.columns))
@@ -88,7 +91,7 @@ def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], 
         return gr.Accordion(open=True) if unsure.endswith("guessed") else gr.skip()
 
     # the fold may stand open already when other data comes
-    looked = gr.on([part.fold.expand, unsure.change], look, part.examples,
+    looked = gr.on([part.fold.expand, unsure.change], look, [part.examples, hub_key],
                    [part.proposed, part.examples, part.built, *named], inputs_kwargs=fields, show_progress="hidden",
                    trigger_mode="always_last", **CLICK)
     keep_messages(looked, due)

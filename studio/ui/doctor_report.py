@@ -67,8 +67,8 @@ def build_report() -> ReportPart:
 
 
 def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored: gr.BrowserState,
-                fields: dict[str, Any], sheet: list[Any]) -> dict[str, Any]:
-    """Wire tick, cancel and the buttons of fixes, also those of `proposed` columns.
+                fields: dict[str, Any], sheet: list[Any], hub_key: gr.Textbox) -> dict[str, Any]:
+    """Wire tick, cancel and the buttons of fixes, also those of `proposed` columns. `hub_key` holds a pasted token.
 
     Returns the event that starts an examination. All that starts one must be triggers of one `gr.on`, so that the last
     answer is that of the last question.
@@ -76,12 +76,12 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
     outputs = [part.progress, part.report, part.seen, part.unsure, part.timer]
 
     def examine(
-        profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, request: gr.Request, **values: Any
+        pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, request: gr.Request, **values: Any
     ) -> list[Any]:
         try:
             require_owner(settings, profile)
             preset = preset_from(values)
-            examination = doctor_client.examination(preset, settings, hub_token(settings, token))
+            examination = doctor_client.examination(preset, settings, hub_token(settings, token, pasted))
         except StudioError as error:
             return ["", {}, error_html(error), "", _asks_columns(error, "refused"), gr.Timer(active=False)]
         # one page's Cancel is not another's
@@ -90,12 +90,14 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
         return [key, *_shown(key, "")]
 
     @shown
-    def count_every_row(key: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> list[Any]:
+    def count_every_row(key: str, pasted: str, profile: gr.OAuthProfile | None,
+                        token: gr.OAuthToken | None) -> list[Any]:
         require_owner(settings, profile)
         if key not in _watched:  # so old that it is forgotten: the next look at the data starts anew
             return [gr.skip()] * len(outputs)
         preset = _watched[key].preset
-        _watch(key, preset, doctor_client.examination(preset, settings, hub_token(settings, token), exact=True))
+        _watch(key, preset, doctor_client.examination(
+            preset, settings, hub_token(settings, token, pasted), exact=True))
         return _shown(key, "")
 
     def watch(key: str, seen: str, profile: gr.OAuthProfile | None) -> list[Any]:
@@ -118,12 +120,12 @@ def wire_report(settings: Settings, part: ReportPart, proposed: gr.HTML, stored:
     # the answer to a tick may come after that to a newer question: what it shows is then shown anew
     gr.on([part.timer.tick, part.seen.change], watch, [part.asked, part.seen], outputs, **QUIET)
     part.progress.select(cancel, part.asked, None, **CLICK)
-    part.report.submit(count_every_row, part.asked, outputs, show_progress="hidden", **CLICK)
+    part.report.submit(count_every_row, [part.asked, hub_key], outputs, show_progress="hidden", **CLICK)
     mended = gr.on([part.report.select, proposed.select], mend, stored, sheet, inputs_kwargs=fields,
                    show_progress="hidden", **CLICK)
     mark_changed(mended, part)
-    return {"fn": examine, "outputs": [part.asked, *outputs], "inputs_kwargs": fields, "show_progress": "hidden",
-            "trigger_mode": "always_last", **CLICK}
+    return {"fn": examine, "inputs": hub_key, "outputs": [part.asked, *outputs], "inputs_kwargs": fields,
+            "show_progress": "hidden", "trigger_mode": "always_last", **CLICK}
 
 
 def mark_changed(event: Any, part: ReportPart) -> None:

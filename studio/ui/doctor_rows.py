@@ -51,56 +51,57 @@ def build_rows() -> RowsPart:
 
 
 def wire_rows(settings: Settings, part: RowsPart, stored: gr.BrowserState, fields: dict[str, Any],
-              sheet: list[Any]) -> dict[str, Any]:
-    """Wire pages and edits. Returns the event that shows the first ten rows of those looked for.
+              sheet: list[Any], hub_key: gr.Textbox) -> dict[str, Any]:
+    """Wire pages and edits; `hub_key` holds a pasted token. Returns the event that shows the first ten rows found.
 
     All that triggers it must be triggers of one `gr.on`, so that the last answer is that of the last question.
     """
 
-    def found(preset: Preset, query: str, only: str, offset: int, seed: str, token: gr.OAuthToken | None) -> str:
+    def found(preset: Preset, query: str, only: str, offset: int, seed: str, token: str | None) -> str:
         page = find_rows(
             preset, settings, query.strip(), only, order="random" if seed else "file", seed=int(seed or 0),
-            offset=offset, limit=PAGE_ROWS, token=hub_token(settings, token))
+            offset=offset, limit=PAGE_ROWS, token=token)
         return rows_html(page, preset.data, offset, seed)
 
-    def show_rows(query: str, only: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
-                  **values: Any) -> str:
+    def show_rows(query: str, only: str, pasted: str, profile: gr.OAuthProfile | None,
+                  token: gr.OAuthToken | None, **values: Any) -> str:
         try:
             require_owner(settings, profile)
-            return found(preset_from(values), query, only, 0, "", token)
+            return found(preset_from(values), query, only, 0, "", hub_token(settings, token, pasted))
         except StudioError as error:
             return error_html(error)
 
     @shown
-    def draw_rows(query: str, only: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
-                  **values: Any) -> str:
+    def draw_rows(query: str, only: str, pasted: str, profile: gr.OAuthProfile | None,
+                  token: gr.OAuthToken | None, **values: Any) -> str:
         require_owner(settings, profile)
-        return found(preset_from(values), query, only, 0, str(time.time_ns() % 2**31), token)
+        seed = str(time.time_ns() % 2**31)
+        return found(preset_from(values), query, only, 0, seed, hub_token(settings, token, pasted))
 
     @shown
-    def act(event: gr.EventData, query: str, only: str, draft: dict[str, Any], profile: gr.OAuthProfile | None,
-            token: gr.OAuthToken | None, **values: Any) -> list[Any]:
+    def act(event: gr.EventData, query: str, only: str, pasted: str, draft: dict[str, Any],
+            profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> list[Any]:
         require_owner(settings, profile)
-        preset = preset_from(values)
+        preset, hub = preset_from(values), hub_token(settings, token, pasted)
         offset, seed = max(0, int(event.offset)), str(int(event.seed)) if event.seed else ""
         if event.act == "turn":
-            return [found(preset, query, only, offset, seed, token), *[gr.skip()] * len(sheet)]
+            return [found(preset, query, only, offset, seed, hub), *[gr.skip()] * len(sheet)]
         if event.data != preset.data.dataset_name:
             raise DataError("The rows shown are those of another data set.", "Press Examine again, then edit.")
         if not preset.data.edits:
             preset = override(preset, {"data.edits": overlay.name_for(preset.data)})
         _edit(preset, settings, event.act, int(event.row), event.text)
-        return [found(preset, query, only, offset, seed, token), *filled(preset, draft["origin"])]
+        return [found(preset, query, only, offset, seed, hub), *filled(preset, draft["origin"])]
 
     def edits_mark(name: str, profile: gr.OAuthProfile | None) -> str:
         if not name or not is_owner(settings, profile):
             return ""
         return f"{name} {overlay.stamp(DataSection(edits=name), settings)}"
 
-    asked = {"inputs": [part.search, part.only], "outputs": part.rows, "inputs_kwargs": fields, **CLICK}
+    asked = {"inputs": [part.search, part.only, hub_key], "outputs": part.rows, "inputs_kwargs": fields, **CLICK}
     show = {"fn": show_rows, "show_progress": "minimal", "trigger_mode": "always_last", **asked}
     part.draw_button.click(draw_rows, show_progress="minimal", **asked)
-    part.rows.select(act, [part.search, part.only, stored], [part.rows, *sheet], inputs_kwargs=fields,
+    part.rows.select(act, [part.search, part.only, hub_key, stored], [part.rows, *sheet], inputs_kwargs=fields,
                      show_progress="hidden", **CLICK).success(
         edits_mark, fields["data.edits"], part.edits, **QUIET)
     return show

@@ -112,40 +112,43 @@ def build_browser(kind: Kind) -> BrowserPart:
 
 
 def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored: gr.BrowserState,
-                 fields: dict[str, Any], sheet: list[Any]) -> Any:
-    """Search, stars and details; returns the event after which the sheet holds what was taken."""
+                 fields: dict[str, Any], sheet: list[Any], hub_key: gr.Textbox) -> Any:
+    """Search, stars and details; returns the event after which the sheet holds what was taken.
+
+    `hub_key` holds a pasted token.
+    """
     kind = part.kind
 
-    def asker(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Token:
-        return (hub_token(settings, token) if is_owner(settings, profile) else None) or False
+    def asker(pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Token:
+        return (hub_token(settings, token, pasted) if is_owner(settings, profile) else None) or False
 
-    def found(query: str, where: str, sort: str, everything: bool, limit: float,
+    def found(query: str, where: str, sort: str, everything: bool, pasted: str, limit: float,
               profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, values: dict[str, Any]) -> list[Any]:
         require_viewer(settings, profile)
         owner = is_owner(settings, profile)
         shelf = look(kind, where, Search(query, sort, everything, int(limit)), settings,
-                     store.list() if owner else (), asker(profile, token), owner=owner)
+                     store.list() if owner else (), asker(pasted, profile, token), owner=owner)
         stars = {result.id for result in browse_choices.starred(settings, kind)} if owner else set()
         page = shelf_html(kind, shelf, _preset(values), stars, owner)
         return [page, gr.Button(visible=shelf.more), limit, ""]
 
     @shown
-    def search(query: str, where: str, sort: str, everything: bool, profile: gr.OAuthProfile | None,
+    def search(query: str, where: str, sort: str, everything: bool, pasted: str, profile: gr.OAuthProfile | None,
                token: gr.OAuthToken | None, **values: Any) -> list[Any]:
-        return found(query, where, sort, everything, PAGE, profile, token, values)
+        return found(query, where, sort, everything, pasted, PAGE, profile, token, values)
 
     @shown
-    def search_more(query: str, where: str, sort: str, everything: bool, limit: float,
+    def search_more(query: str, where: str, sort: str, everything: bool, pasted: str, limit: float,
                     profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> list[Any]:
-        return found(query, where, sort, everything, limit + PAGE, profile, token, values)
+        return found(query, where, sort, everything, pasted, limit + PAGE, profile, token, values)
 
     @shown
-    def details(event: gr.EventData, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+    def details(event: gr.EventData, pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
                 **values: Any) -> str:
         require_viewer(settings, profile)
         try:
             here = store if is_owner(settings, profile) else None
-            return _details(settings, here, kind, str(event.id), asker(profile, token), _preset(values))
+            return _details(settings, here, kind, str(event.id), asker(pasted, profile, token), _preset(values))
         except StudioError as error:
             return problem_html(error)
 
@@ -155,29 +158,30 @@ def wire_browser(settings: Settings, store: RunStore, part: BrowserPart, stored:
         changed = override(preset_from(values), _changes(kind, event))
         return [gr.Accordion(open=False), "", str(event.id), *filled(changed, draft["origin"])]
 
-    def remember(name: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> None:
+    def remember(name: str, pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> None:
         if name and is_owner(settings, profile):
-            result = facts_of(kind, name, settings, store.list(), asker(profile, token))
+            result = facts_of(kind, name, settings, store.list(), asker(pasted, profile, token))
             browse_choices.note_taken(settings, kind, result)
 
     @shown
-    def star(event: gr.EventData, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> None:
+    def star(event: gr.EventData, pasted: str, profile: gr.OAuthProfile | None,
+             token: gr.OAuthToken | None) -> None:
         require_owner(settings, profile)
-        result = facts_of(kind, str(event.id), settings, store.list(), asker(profile, token))
+        result = facts_of(kind, str(event.id), settings, store.list(), asker(pasted, profile, token))
         browse_choices.set_star(settings, kind, result, bool(event.on))
 
-    asked = [part.query, part.where, part.sort, part.everything]
+    asked = [part.query, part.where, part.sort, part.everything, hub_key]
     listed = [part.results, part.more_button, part.limit, part.details]
     gr.on([part.fold.expand, part.results.input, part.query.submit, part.where.input, part.sort.input,
            part.everything.input], search, asked, listed, inputs_kwargs=fields, trigger_mode="always_last",
           show_progress="minimal", show_progress_on=part.results, **ASKING)
     part.more_button.click(search_more, [*asked, part.limit], listed, inputs_kwargs=fields, show_progress="minimal",
                            show_progress_on=part.results, **ASKING)
-    part.results.expand(details, None, part.details, inputs_kwargs=fields, show_progress="minimal", **ASKING).then(
+    part.results.expand(details, hub_key, part.details, inputs_kwargs=fields, show_progress="minimal", **ASKING).then(
         js=TO_DETAILS_JS % kind, **QUIET)
     part.details.clear(lambda: "", None, part.details, **QUIET)
-    part.results.like(star, None, None, **ASKING)
-    part.taken.change(shown(remember), part.taken, None, show_progress="hidden", **ASKING)
+    part.results.like(star, hub_key, None, **ASKING)
+    part.taken.change(shown(remember), [part.taken, hub_key], None, show_progress="hidden", **ASKING)
     used = gr.on([part.results.select, part.details.select], use, stored,
                  [part.fold, part.details, part.taken, *sheet], inputs_kwargs=fields, show_progress="hidden", **CLICK)
     name = widget_id(FIELD[kind])

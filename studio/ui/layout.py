@@ -56,9 +56,9 @@ def build_layout(settings: Settings, store: RunStore, page: gr.Blocks, open_run:
         with gr.Tab(text("app.tabs.train"), id="train") as tab_of["train"]:
             train = build_train_tab(settings, store, page)
         with gr.Tab(text("app.tabs.runs"), id="runs") as tab_of["runs"]:
-            runs = build_runs_tab(settings, store)
+            runs = build_runs_tab(settings, store, train.hub_key)
         with gr.Tab(text("app.tabs.playground"), id="playground") as tab_of["playground"]:
-            playground = build_playground_tab(settings, store, page)
+            playground = build_playground_tab(settings, store, page, train.hub_key)
         with gr.Tab(text("app.tabs.publish"), id="publish") as tab_of["publish"]:
             publish = build_publish_tab(settings, store, page)
 

@@ -16,6 +16,7 @@ from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.texts import text
 from studio.ui import duel as duels
+from studio.ui import pasted_tokens
 from studio.ui import playground_view as view
 from studio.ui import playground_votes as voting
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
@@ -38,8 +39,8 @@ class PlaygroundTab:
     run_id: gr.Textbox
 
 
-def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> PlaygroundTab:
-    """Build the tab into the present tab of `page`."""
+def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks, hub_key: gr.Textbox) -> PlaygroundTab:
+    """Build the tab into the present tab of `page`. `hub_key` holds a pasted Hub token."""
     playground, kept = Playground(settings, store), duels.Duels(store)
     run_id = gr.Textbox(visible=False)
     base_choice = (text("playground.base.label"), "")
@@ -157,10 +158,11 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         return [example.prompt, gr.Textbox(example.wanted, visible=True), system_prompt]
 
     @shown
-    def load_model(choice: str | None, chosen: str | None, against: str | None, profile: gr.OAuthProfile | None,
-                   token: gr.OAuthToken | None) -> str:
+    def load_model(choice: str | None, chosen: str | None, against: str | None, pasted: str,
+                   profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> str:
         require_owner(settings, profile)
-        playground.start(view.target_of(choice, chosen, against), _environment(settings, token))
+        target = view.target_of(choice, chosen, against)
+        playground.start(target, _environment(settings, token, pasted, target))
         return state_html()
 
     @shown
@@ -192,7 +194,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     @shown
     def answer(choice: str | None, chosen: str | None, against: str | None, question: str, a: dict, b: dict,
                is_blind: bool, system_prompt: str, heat: float, share: float, longest: int | None,
-               chosen_seed: int | None, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+               chosen_seed: int | None, pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
                ) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         target = view.target_of(choice, chosen, against)
@@ -201,11 +203,12 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         histories = duels.blind_histories(target, []) if is_blind else {
             duels.opponent(target): a["messages"], duels.TUNED: b["messages"]}
         yield from answers(target, question, histories, is_blind, system_prompt,
-                           sampling_of(heat, share, longest, chosen_seed), _environment(settings, token))
+                           sampling_of(heat, share, longest, chosen_seed),
+                           _environment(settings, token, pasted, target))
 
     @shown
     def answer_next(choice: str | None, chosen: str | None, against: str | None, last: str, system_prompt: str,
-                    heat: float, share: float, longest: int | None, chosen_seed: int | None,
+                    heat: float, share: float, longest: int | None, chosen_seed: int | None, pasted: str,
                     profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Iterator[list[Any]]:
         require_owner(settings, profile)
         target = view.target_of(choice, chosen, against)
@@ -214,7 +217,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
         found = next_question(store.get(target.run_id), kept.row(last, target.run_id))
         for updates in answers(target, found.prompt, duels.blind_histories(target, found.history), True,
                                found.system or system_prompt, sampling_of(heat, share, longest, chosen_seed),
-                               _environment(settings, token), found.row):
+                               _environment(settings, token, pasted, target), found.row):
             yield [gr.Textbox(found.wanted, visible=True), *updates]
 
     def vote(choice: str) -> Any:
@@ -243,10 +246,10 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks) -
     gr.on([blind.input, rival.input, new_chat.click], switch, [model, blind, rival], [next_row, *fresh],
           show_progress="hidden", **CLICK)
     samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
-    load.click(load_model, [model, weights, rival], state, **CLICK)
+    load.click(load_model, [model, weights, rival, hub_key], state, **CLICK)
     unload.click(unload_model, None, state, **CLICK)
     exact_fold.expand(render_prompt, [prompt, side_b, system], exact, **QUIET)
-    drawn = [system, temperature, top_p, max_tokens, seed]
+    drawn = [system, temperature, top_p, max_tokens, seed, hub_key]
     answered = [state, prompt, exact, *fresh]
     asks = {"concurrency_id": "gpu", "concurrency_limit": 1, "show_progress": "hidden", "api_visibility": "private"}
     target = [model, weights, rival]
@@ -280,6 +283,7 @@ def stopped_chats(side_a: dict, side_b: dict) -> list[dict[str, Any]]:
             for side in (side_a, side_b)]
 
 
-def _environment(settings: Settings, token: gr.OAuthToken | None) -> dict[str, str]:
-    found = hub_token(settings, token)
+def _environment(settings: Settings, token: gr.OAuthToken | None, pasted: str, target: Target) -> dict[str, str]:
+    """The Hub token for a model's process: pasted now, or when the run was started, else as everywhere."""
+    found = hub_token(settings, token, pasted.strip() or pasted_tokens.kept(target.run_id))
     return {"HF_TOKEN": found} if found else {}

@@ -9,6 +9,7 @@ from studio.preset.schema import PublishSection
 from studio.texts import text
 from studio.ui import publish_view as view
 from studio.ui.exports_part import ExportsPart, build_exports
+from studio.ui.replaced_part import ReplacedPart, build_replaced
 
 PART = "publish-part"
 BASIC = ("what", "hub_model_id", "hub_private_repo")
@@ -19,8 +20,7 @@ class PublishForm:
     """The tab's components; `fields` are those of the request, by their names in the schema, in order.
 
     A card that is drawn anew goes into `card`, and from there into `edit` unless that holds other text than was drawn
-    last (`drawn`): what a person types is not overwritten. `replaced` is what `confirm` asks about, and `replacing`
-    shows it.
+    last (`drawn`): what a person types is not overwritten.
     """
 
     run: gr.Dropdown
@@ -30,9 +30,7 @@ class PublishForm:
     owner: gr.Dropdown
     token: gr.Textbox
     account: gr.HTML
-    confirm: gr.Checkbox
-    replaced: gr.Textbox
-    replacing: gr.HTML
+    word: ReplacedPart
     licence: gr.Textbox
     files: gr.HTML
     card: gr.Textbox
@@ -76,7 +74,7 @@ def build_publish_form() -> PublishForm:
     empty = gr.HTML(view.empty_html(), elem_classes=PART)
     status = gr.HTML("", elem_id="publish-status", elem_classes=PART)
     exports = build_exports()
-    replaced, licence, card, drawn = (gr.Textbox("", visible=False) for _ in range(4))
+    licence, card, drawn = (gr.Textbox("", visible=False) for _ in range(3))
     with gr.Row(visible=False, elem_id="publish-body") as body:
         with gr.Column(scale=2, min_width=300):
             fields = {name: _field(name) for name in BASIC[:1]}
@@ -89,8 +87,7 @@ def build_publish_form() -> PublishForm:
             account = gr.HTML("", elem_classes=PART)
             with gr.Accordion(text("publish.more"), open=False, elem_id="publish-more"):
                 fields |= {name: _field(name) for name in view.FIELDS if name not in BASIC}
-            replacing = gr.HTML("", visible=False, elem_id="publish-replaced", elem_classes=PART)
-            confirm = gr.Checkbox(False, label=text("publish.confirm.label"), visible=False, elem_id="publish-confirm")
+            word = build_replaced("publish")
             with gr.Row():
                 publish = gr.Button(text("publish.button.publish"), variant="primary")
                 pause = gr.Button(text("publish.button.pause"), visible=False)
@@ -107,8 +104,8 @@ def build_publish_form() -> PublishForm:
                     edit = gr.Textbox("", label=text("publish.card.text"), info=text("publish.card.text_info"),
                                       lines=24, max_lines=40, elem_id="publish-card-text")
                     anew = gr.Button(text("publish.card.anew"), size="sm")
-    return PublishForm(run, body, empty, fields, owner, token, account, confirm, replaced, replacing, licence,
-                       files, card, drawn, edit, preview, head, note, status, exports, publish, pause, cancel, anew)
+    return PublishForm(run, body, empty, fields, owner, token, account, word, licence, files, card, drawn, edit,
+                       preview, head, note, status, exports, publish, pause, cancel, anew)
 
 
 def forms_offered(offered: list[str], chosen: list[str]) -> gr.CheckboxGroup:

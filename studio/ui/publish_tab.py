@@ -23,6 +23,7 @@ from studio.ui.access import hub_token, is_owner, may_look, require_owner
 from studio.ui.exports_part import wire_exports
 from studio.ui.messages import shown
 from studio.ui.publish_form import PublishForm, build_publish_form, forms_offered
+from studio.ui.replaced_part import asked_first
 
 TICK_S = 1.5
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -68,7 +69,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         return {
             **dict(zip(form.request, view.values_of(request), strict=True)),
             form.fields["what"]: forms_offered(offered, request.what),
-            form.token: gr.Textbox(visible=owner and token is None), **_asked_first(form, ""),
+            form.token: gr.Textbox(visible=owner and token is None), **asked_first(form.word, ""),
             form.account: view.account_html(token, None) if owner else "",
             **drawn, form.edit: drawn[form.card], form.drawn: drawn[form.card],
             **_stands(form, opened, request, licence), seen: {}}
@@ -98,7 +99,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         if not run or request is None or not is_owner(settings, profile):
             return gr.skip()
         replaced = view.look_there(store.get(run), request, hub_token(settings, oauth, pasted))
-        return gr.skip() if replaced == asked else _asked_first(form, replaced)
+        return gr.skip() if replaced == asked else asked_first(form.word, replaced)
 
     def redraw(run: str | None, licence: str, profile: gr.OAuthProfile | None, *values: Any) -> dict:
         request = _request(values)
@@ -125,9 +126,9 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
                           confirmed=confirmed, told=told)
         except ExistsError as error:
             gr.Warning(html.escape(text("publish.confirm.first")), title="")
-            return _asked_first(form, error.message)
+            return asked_first(form.word, error.message)
         return {form.publish: gr.Button(interactive=False), form.pause: gr.Button(visible=True),
-                **_asked_first(form, "")}
+                **asked_first(form.word, "")}
 
     @shown
     def pause(run: str | None, profile: gr.OAuthProfile | None) -> None:
@@ -159,7 +160,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
     asked = [form.run, fields["hub_model_id"], form.token]
     answered = [form.account, form.licence, fields["hub_model_id"], form.owner]
     places = [form.run, form.body, form.empty, form.status]
-    looked, word = [form.run, form.token, form.replaced, *form.request], [form.confirm, form.replaced, form.replacing]
+    looked, word = [form.run, form.token, form.word.replaced, *form.request], form.word.drawn
     gr.on([run_id.change, form.run.focus], arrive, [run_id, form.run], places, **QUIET)
     opened.select(arrive, [run_id, form.run], places, **QUIET)
     form.run.change(
@@ -179,7 +180,7 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
           form.sheet, trigger_mode="always_last", **QUIET)
     form.card.change(None, [form.card, *form.typed], form.typed, js=INTO_EDIT, api_visibility="private")
     timer.tick(tick, [form.run, seen, form.licence, *form.request], [*form.standing, seen], **QUIET)
-    form.publish.click(publish, [form.run, form.token, form.confirm, form.replaced, *form.request],
+    form.publish.click(publish, [form.run, form.token, form.word.confirm, form.word.replaced, *form.request],
                        [form.publish, form.pause, *word], **CLICK)
     form.pause.click(pause, form.run, None, **CLICK)
     form.cancel.click(cancel, form.run, None, **CLICK)
@@ -200,12 +201,6 @@ def _request(values: tuple) -> PublishSection | None:
         return view.request_of(*values)
     except StudioError:
         return None
-
-
-def _asked_first(form: PublishForm, replaced: str) -> dict[Any, Any]:
-    """The box to tick before what it names is replaced; none where that is nothing."""
-    return {form.confirm: gr.Checkbox(False, visible=bool(replaced)), form.replaced: replaced,
-            form.replacing: gr.HTML(view.replaced_html(replaced), visible=bool(replaced))}
 
 
 def _drawn(form: PublishForm, opened: RunView, request: PublishSection, licence: str) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from studio.runs import launcher
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.ui import pasted_tokens
 from studio.ui.access import hub_token, may_look, require_owner
 from studio.ui.answer_rows import wire_answer_rows
 from studio.ui.compare_again import wire_compare_again
@@ -61,14 +62,17 @@ def wire_live_parts(page: RunPage, settings: Settings, store: RunStore, run_id: 
 
 
 def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.Textbox,
-                 redraw: dict[str, Any]) -> None:
-    """Buttons that change a run. Each asks who presses it, acts, and has the page drawn by `redraw`."""
+                 redraw: dict[str, Any], hub_key: gr.Textbox) -> None:
+    """Buttons that change a run. Each asks who presses it, acts, and has the page drawn by `redraw`.
+
+    A token pasted for the run, now in `hub_key` or when it was started, serves what follows on it too.
+    """
 
     def handler(act: Callable[[str, str | None], Any]) -> Callable:
         @shown
-        def acted(run: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> gr.Timer:
+        def acted(run: str, pasted: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> gr.Timer:
             require_owner(settings, profile)
-            act(run, hub_token(settings, token))
+            act(run, hub_token(settings, token, pasted_tokens.of_run(run, pasted)))
             store.get(run)  # so that no earlier look is drawn next
             return gr.Timer(active=True)
 
@@ -82,21 +86,27 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
     def again(phase: str) -> Callable[[str, str | None], None]:
         return lambda run, hub: launcher.run_phases(store, run, [phase], start.child_environment(hub))
 
+    def slope(run: str, hub: str | None) -> None:
+        for clone in start.start_slope(store, run, token=hub):
+            pasted_tokens.keep(clone, pasted_tokens.kept(run))
+
     acts: dict[str, Callable[[str, str | None], Any]] = {
         "stop": stop, "stop_now": lambda run, hub: launcher.stop(store, run),
         "resume": lambda run, hub: start.resume(store, run, hub),
         "evaluate": lambda run, hub: start.evaluate(store, run, token=hub), "merge": again("merge"),
-        "slope": lambda run, hub: start.start_slope(store, run, token=hub),
+        "slope": slope,
     }
     for action, act in acts.items():
-        page.buttons[action].click(handler(act), run_id, page.live_timer, **CLICK).then(**redraw, **QUIET)
+        page.buttons[action].click(handler(act), [run_id, hub_key], page.live_timer, **CLICK).then(**redraw, **QUIET)
 
-    wire_compare_again(page.again, page.buttons["compare_with"], settings, store, run_id, page.live_timer, redraw)
+    wire_compare_again(page.again, page.buttons["compare_with"], settings, store, run_id, page.live_timer, redraw,
+                       hub_key)
 
     @shown
     def delete(run: str, profile: gr.OAuthProfile | None) -> str:
         require_owner(settings, profile)
         store.delete(run)
+        pasted_tokens.forget(run)
         return ""
 
     page.buttons["delete"].click(lambda: gr.Group(visible=True), None, page.delete_box, **QUIET)

@@ -64,8 +64,8 @@ class RunsTab:
     votes_button: gr.Button
 
 
-def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
-    """Build list and page into the present tab and wire their events."""
+def build_runs_tab(settings: Settings, store: RunStore, hub_key: gr.Textbox) -> RunsTab:
+    """Build list and page into the present tab and wire their events. `hub_key` holds a pasted Hub token."""
     # hidden by the style sheet: what Gradio hides itself it shows again, or leaves out, in a tab opened later
     with gr.Column(elem_id="runs-unseen"):
         run_id = gr.Textbox("", elem_id="runs-open", show_label=False)
@@ -102,7 +102,7 @@ def build_runs_tab(settings: Settings, store: RunStore) -> RunsTab:
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)
     wire_deploy(page.deploy, settings, store, run_id, page.live_timer)
-    wire_actions(page, settings, store, run_id, shown_now)
+    wire_actions(page, settings, store, run_id, shown_now, hub_key)
     return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
                    page.votes.button)
 

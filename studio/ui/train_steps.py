@@ -16,6 +16,7 @@ from studio.ui.findings_view import FIX_JS
 from studio.ui.form import build_fields, group_title
 from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
 from studio.ui.hub_browser import BrowserPart, build_browser
+from studio.ui.replaced_part import ReplacedPart, build_replaced
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
 PLAN_GROUPS = ("plan",)
@@ -88,16 +89,22 @@ class CheckStep:
 
 @dataclass(frozen=True)
 class StartStep:
-    """Step 5: name, publishing, and the one button."""
+    """Step 5: name, publishing, and the one button; `word` asks before the push replaces something."""
 
     step: gr.Step
     fields: dict[str, gr.components.Component]
-    token: gr.Textbox
+    word: ReplacedPart
     endpoint_key: gr.Textbox
     judge_key: gr.Textbox
     try_button: gr.Button
     back_button: gr.Button
     start_button: gr.Button
+
+
+def build_token() -> gr.Textbox:
+    """The box for a Hub token, in a fold above the steps: data, model, check and push all need the same one."""
+    with gr.Accordion(text("train.token.title"), open=False, elem_id="hub-token"):
+        return _secret("token.label")
 
 
 def build_what_step(settings: Settings) -> WhatStep:
@@ -181,19 +188,19 @@ def build_start_step() -> StartStep:
                 if group:
                     gr.HTML(f"<h3>{group_title(group)}</h3>", elem_classes="flush")
                 fields |= build_fields([group])
-            token = _secret("token")
+            word = build_replaced("start")
             with gr.Accordion(text("train.start.keys"), open=False, elem_id="keys"):
-                endpoint_key, judge_key = _secret("endpoint_key"), _secret("judge_key")
+                endpoint_key, judge_key = _secret("start.endpoint_key"), _secret("start.judge_key")
             gr.HTML(f'<p class="lead">{text("train.start.try_help")}</p>', elem_classes="flush")
             try_button = gr.Button(text("train.start.try"), size="md", elem_classes="narrow")
         back_button, start_button = _actions(text("train.start.button"))
-    return StartStep(step, fields, token, endpoint_key, judge_key, try_button, back_button, start_button)
+    return StartStep(step, fields, word, endpoint_key, judge_key, try_button, back_button, start_button)
 
 
 def _secret(name: str) -> gr.Textbox:
     """A box for what nobody else may read: shown as dots, kept by no browser."""
     return gr.Textbox(
-        "", label=text(f"train.start.{name}"), info=text(f"train.start.{name}_help"), type="password",
+        "", label=text(f"train.{name}"), info=text(f"train.{name}_help"), type="password",
         html_attributes=gr.InputHTMLAttributes(autocomplete="off"))
 
 

@@ -3,7 +3,9 @@
 Wiring only. What a preset is worth, what is wrong with it and how it looks is worked out in the modules beside.
 """
 
+import html
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from studio.preset import files
 from studio.preset.files import override
 from studio.preset.flatten import leaves
 from studio.preset.schema import Preset
+from studio.publishing.repositories import ExistsError, in_words, met_by_plan
 from studio.runs.checks import Finding
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.start import look_ahead, start_baselines
 from studio.start import start as start_run
+from studio.texts import text
+from studio.ui import pasted_tokens
 from studio.ui import train_steps as steps
 from studio.ui.access import hub_token, may_look, require_owner, require_viewer
 from studio.ui.doctor_export import wire_export
@@ -33,6 +38,7 @@ from studio.ui.form import due_now, field_checks, is_choice, keep_messages, name
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
+from studio.ui.replaced_part import asked_first
 from studio.ui.sheet import filled
 from studio.ui.uploads import store_uploads
 
@@ -49,8 +55,9 @@ TO_TOP = "() => window.scrollTo({top: 0})"
 @dataclass(frozen=True)
 class TrainTab:
     """What other tabs need: `started` receives the id of a run just started; `clone(run_id)` and `take_votes(run_id)`
-    fill `taken`."""
+    fill `taken`; `hub_key` holds a pasted Hub token."""
 
+    hub_key: gr.Textbox
     started: gr.Textbox
     taken: list[gr.components.Component]
     clone: Any
@@ -62,6 +69,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
     step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
     started, due = gr.Textbox(visible=False), gr.Textbox(visible=False)
+    hub_key = steps.build_token()
     with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
         what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
         check, start = steps.build_check_step(), steps.build_start_step()
@@ -138,40 +146,52 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     show_due(due, fields)
 
     _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
-    _wire_data(settings, data, stored, fields, sheet, due)
-    mark_changed(wire_browser(settings, store, data.browser, stored, fields, sheet), data.report)
-    wire_browser(settings, store, method.browser, stored, fields, sheet)
-    _wire_check(settings, check, stored, fields, sheet)
+    _wire_data(settings, data, stored, fields, sheet, due, hub_key)
+    mark_changed(wire_browser(settings, store, data.browser, stored, fields, sheet, hub_key), data.report)
+    wire_browser(settings, store, method.browser, stored, fields, sheet, hub_key)
+    _wire_check(settings, check, stored, fields, sheet, hub_key)
+    _wire_word(settings, start, fields, due, hub_key)
 
     @shown
-    def begin(draft: dict[str, Any], hub_key: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
-              token: gr.OAuthToken | None, **values: Any) -> str:
+    def begin(draft: dict[str, Any], hub_key: str, endpoint_key: str, judge_key: str, confirmed: bool, told: str,
+              profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> dict[Any, Any]:
         require_owner(settings, profile)
-        return begin_with(start_run, preset_from(values), draft, hub_token(settings, token, hub_key),
-                          {pasted(ENDPOINT_KEY): endpoint_key, pasted(JUDGE_KEY): judge_key})
+        act = partial(start_run, confirmed=confirmed, told=told)
+        keys = {pasted(ENDPOINT_KEY): endpoint_key, pasted(JUDGE_KEY): judge_key}
+        try:
+            run_id = begin_with(act, preset_from(values), draft, hub_key, token, keys)
+        except ExistsError as error:
+            gr.Warning(html.escape(text("publish.confirm.first")), title="")
+            return asked_first(start.word, error.message)
+        return {started: run_id, **asked_first(start.word, "")}
 
     @shown
-    def try_untuned(draft: dict[str, Any], endpoint_key: str, profile: gr.OAuthProfile | None,
+    def try_untuned(draft: dict[str, Any], hub_key: str, endpoint_key: str, profile: gr.OAuthProfile | None,
                     token: gr.OAuthToken | None, **values: Any) -> str:
         require_owner(settings, profile)
         # nothing is made that could be published
-        return begin_with(start_baselines, override(preset_from(values), {PUSH: False}), draft,
-                          hub_token(settings, token), {pasted(ENDPOINT_KEY): endpoint_key})
+        return begin_with(start_baselines, override(preset_from(values), {PUSH: False}), draft, hub_key, token,
+                          {pasted(ENDPOINT_KEY): endpoint_key})
 
-    def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub: str | None, keys: dict[str, str]) -> str:
+    def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub_key: str, token: gr.OAuthToken | None,
+                   keys: dict[str, str]) -> str:
+        hub = hub_token(settings, token, hub_key)
         origin, parent = _came_from(settings, store, draft["origin"])
         outlook = look_ahead(preset, settings, hub)
-        return act(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
+        run_id = act(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
+        pasted_tokens.keep(run_id, hub_key)
+        return run_id
 
     start.start_button.click(
-        begin, [stored, start.token, start.endpoint_key, start.judge_key], started, inputs_kwargs=fields,
-        validator=lambda draft, token, endpoint_key, judge_key, **values: [
-            *[gr.validate(True, "")] * 4, *field_checks(values, fields)], **CLICK)
+        begin, [stored, hub_key, start.endpoint_key, start.judge_key, start.word.confirm, start.word.replaced],
+        [started, *start.word.drawn], inputs_kwargs=fields,
+        validator=lambda draft, hub_key, endpoint_key, judge_key, confirmed, told, **values: [
+            *[gr.validate(True, "")] * 6, *field_checks(values, fields)], **CLICK)
     start.try_button.click(
-        try_untuned, [stored, start.endpoint_key], started, inputs_kwargs=fields,
-        validator=lambda draft, endpoint_key, **values: [
-            *[gr.validate(True, "")] * 2, *field_checks(values, fields)], **CLICK)
-    return TrainTab(started, taken, clone, take_votes)
+        try_untuned, [stored, hub_key, start.endpoint_key], started, inputs_kwargs=fields,
+        validator=lambda draft, hub_key, endpoint_key, **values: [
+            *[gr.validate(True, "")] * 3, *field_checks(values, fields)], **CLICK)
+    return TrainTab(hub_key, started, taken, clone, take_votes)
 
 
 def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict[str, Any], built: list[Any]) -> None:
@@ -206,7 +226,7 @@ def _checks_of(own: dict[str, Any], fields: dict[str, Any]) -> Any:
 
 
 def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState, fields: dict[str, Any],
-               sheet: list[Any], due: gr.Textbox) -> None:
+               sheet: list[Any], due: gr.Textbox, hub_key: gr.Textbox) -> None:
     """Upload and bundled rows; whatever names other data, or reads it otherwise, has it examined and shown anew."""
 
     @shown
@@ -220,14 +240,14 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     def take_bundled(draft: dict[str, Any], **values: Any) -> list[Any]:
         return filled(override(preset_from(values), {DATASET: BUNDLED, EDITS: ""}), draft["origin"])
 
-    examine = wire_report(settings, data.report, data.mapping.proposed, stored, fields, sheet)
-    show_rows = wire_rows(settings, data.rows, stored, fields, sheet)
+    examine = wire_report(settings, data.report, data.mapping.proposed, stored, fields, sheet, hub_key)
+    show_rows = wire_rows(settings, data.rows, stored, fields, sheet, hub_key)
     uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK)
     mark_changed(uploaded, data.report)
     bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
     mark_changed(bundled, data.report)
-    wire_export(settings, data.export, fields)
-    wire_mapping(settings, data.mapping, fields, data.report.unsure, due)
+    wire_export(settings, data.export, fields, hub_key)
+    wire_mapping(settings, data.mapping, fields, data.report.unsure, due, hub_key)
     choices = [data.fields[name].input for name, field in leaves()
                if name in data.fields and (is_choice(field) or names_column(name))]
     written = [data.fields[name].submit for name in TEMPLATES]
@@ -238,15 +258,16 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
-                sheet: list[Any]) -> None:
+                sheet: list[Any], hub_key: gr.Textbox) -> None:
     """Findings on entering the step and on request; a finding's button mends the preset and checks again."""
 
-    def check(profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> tuple[str, Any]:
+    def check(hub_key: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+              **values: Any) -> tuple[str, Any]:
         try:
             require_owner(settings, profile)
-            # whether to publish, and with which token, is decided in the next step and checked at the start
+            # whether to publish is decided in the next step and checked at the start
             preset = override(preset_from(values), {PUSH: False})
-            outlook = look_ahead(preset, settings, hub_token(settings, token))
+            outlook = look_ahead(preset, settings, hub_token(settings, token, hub_key))
         except StudioError as error:
             problems = error.problems if isinstance(error, PresetError) else (error,)
             return findings_html([Finding.of(problem) for problem in problems]), gr.Button(interactive=False)
@@ -256,10 +277,31 @@ def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserSta
     def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
         return filled(override(preset_from(values), event.fix), draft["origin"])
 
-    checks = {"fn": check, "outputs": [part.findings, part.next_button], "inputs_kwargs": fields,
+    checks = {"fn": check, "inputs": hub_key, "outputs": [part.findings, part.next_button], "inputs_kwargs": fields,
               "trigger_mode": "always_last", **CLICK}
     gr.on([part.step.select, part.again_button.click], **checks)
     part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
+
+
+def _wire_word(settings: Settings, part: steps.StartStep, fields: dict[str, Any], due: gr.Textbox,
+               hub_key: gr.Textbox) -> None:
+    """Ask for a word as soon as the push at the end would replace something; one that was given for the same stays."""
+    publish = {name: field for name, field in fields.items() if name.startswith("publish.")}
+
+    def look_there(hub_key: str, asked: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
+                   **values: Any) -> dict[Any, Any]:
+        try:
+            require_owner(settings, profile)
+            planned = preset_from(values).publish
+            hub = hub_token(settings, token, hub_key)
+            replaced = in_words(met_by_plan(planned, hub)) if planned.push_to_hub else ""
+        except StudioError:
+            return gr.skip()  # the start itself says so
+        return gr.skip() if replaced == asked else asked_first(part.word, replaced)
+
+    changed = [field.blur if isinstance(field, gr.Textbox) else field.input for field in publish.values()]
+    keep_messages(gr.on([*changed, part.step.select], look_there, [hub_key, part.word.replaced], part.word.drawn,
+                        inputs_kwargs=publish, trigger_mode="always_last", **QUIET), due)
 
 
 def _came_from(settings: Settings, store: RunStore, origin: str) -> tuple[Preset | None, str]:

@@ -30,7 +30,7 @@ def preset(settings, tmp_path, tiny_model):
 
 def examined(caller, preset) -> str:
     """Start an examination as the page does, watch it to its end, and return the report."""
-    key, _, page, seen, _, _ = caller.queued("examine", widget_values(preset))["output"]["data"]
+    key, _, page, seen, _, _ = caller.queued("examine", ["", *widget_values(preset)])["output"]["data"]
     end = time.monotonic() + WAIT_S
     while "report" not in seen and time.monotonic() < end:
         time.sleep(0.1)
@@ -42,7 +42,7 @@ def examined(caller, preset) -> str:
 def act(caller, preset, **event):
     """What a button of a row does."""
     shown = {"offset": 0, "seed": "", "data": preset.data.dataset_name, "text": ""}
-    return caller.queued("act", ["", "all", draft(preset), *widget_values(preset)], shown | event)
+    return caller.queued("act", ["", "all", "", draft(preset), *widget_values(preset)], shown | event)
 
 
 def test_a_report_names_the_bad_rows_and_is_never_markup(studio, preset):
@@ -50,8 +50,8 @@ def test_a_report_names_the_bad_rows_and_is_never_markup(studio, preset):
     page = examined(caller, preset)
     assert "1 line is not JSON" in page and "line 4" in page and "no answer" in page
     assert "data.bad_rows" in page and "One epoch" in page and "<img" not in page
-    key = caller.queued("examine", widget_values(preset))["output"]["data"][0]
-    counted = caller.queued("count_every_row", [key], {})["output"]["data"]
+    key = caller.queued("examine", ["", *widget_values(preset)])["output"]["data"][0]
+    counted = caller.queued("count_every_row", [key, ""], {})["output"]["data"]
     assert "One epoch" in counted[1] and counted[2] == f"{key} report"
     settled = examined(caller, files.override(preset, {"data.bad_rows": "drop"}))
     assert "Left out, as data.bad_rows says" in settled and "Ready to train" in settled
@@ -75,9 +75,9 @@ def test_rows_are_left_out_edited_and_restored(studio, preset):
 def test_a_stranger_examines_nothing_and_edits_nothing(settings, preset):
     with serve(replace(settings, owners=("someone",))) as studio:
         caller = Caller(studio.url)
-        answers = [caller.queued("examine", widget_values(preset)), act(caller, preset, act="exclude", row=1),
-                   caller.queued("cancel", [""], {}), caller.queued("count_every_row", [""], {}),
-                   caller.queued("draw_rows", ["", "all", *widget_values(preset)])]
+        answers = [caller.queued("examine", ["", *widget_values(preset)]), act(caller, preset, act="exclude", row=1),
+                   caller.queued("cancel", [""], {}), caller.queued("count_every_row", ["", ""], {}),
+                   caller.queued("draw_rows", ["", "all", "", *widget_values(preset)])]
         assert all("Only the owner" in json.dumps(answer) for answer in answers)
     assert not (settings.data_dir / "edits").exists()
 
@@ -89,9 +89,10 @@ def test_a_tick_for_nothing_known_ends_the_ticking(studio):
 
 def test_the_cleaned_rows_are_written_for_a_download(studio, preset):
     caller = Caller(studio.url)
-    refused = caller.queued("export_rows", widget_values(preset))
+    refused = caller.queued("export_rows", ["", *widget_values(preset)])
     assert not refused["success"]
     assert any(said in refused["output"]["error"] for said in ("not JSON", "no answer"))
-    written = caller.queued("export_rows", widget_values(files.override(preset, {"data.bad_rows": "drop"})))
+    written = caller.queued("export_rows", ["", *widget_values(
+        files.override(preset, {"data.bad_rows": "drop"}))])
     assert [file["orig_name"] for file in written["output"]["data"][0]["value"]] == [
         "heldout.jsonl", "left_out.jsonl", "train.jsonl"]

@@ -20,7 +20,7 @@ CONFIG = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}
 VALUES = widget_values(Preset())
 DRAFT = Draft(files.dumps(Preset(), comments=False)).to_json()
 # the handlers of the data step come first, those of the model step bear the number
-ASKED = ["small", "hub", "downloads", False]
+ASKED = ["small", "hub", "downloads", False, ""]
 
 
 @pytest.fixture
@@ -56,18 +56,18 @@ def test_a_visitor_may_search_as_nobody_and_keeps_nothing(hub, settings, store):
         caller = Caller(studio.url)
         page, *_ = caller.queued("search_1", [*ASKED, *VALUES])["output"]["data"]
         assert "lab/small-1.5B-Instruct" in page and 'data-act="like"' not in page
-        details, = caller.queued("details_1", VALUES, {"id": "lab/small-1.5B-Instruct"})["output"]["data"]
+        details, = caller.queued("details_1", ["", *VALUES], {"id": "lab/small-1.5B-Instruct"})["output"]["data"]
         assert "Qwen2ForCausalLM" in details
         for where in ("starred", "recent", "here"):
-            page, *_ = caller.queued("search_1", ["", where, "downloads", False, *VALUES])["output"]["data"]
+            page, *_ = caller.queued("search_1", ["", where, "downloads", False, "", *VALUES])["output"]["data"]
             assert "private" not in page, where
-        details, = caller.queued("details_1", VALUES, {"id": "lab/private-used"})["output"]["data"]
+        details, = caller.queued("details_1", ["", *VALUES], {"id": "lab/private-used"})["output"]["data"]
         assert "has no such repository" in details and "Qwen2" not in details
-        refused = caller.queued("star_1", [], {"id": "lab/small-1.5B-Instruct", "on": True})
+        refused = caller.queued("star_1", [""], {"id": "lab/small-1.5B-Instruct", "on": True})
         assert not refused["success"] and "Only the owner" in refused["output"]["error"]
         taken = {"id": "lab/small-1.5B-Instruct", "revision": "", "config": "", "split": ""}
         assert caller.queued("use_1", [DRAFT, *VALUES], taken)["success"]
-        assert caller.queued("remember_1", ["lab/small-1.5B-Instruct"])["success"]
+        assert caller.queued("remember_1", ["lab/small-1.5B-Instruct", ""])["success"]
     assert {request.token for request in hub.requests} == {""}, "the machine's token serves its owner only"
     assert (settings.data_dir / FILE).read_text() == kept
 
@@ -75,8 +75,9 @@ def test_a_visitor_may_search_as_nobody_and_keeps_nothing(hub, settings, store):
 def test_a_stranger_to_a_private_studio_sees_nothing(hub, settings):
     with serve(replace(settings, owners=("someone",))) as studio:
         caller = Caller(studio.url)
-        for name, data, event in (("search_1", [*ASKED, *VALUES], None), ("details_1", VALUES, {"id": "lab/recipes"}),
-                                  ("search", ["", "here", "downloads", False, *VALUES], None)):
+        for name, data, event in (("search_1", [*ASKED, *VALUES], None),
+                                  ("details_1", ["", *VALUES], {"id": "lab/recipes"}),
+                                  ("search", ["", "here", "downloads", False, "", *VALUES], None)):
             answer = caller.queued(name, data, event)
             assert not answer["success"] and "private" in answer["output"]["error"]
     assert hub.requests == []
@@ -84,14 +85,14 @@ def test_a_stranger_to_a_private_studio_sees_nothing(hub, settings):
 
 def test_the_owner_stars_and_takes_with_the_token_of_the_machine(hub, studio):
     caller = Caller(studio.url)
-    assert caller.queued("star_1", [], {"id": "lab/tiny-360M-Base", "on": True})["success"]
-    assert caller.queued("remember_1", ["lab/small-1.5B-Instruct"])["success"]
-    assert caller.queued("remember", ["lab/recipes"])["success"]
+    assert caller.queued("star_1", [""], {"id": "lab/tiny-360M-Base", "on": True})["success"]
+    assert caller.queued("remember_1", ["lab/small-1.5B-Instruct", ""])["success"]
+    assert caller.queued("remember", ["lab/recipes", ""])["success"]
     assert [result.kind for result in starred(studio.settings, "models")] == ["base"]
     assert [result.licence for result in recent(studio.settings, "models")] == ["apache-2.0"]
     assert [result.rows for result in recent(studio.settings, "datasets")] == [15_500]
     assert all(request.token.startswith("hf_") for request in hub.requests if request.route == "info")
     odd = {"id": "x/y", "revision": "", "config": "", "split": "", "on": True}
-    assert caller.queued("star_1", [], odd | {"id": "../../secret"})["success"], "it is a name and nothing else"
+    assert caller.queued("star_1", [""], odd | {"id": "../../secret"})["success"], "it is a name and nothing else"
     wrong = caller.queued("use_1", [DRAFT, *VALUES], odd | {"id": ""})
     assert not wrong["success"]

@@ -22,7 +22,7 @@ from tests.finished_run import finished_run
 
 PROMPT = "6 blindly"
 BASE, TUNED = "0 1 2 3 4 5", "5 4 3 2 1 0"
-DRAWN = ["Be brief.", 0, 1, 64, 1]
+DRAWN = ["Be brief.", 0, 1, 64, 1, ""]
 
 
 class Visitor:

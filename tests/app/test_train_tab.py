@@ -1,5 +1,6 @@
 """The Train tab's handlers as any HTTP client can call them, page or not: hiding a button protects nothing."""
 
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,18 @@ import pytest
 from studio.preset import files
 from studio.preset.flatten import leaves
 from studio.preset.schema import Preset
+from studio.runs import launcher
+from studio.runs.events import EventWriter, RunStage
 from studio.runs.liveness import read_marks
+from studio.ui import pasted_tokens
 from studio.ui.draft import Draft, widget_values
+from tests.app.test_runs_tab import Page
 from tests.conftest import end_runs, serve, write_preset
+from tests.hub_server import HubServer
+from tests.hub_shelf import ask_there
 
 SESSION = "testsession"
-NO_SECRETS = ("", "", "")
+NO_SECRETS, NO_WORD = ("", "", ""), (False, "")
 
 
 class Caller:
@@ -58,21 +65,21 @@ def draft(preset):
     return Draft(files.dumps(preset, comments=False)).to_json()
 
 
-def start(caller, preset, secrets=NO_SECRETS):
-    return caller.queued("begin", [draft(preset), *secrets, *widget_values(preset)])
+def start(caller, preset, secrets=NO_SECRETS, word=NO_WORD):
+    return caller.queued("begin", [draft(preset), *secrets, *word, *widget_values(preset)])
 
 
 def test_a_run_is_started(studio, preset):
     answer = start(Caller(studio.url), preset)
     assert answer["success"], answer
-    run_id, = answer["output"]["data"]
+    run_id, *_ = answer["output"]["data"]
     assert studio.store.get(run_id).preset == preset
 
 
 def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
     keys = ("hf_pasted_token", "sk-pasted-endpoint", "sk-pasted-judge")
     long = files.override(preset, {"description": "step_s=0.5", "training.max_steps": 500})
-    run_id, = start(Caller(studio.url), long, keys)["output"]["data"]
+    run_id, *_ = start(Caller(studio.url), long, keys)["output"]["data"]
     process = Path(f"/proc/{read_marks(studio.store.run_dir(run_id))['supervisor'].pid}")
     given = dict(line.partition("=")[::2] for line in (process / "environ").read_text().split("\0"))
     assert (given["HF_TOKEN"], given["PASTED_ENDPOINT_API_KEY"], given["PASTED_JUDGE_API_KEY"]) == keys
@@ -84,14 +91,62 @@ def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
 
 def test_the_untouched_model_is_tried_with_a_preset_that_could_not_train(studio, preset):
     asked = files.override(preset, {"training.packing": True})
-    answer = Caller(studio.url).queued("try_untuned", [draft(asked), "sk-x", *widget_values(asked)])
+    answer = Caller(studio.url).queued("try_untuned", [draft(asked), "", "sk-x", *widget_values(asked)])
     assert answer["success"], answer
     view = studio.store.get(answer["output"]["data"][0])
     assert (view.kind, view.name) == ("baselines", "first, without tuning")
     nothing = files.override(preset, {"evaluation.compare_rows": 0})
-    answer = Caller(studio.url).queued("try_untuned", [draft(nothing), "", *widget_values(nothing)])
+    answer = Caller(studio.url).queued("try_untuned", [draft(nothing), "", "", *widget_values(nothing)])
     assert "Set evaluation.compare_rows" in answer["output"]["error"]
     end_runs(studio.store)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """The stand-in Hub, asked without a token of the machine; what would be spawned is in `spawned` instead."""
+    with HubServer() as hub:
+        ask_there(hub, monkeypatch)
+        for name, value in hub.environment(tmp_path / "hf").items():
+            monkeypatch.setenv(name, value)
+        hub.token, hub.spawned = hub.add_user("ana"), []
+        monkeypatch.setattr(launcher, "_spawn", lambda store, run_id, phases, environment: hub.spawned.append(
+            (run_id, phases, environment)))
+        yield hub
+
+
+def test_no_run_starts_whose_push_would_replace_what_nobody_has_seen(hub, studio, preset):
+    hub.add_repo("ana/taken", {"model.safetensors": b"theirs"}, private=True)
+    planned = files.override(preset, {"publish.push_to_hub": True, "publish.hub_model_id": "ana/taken"})
+    secrets, caller = (hub.token, "", ""), Caller(studio.url)
+    _, box, said, shown = start(caller, planned, secrets)["output"]["data"]
+    assert box["visible"] and "ana/taken is there already" in said and said in html.unescape(shown["value"])
+    assert studio.store.list() == hub.spawned == []
+    asked = start(caller, planned, secrets, (True, "ana/other is there already."))["output"]["data"]
+    assert asked[2] == said and studio.store.list() == [], "a word for something else"
+    run_id, box, *_ = start(caller, planned, secrets, (True, said))["output"]["data"]
+    assert hub.spawned[0][0] == run_id and not box["visible"]
+    assert (studio.store.run_dir(run_id) / "confirmed.json").exists()
+
+
+def test_a_pasted_token_serves_the_check_and_the_run_and_what_follows_on_it(hub, studio, preset):
+    caller = Caller(studio.url)
+    hub.add_repo("lab/gated", {"config.json": b"{}"}, gated=True, allowed={"ana"})
+    gated = widget_values(files.override(preset, {"model.model_name_or_path": "lab/gated"}))
+    assert "gated." not in caller.queued("check", [hub.token, *gated])["output"]["data"][0]
+    assert hub.token in {request.token for request in hub.requests if "config.json" in request.path}
+
+    run_id, *_ = start(caller, preset, (hub.token, "", ""))["output"]["data"]
+    journal = EventWriter(studio.store.run_dir(run_id))
+    journal.stage(RunStage.FAILED, "train")
+    journal.close()
+    page = Page(studio.url)
+    assert page.press("run-resume", run_id)["success"]
+    assert [spawned[2]["HF_TOKEN"] for spawned in hub.spawned] == [hub.token] * 2
+    assert pasted_tokens.kept(run_id) == hub.token
+    journal = EventWriter(studio.store.run_dir(run_id))
+    journal.stage(RunStage.FAILED, "train")
+    journal.close()
+    assert page.press("run-delete-sure", run_id)["success"] and pasted_tokens.kept(run_id) == ""
 
 
 def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
@@ -102,13 +157,13 @@ def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
         caller = Caller(studio.url)
         answer = start(caller, preset)
         assert not answer["success"] and "Only the owner" in answer["output"]["error"]
-        answer = caller.queued("try_untuned", [draft(preset), "", *widget_values(preset)])
+        answer = caller.queued("try_untuned", [draft(preset), "", "", *widget_values(preset)])
         assert not answer["success"] and "Only the owner" in answer["output"]["error"]
         answer = caller.queued("clone_1", [run_id])
         assert not answer["success"] and "private" in answer["output"]["error"]
         values = widget_values(preset)
-        assert "Only the owner" in caller.queued("show_rows", ["", "all", *values])["output"]["data"][0]
-        assert "Only the owner" in caller.queued("check", values)["output"]["data"][0]
+        assert "Only the owner" in caller.queued("show_rows", ["", "all", "", *values])["output"]["data"][0]
+        assert "Only the owner" in caller.queued("check", ["", *values])["output"]["data"][0]
         restored = json.dumps(caller.quiet("restore", [None, None]))
         assert "secret plan" not in restored and "secret run" not in restored
         assert "secret plan" not in httpx.get(f"{studio.url}/config").text
@@ -127,7 +182,7 @@ def test_a_preset_that_stops_is_not_started(studio, preset):
 
 def test_a_wrong_value_is_refused_before_anything_runs(studio, preset):
     values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True)) | {"lora.r": -1}
-    answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *values.values()])
+    answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *NO_WORD, *values.values()])
     assert "greater than or equal to 1" in json.dumps(answer["refused"])
     assert studio.store.list() == []
 
@@ -154,7 +209,7 @@ def test_the_draft_of_a_deleted_run_still_starts(studio, preset):
     end_runs(studio.store)
     (studio.settings.runs_dir / run_id).rename(studio.settings.data_dir / "gone")
     answer = Caller(studio.url).queued(
-        "begin", [Draft(copy, f"run:{run_id}").to_json(), *NO_SECRETS, *widget_values(preset)])
+        "begin", [Draft(copy, f"run:{run_id}").to_json(), *NO_SECRETS, *NO_WORD, *widget_values(preset)])
     assert answer["success"] and studio.store.get(answer["output"]["data"][0]).info["parent"] == ""
 
 
