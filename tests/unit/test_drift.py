@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from studio.preset.files import header, load
 from studio.preset.reference import reference
+from studio.preset.renew import renewed
 from studio.settings import PROJECT_DIR
 
 README = (PROJECT_DIR / "README.md").read_text()
@@ -64,6 +65,11 @@ def test_a_preset_loads_and_its_header_says_what_it_is_for_what_it_needs_and_how
     assert any(line.startswith("Takes: ") for line in rest)
     assert f"Start: python -m studio run presets/{path.name} --follow" in rest
     assert f"| `{path.stem}` |" in README
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_is_complete_and_has_the_comments_of_the_schema(path: Path):
+    assert path.read_text() == renewed(path), "run: python -m studio.preset.renew"
 
 
 def test_the_presets_that_the_readme_names_exist():
