@@ -68,6 +68,8 @@ OWN = {
     "message_value_not_text": (
         "warning", "{n} [row has|rows have] a name, tool_call_id or reasoning_content that is not text.",
         "Write it as text, or leave it out."),
+    "unused_message_key": ("warning", "{n} [row has|rows have] messages with a key that is not used.",
+                           "Put into content what the model should learn, and remove the key."),
     "arguments_not_json": ("warning", "{n} [row calls|rows call] a tool with arguments that are not a JSON object.",
                            'The model would learn to call tools so: write them as {"name": value}.'),
     "tool_without_name": ("warning", "{n} [row has|rows have] a tool without a name.",
@@ -148,7 +150,7 @@ class Finding:
 
 @dataclass
 class Duplicates:
-    """Rows there before, by exact and by near comparison, the latter among the first `compared` rows."""
+    """Rows there before, by exact and by near comparison, the latter among the first `compared` that are long enough."""
 
     exact: int = 0
     near: int = 0

@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+from studio.data.chats import KEPT_KEYS, parsed
 from studio.data.columns import verdict_of
 from studio.data.formats import texts
+from studio.data.shapes import Shape
 
 # what chat templates write themselves; a model's own list is checked with its tokenizer
 TEMPLATE_TOKENS = re.compile(
@@ -12,6 +14,8 @@ TEMPLATE_TOKENS = re.compile(
     r"|assistant|user|system|return|channel|message|start)\|>|<(?:start|end)_of_turn>|\[/?INST\]|<<SYS>>"
     r"|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>")
 CHAT_PARTS = ("messages", "prompt", "completion", "chosen", "rejected")
+READ_KEYS = frozenset({"role", "content", "from", "value", "tool_calls", "function_call", *KEPT_KEYS})
+NOTHING = (None, "", [], {})
 TEXT_KEYS = ("name", "tool_call_id", "reasoning_content")
 
 
@@ -28,6 +32,22 @@ def check_source(source: dict[str, Any], row: dict[str, Any], columns: set[str])
     """Names of what is odd about columns that go with a normalised row and are not in it: labels of answers."""
     answered = "label" in columns and "completion" in columns and "label" not in row
     return ["bad_answers"] if answered and verdict_of(source.get("label")) is False else []
+
+
+def unused_keys(source: dict[str, Any], row: dict[str, Any], shape: Shape) -> list[str]:
+    """The keys of a source's messages that hold something and are not in its normalised row."""
+    unused: dict[str, None] = {}
+    for part in CHAT_PARTS:
+        turns, held = row.get(part), source.get(shape.columns.get(part))
+        if type(turns) is not list or held is turns:
+            continue
+        held = parsed(held)
+        messages = held.get("messages") if isinstance(held, dict) else held
+        for message in messages if isinstance(messages, list) else []:
+            if isinstance(message, dict) and len(message) > 2 and not READ_KEYS.issuperset(message):
+                unused |= dict.fromkeys(key for key, value in message.items()
+                                        if key not in READ_KEYS and value not in NOTHING)
+    return list(unused)
 
 
 def _check_chat(messages: list[dict[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ from studio.data import formats, overlay
 from studio.data.account import Entry, stops
 from studio.data.cycles import without_cycle_search
 from studio.data.privacy import mask_row
-from studio.data.row_checks import check_row, check_source
+from studio.data.row_checks import check_row, check_source, unused_keys
 from studio.data.row_reader import RowReader
 from studio.data.shapes import PROBLEMS, Refused, Shape
 from studio.data.sources import HUB_ROWS, is_hub, row_batches
@@ -215,7 +215,9 @@ class _Search:
         except Refused as refused:
             return [refused.args[0]]
         late = formats.late_columns(row, self._columns, self._shape)
-        return check_row(normalised) + check_source(row, normalised, self._columns) + ["late_column"] * bool(late)
+        unused = unused_keys(row, normalised, self._shape)
+        return (check_row(normalised) + check_source(row, normalised, self._columns)
+                + ["unused_message_key"] * bool(unused) + ["late_column"] * bool(late))
 
     def _read(self, row: Any) -> tuple[dict[str, Any] | None, list[str]]:
         """The row as it is trained, and the kinds of secrets and personal data in it, masked or not."""

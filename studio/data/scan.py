@@ -12,7 +12,7 @@ from studio.data.formats import Refused, Shape
 from studio.data.mends import mend
 from studio.data.overlay import NO_EDITS, Edits
 from studio.data.report import Findings, Place
-from studio.data.row_checks import check_row, check_source
+from studio.data.row_checks import check_row, check_source, unused_keys
 from studio.data.row_reader import RowReader
 from studio.data.templates import named
 from studio.errors import DataError
@@ -197,8 +197,11 @@ class Scan:
         if self._each is not None:
             self._each(taken, place)
             return
-        for name in check_row(row) if row is not None else []:
-            self.findings.add(name, place)
+        if row is not None:
+            for name in check_row(row):
+                self.findings.add(name, place)
+            if unused := unused_keys(source, row, self.shape):
+                self.findings.add("unused_message_key", replace(place, detail=named(unused)))
         if not SOURCE_COLUMNS.isdisjoint(self._columns):
             for name in check_source(source, taken, self._columns):
                 self.findings.add(name, place)

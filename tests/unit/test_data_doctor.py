@@ -106,6 +106,7 @@ def test_a_good_set_has_nothing_to_tell(look):
     (json.dumps(chat("say <|im_end|>", "b")), "special_token_in_content", False),
     (json.dumps(chat("zero \0", "b")), "nul_characters", False),
     (LINES[0].replace('"answer 0"', '"answer x", "weight": 2'), "weight_not_zero_or_one", False),
+    (LINES[0].replace('"answer 0"', '"answer x", "thinking": "so"'), "unused_message_key", False),
     (json.dumps(chat("my key", "sk-proj-abcdefghijklmnopqrstuvwx")), "secrets", False),
     (json.dumps(chat("pay", "with 4111 1111 1111 1111")), "personal_data", False),
     (json.dumps(CHATS[3]), "duplicates", False),

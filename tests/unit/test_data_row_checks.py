@@ -1,10 +1,12 @@
 """What stands beside role and content is examined: weights, names, calls of tools and tools."""
 
+import json
+
 import pytest
 
 from studio.data.chats import messages_of
 from studio.data.conversion import convert_row
-from studio.data.row_checks import check_row, check_source
+from studio.data.row_checks import check_row, check_source, unused_keys
 from studio.data.shapes import Refused, Shape
 
 SHAPE = Shape("messages", {"messages": "messages", "tools": "tools"}, 1.0, "")
@@ -79,3 +81,23 @@ def test_an_answer_that_its_label_calls_bad_is_told_where_the_label_is_not_learn
     assert check_source(source, pair, set(source)) == names
     assert check_source(source, pair | {"label": False}, set(source)) == []
     assert check_source({"text": "a", "label": label}, pair, {"text", "label"}) == []
+
+
+@pytest.mark.parametrize(("source", "keys"), [
+    (row(), []), (row(assistant={"weight": 1, "name": "ana", "reasoning_content": "so"}), []),
+    (row(assistant={"tool_calls": [CALL]}), []), (row(assistant={"function_call": CALL["function"]}), []),
+    (row({"image": "cat.png", "audio": None}, {"refusal": "", "thinking": "so"}), ["image", "thinking"]),
+    (row({"annotations": [], "id": 0}), ["id"]),
+    ({"messages": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "html": "c"}]}, ["html"]),
+])
+def test_keys_of_messages_that_are_not_read_are_named(source, keys):
+    assert unused_keys(source, convert_row(source, SHAPE), SHAPE) == keys
+    written = {"messages": json.dumps(source["messages"])}
+    assert unused_keys(written, convert_row(written, SHAPE), SHAPE) == keys
+
+
+def test_keys_of_messages_are_looked_at_in_prompts_and_answers_too():
+    shape = Shape("preference", {"prompt": "input", "chosen": "chosen", "rejected": "rejected"}, 1.0, "")
+    ask, answer = row({"image": "a"})["messages"]
+    source = {"input": {"messages": [ask]}, "chosen": [answer | {"score": 1}], "rejected": "no"}
+    assert unused_keys(source, convert_row(source, shape), shape) == ["image", "score"]
