@@ -127,7 +127,8 @@ def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
     path = Path(arguments.on)
     against = find_other(store, arguments.against) if arguments.against else Other(view.run_id, arguments.checkpoint)
     start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on,
-                   against=str(against) if arguments.against or arguments.checkpoint else "")
+                   against=str(against) if arguments.against or arguments.checkpoint else "",
+                   settings=[_located(*_assignment(text)) for text in arguments.set])
     return _followed_or_detached(store, view, arguments)
 
 
@@ -316,9 +317,7 @@ def _preset(settings: Settings, arguments: argparse.Namespace) -> tuple[Preset, 
         path = next((p for p in files.list_presets(settings) if p.stem == arguments.preset), path)
     origin = files.load(path)
     preset = files.override(origin, dict(_assignment(text) for text in arguments.set))
-    named = {name: Path(value) for name, value in flatten(preset).items() if name in PATHS and value}
-    # the run must find them from any folder
-    return files.override(preset, {name: str(path.resolve()) for name, path in named.items() if path.exists()}), origin
+    return files.override(preset, dict(_located(*field) for field in flatten(preset).items())), origin
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -326,6 +325,12 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not sign:
         raise PresetError(f'"{text}" is no assignment.', "Write --set training.learning_rate=1e-4.")
     return name.strip(), value  # the schema reads numbers, switches and lists from text
+
+
+def _located(name: str, value: Any) -> tuple[str, Any]:
+    """The assignment with a path that is there made absolute: the run must find it from any folder."""
+    is_path = name in PATHS and value and Path(value).exists()
+    return name, str(Path(value).resolve()) if is_path else value
 
 
 def _followed_or_detached(store: RunStore, view: RunView, arguments: argparse.Namespace) -> int:
@@ -402,6 +407,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="compare with this run's model too, or with its checkpoint of that step")
     beside.add_argument("--checkpoint", metavar="STEP", type=int, default=0,
                         help="compare with this run's own checkpoint of that step too")
+    evaluate.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
+                          help="compare otherwise, e.g. evaluation.metric=chrf or plan.machine_price_per_hour=0.4")
     working(on_run("merge", _merge, "merge adapter and base model again"))
     gguf = working(on_run("gguf", _gguf, "write GGUF files for llama.cpp and Ollama, merging first where needed"))
     gguf.add_argument("--kind", action="append", required=True, choices=GGUF_KINDS, help="kind of file; repeatable")

@@ -2,16 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from studio.data import doctor_client
 from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
 from studio.evaluation.costs import training_price
 from studio.evaluation.other import read_other, require_other
-from studio.evaluation.request import EvaluateRequest
+from studio.evaluation.request import EvaluateRequest, comparison_settings
+from studio.evaluation.request import read_request as read_evaluate_request
 from studio.evaluation.request import write_request as write_evaluate_request
 from studio.evaluation.slope import SHARES, clones_on_parts, may_have_slope
 from studio.preset.files import override
@@ -149,9 +150,10 @@ def start_baselines(store: RunStore, preset: Preset, outlook: Outlook, *, name: 
                           environment=child_environment(token, keys), kind=BASELINES)
 
 
-def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
+def resume(store: RunStore, run_id: str, token: str | None = None, keys: Mapping[str, str] = NO_KEYS) -> list[str]:
     """Continue a run; one that will push is checked for token and repository first. Returns the phases to come.
 
+    `keys` as for `start`: those pasted there ended with its processes.
     Raises `RunError` (live, nothing left to do) or `HubError`.
     """
     view = store.get(run_id)
@@ -159,18 +161,22 @@ def resume(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
     phases = launcher.remaining_phases(view)
     if "publish" in phases:  # a training forgets what was asked of the earlier weights
         check_request(view.preset.publish if "train" in phases else read_request(view.run_dir, view.preset), token)
-    return launcher.resume(store, run_id, child_environment(token))
+    return launcher.resume(store, run_id, child_environment(token, keys))
 
 
-def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None, against: str = "") -> None:
+def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = None, against: str = "",
+             settings: Iterable[tuple[str, Any]] = (), keys: Mapping[str, str] = NO_KEYS) -> None:
     """Compare the ways again, on the rows of another data set and with another model (see other.py) where named.
 
-    Raises `RunError` if the run is live, or the other model is not there.
+    `settings` are fields of the groups evaluation and plan with the values that hold for this comparison in place of
+    the preset's; `keys` as for `start`. Raises `RunError` if the run is live, or the other model is not there,
+    `PresetError` for a field that no comparison reads, or a bad value.
     """
     if against:
         require_other(store, run_id, read_other(against))
-    launcher.run_phases(store, run_id, ["evaluate"], child_environment(token),
-                        prepare=lambda run_dir: write_evaluate_request(run_dir, EvaluateRequest(data, against)))
+    request = EvaluateRequest(data, against, comparison_settings(store.get(run_id).preset, settings))
+    launcher.run_phases(store, run_id, ["evaluate"], child_environment(token, keys),
+                        prepare=lambda run_dir: write_evaluate_request(run_dir, request))
 
 
 def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[str]:
@@ -185,7 +191,8 @@ def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[
                        "Compare it first, on its own held-out rows; they must hold questions and answers.")
     done = {clone.preset.data.train_share for clone in clones_on_parts(store, run_id)
             if clone.is_live or clone.report is not None}
-    presets = [override(view.preset, {
+    # judged as the run was judged last
+    presets = [override(view.preset, read_evaluate_request(view.run_dir).settings | {
         "data.train_share": share, "evaluation.few_shot_examples": 0, "evaluation.retrieval_rows": 0,
         "evaluation.guard": False, "evaluation.endpoint_url": "", "evaluation.judge_url": "",
         "export.save_merged": False, "publish.push_to_hub": False}) for share in SHARES if share not in done]

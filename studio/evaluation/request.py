@@ -2,19 +2,63 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from studio import words
+from studio.errors import PresetError
+from studio.preset import files
+from studio.preset.flatten import flatten
+from studio.preset.schema import Preset
 
 FILE = "evaluate.json"
+SECTIONS = ("evaluation.", "plan.")
+# of the group evaluation, but they steer the training
+OF_TRAINING = frozenset({"evaluation.eval_strategy", "evaluation.eval_steps", "evaluation.early_stopping_patience"})
+# a value may hold lines of its own, as evaluation.checks does
+NEXT_SETTING = re.compile(r"\n(?=[ \t]*[a-z_]+\.[a-z_0-9]+[ \t]*=)")
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """The data set whose rows are asked, "" for the run's own held-out rows, and another model to compare with
-    (see other.py), "" for none."""
+    """The data set whose rows are asked, "" for the run's own held-out rows, another model to compare with
+    (see other.py), "" for none, and by dotted name the fields that differ from the run's preset."""
 
     data: str = ""
     against: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def read_assignments(written: str) -> list[tuple[str, str]]:
+    """Settings as a person writes them, "field = value" on lines of their own, parted into name and value.
+
+    Raises `PresetError` where a line is none.
+    """
+    settings = []
+    for line in NEXT_SETTING.split(written.strip()) if written.strip() else []:
+        name, sign, value = line.partition("=")
+        if not sign:
+            raise PresetError(f'"{words.plain(line, 80)}" sets nothing.', "Write evaluation.metric=chrf, one a line.")
+        settings.append((name.strip(), value.strip()))
+    return settings
+
+
+def comparison_settings(preset: Preset, assignments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What a comparison is to do otherwise than the run's preset says, checked and as the schema reads it.
+
+    Raises `PresetError` for a field that no comparison reads, or a bad value.
+    """
+    asked = dict(assignments)
+    changed = flatten(files.override(preset, asked))
+    for name in asked:
+        if not name.startswith(SECTIONS) or name in OF_TRAINING:
+            raise PresetError(f'"{name}" is not read by a comparison.',
+                              "Change fields of the groups evaluation and plan; clone the run to train it otherwise.",
+                              field=name)
+    return {name: changed[name] for name in asked}
 
 
 def write_request(run_dir: Path, request: EvaluateRequest) -> None:
@@ -25,7 +69,7 @@ def write_request(run_dir: Path, request: EvaluateRequest) -> None:
 
 
 def forget_request(run_dir: Path) -> None:
-    """Compare on the run's own held-out rows again, with no other run."""
+    """Compare on the run's own held-out rows again, with no other run and by its preset."""
     (run_dir / FILE).unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ from studio.settings import Settings
 from studio.ui import pasted_tokens
 from studio.ui.access import hub_token, may_look, require_owner
 from studio.ui.answer_rows import wire_answer_rows
-from studio.ui.compare_again import wire_compare_again
+from studio.ui.compare_again import pasted_keys, wire_compare_again
 from studio.ui.log_view import log_delta, log_tail
 from studio.ui.messages import shown
 from studio.ui.plots import Drawing, draw_charts, watermark
@@ -92,13 +92,24 @@ def wire_actions(page: RunPage, settings: Settings, store: RunStore, run_id: gr.
 
     acts: dict[str, Callable[[str, str | None], Any]] = {
         "stop": stop, "stop_now": lambda run, hub: launcher.stop(store, run),
-        "resume": lambda run, hub: start.resume(store, run, hub),
         "evaluate": lambda run, hub: start.evaluate(store, run, token=hub), "merge": again("merge"),
         "slope": slope,
     }
     for action, act in acts.items():
         page.buttons[action].click(handler(act), [run_id, hub_key], page.live_timer, **CLICK).then(**redraw, **QUIET)
 
+    @shown
+    def resume(run: str, pasted: str, endpoint_key: str, judge_key: str, profile: gr.OAuthProfile | None,
+               token: gr.OAuthToken | None) -> list[Any]:
+        require_owner(settings, profile)
+        hub = hub_token(settings, token, pasted_tokens.of_run(run, pasted))
+        start.resume(store, run, hub, pasted_keys(endpoint_key, judge_key))
+        store.get(run)
+        return [gr.Timer(active=True), "", ""]
+
+    keys = [page.keys.endpoint, page.keys.judge]
+    page.buttons["resume"].click(resume, [run_id, hub_key, *keys], [page.live_timer, *keys], **CLICK).then(
+        **redraw, **QUIET)
     wire_compare_again(page.again, page.buttons["compare_with"], settings, store, run_id, page.live_timer, redraw,
                        hub_key)
 

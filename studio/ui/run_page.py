@@ -11,7 +11,14 @@ from studio.runs.store import RunStore, RunView
 from studio.texts import text
 from studio.ui import run_html, run_words
 from studio.ui.answer_rows import AnswerRows, answers_mark, build_answer_rows, draw_answer_rows
-from studio.ui.compare_again import CompareAgain, build_compare_again, hide_compare_again
+from studio.ui.compare_again import (
+    CompareAgain,
+    Keys,
+    asks_services,
+    build_compare_again,
+    build_keys,
+    hide_compare_again,
+)
 from studio.ui.deploy_part import DeployPart, build_deploy, deploy_mark
 from studio.ui.log_view import build_log, empty_log, log_tail
 from studio.ui.plots import HIDE_MARKS_JS, build_plots
@@ -37,6 +44,7 @@ class RunPage:
     delete_box: gr.Group
     delete_sure: gr.Button
     delete_keep: gr.Button
+    keys: Keys
     again: CompareAgain
     body: gr.Column
     plots: list[gr.LinePlot]
@@ -61,7 +69,8 @@ class RunPage:
     def drawn(self) -> list[gr.blocks.Block]:
         """The components that `close_page` and `draw_page` may change."""
         return [self.votes.html, self.votes.button, self.votes.note, self.deploy.mark,
-                self.column, self.head, *self.buttons.values(), self.delete_box, self.again.box, self.body,
+                self.column, self.head, *self.buttons.values(), self.delete_box, self.keys.part, self.keys.endpoint,
+                self.keys.judge, self.again.box, self.body,
                 self.results,
                 *self.answers.drawn, self.slope, self.log_fold, self.log_open, self.log, self.data, self.files,
                 self.preset, self.environment, self.live_timer, self.plot_timer, self.log_timer]
@@ -79,6 +88,7 @@ def build_run_page() -> RunPage:
                 delete_sure = gr.Button(text("runs.button.delete_sure"), variant="stop", scale=0, min_width=140,
                                         elem_id="run-delete-sure")
                 delete_keep = gr.Button(text("runs.button.keep"), scale=0, min_width=140)
+        keys = build_keys("run-keys", visible=False)
         again = build_compare_again()
         with gr.Column(elem_id="run-body") as body:
             with gr.Column(elem_id="run-curves"):
@@ -102,14 +112,16 @@ def build_run_page() -> RunPage:
             with gr.Accordion(text("runs.section.environment"), open=False):
                 environment = gr.HTML("", elem_id="run-environment")
     return RunPage(
-        column, head, buttons, delete_box, delete_sure, delete_keep, again, body, plots, gr.Textbox("", visible=False),
-        results, answers, slope, log_fold, gr.Checkbox(False, visible=False), log, data, files, preset, environment,
-        *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes, deploy)
+        column, head, buttons, delete_box, delete_sure, delete_keep, keys, again, body, plots,
+        gr.Textbox("", visible=False), results, answers, slope, log_fold, gr.Checkbox(False, visible=False), log, data,
+        files, preset, environment, *(gr.Timer(seconds, active=False) for seconds in (LIVE_S, PLOT_S, LOG_S)), votes,
+        deploy)
 
 
 def close_page(page: RunPage) -> Updates:
     """Updates that leave nothing of the run shown before."""
     return {page.delete_box: gr.Group(visible=False), **hide_compare_again(page.again),
+            page.keys.endpoint: "", page.keys.judge: "",
             page.log_fold: gr.Accordion(open=False), page.log_open: False, page.log: empty_log(),
             page.live_timer: gr.Timer(active=False), page.log_timer: gr.Timer(active=False)}
 
@@ -156,13 +168,15 @@ def _draw_problem(page: RunPage, error: RunError, may_delete: bool) -> Updates:
     hidden = {button: gr.Button(visible=may_delete and action == "delete", interactive=may_delete)
               for action, button in page.buttons.items()}
     return {page.head: run_html.problem(error), page.body: gr.Column(visible=False),
+            page.keys.part: gr.Column(visible=False),
             page.live_timer: gr.Timer(active=False), **hidden}
 
 
 def _draw_actions(page: RunPage, view: RunView, may_act: bool) -> Updates:
     step = run_words.next_step(view)
+    wants_keys = may_act and "resume" in step.actions and asks_services(view)
     updates: Updates = {page.body: gr.Column(visible=True), page.delete_box: gr.Group(visible=False),
-                        **hide_compare_again(page.again)}
+                        page.keys.part: gr.Column(visible=wants_keys), **hide_compare_again(page.again)}
     for action, button in page.buttons.items():
         label = step.resume_label if action == "resume" and step.resume_label else text(f"runs.button.{action}")
         updates[button] = gr.Button(

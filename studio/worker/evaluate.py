@@ -27,6 +27,7 @@ from studio.evaluation.ways import (
     planned_ways,
     transcript,
 )
+from studio.preset import files
 from studio.runs.estimates import price_per_hour
 from studio.runs.trainings import training_effort
 from studio.worker.embedding import measure_similarities
@@ -50,6 +51,7 @@ def evaluate(phase: Phase) -> dict:
     model, `DataError` where no row can be asked.
     """
     request = read_request(phase.run_dir)
+    phase = replace(phase, preset=files.override(phase.preset, request.settings))
     data, rows = request.data, rows_to_compare(phase, request.data)
     if not rows:
         return {"skipped": "There are no held-out rows to compare on."}

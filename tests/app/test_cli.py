@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from studio import cli
-from studio.evaluation.request import read_request
+from studio.evaluation.request import EvaluateRequest, read_request
 from studio.publishing.exports import MERGED_RECORD, write_record
 from studio.runs.events import read_events
 from studio.runs.store import RunStore
@@ -77,9 +77,11 @@ def test_a_run_from_start_to_deletion(studio, rows):
     assert facts["run_id"] in studio("runs")
     assert json.loads(studio("show", "first", "--json"))["step"] == 4
     assert "COMPLETED" in studio("merge", "last")
-    for asked, noted in ((["--on", str(rows)], str(rows)), ([], "")):
+    for asked, noted in ((["--on", str(rows), "--set", "evaluation.metric=chrf"],
+                          EvaluateRequest(str(rows), settings={"evaluation.metric": "chrf"})), ([], EvaluateRequest())):
         assert "COMPLETED" in studio("evaluate", "first", *asked)
-        assert read_request(RunStore(Settings.from_environment()).find("last").run_dir).data == noted
+        assert read_request(RunStore(Settings.from_environment()).find("last").run_dir) == noted
+    assert "is not read by a comparison" in studio("evaluate", "first", "--set", "lora.r=8", code=2)
     assert "has no other trained model" in studio("evaluate", "first", "--against", "first", code=2)
     assert "Probably yes. From 200 to 400 rows" in studio("slope", "first")
     assert json.loads(studio("slope", "first", "--detach", "--json")) == {"started": []}

@@ -75,9 +75,14 @@ def test_a_comparison_with_a_checkpoint_is_asked_for_on_the_page(page, studio):
     expect(page.get_by_role("option")).to_have_text(["✓ None", "✓ Checkpoint 20 of this run", "✓ rival"])
     page.get_by_role("option", name="Checkpoint 20 of this run").click()
     page.get_by_label("Rows of your own").fill("me/rows")
+    page.get_by_label("Other settings").fill("evaluation.metric=chrf\nevaluation.few_shot_examples = 5")
+    page.get_by_label("Key of the judge").fill("secret-of-the-judge")
     page.get_by_role("button", name="Compare", exact=True).press("Enter")
     expect(page.get_by_label("Rows of your own")).to_be_hidden()
-    assert read_request(studio.store.run_dir(run_id)) == EvaluateRequest("me/rows", f"{run_id}@20")
+    run_dir = studio.store.run_dir(run_id)
+    assert read_request(run_dir) == EvaluateRequest(
+        "me/rows", f"{run_id}@20", {"evaluation.metric": "chrf", "evaluation.few_shot_examples": 5})
+    assert not any(b"secret-of" in path.read_bytes() for path in run_dir.rglob("*") if path.is_file())
 
 
 def test_damaged_results_are_named_and_the_page_goes_on(page, studio):

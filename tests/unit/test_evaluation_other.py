@@ -76,4 +76,5 @@ def test_what_was_asked_is_noted_for_the_worker(store, monkeypatch):
     start.evaluate(store, run_id, against=f"{run_id}@5")
     assert read_request(store.run_dir(run_id)) == EvaluateRequest("", f"{run_id}@5")
     start.evaluate(store, run_id, "me/rows")
-    assert json.loads((store.run_dir(run_id) / "evaluate.json").read_text()) == {"data": "me/rows", "against": ""}
+    assert json.loads((store.run_dir(run_id) / "evaluate.json").read_text()) == {
+        "data": "me/rows", "against": "", "settings": {}}
