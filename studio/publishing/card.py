@@ -252,6 +252,8 @@ def _training(facts: RunFacts, preset: Preset) -> str:
             "Method": _method(facts, preset)}
     if facts.steps:
         rows["Steps"] = f"{_count(facts.steps)}{_duration(facts)}"
+    if facts.effort.wh is not None:
+        rows["Energy"] = f"{words.energy(facts.effort.wh)} ({texts.METERED[facts.effort.wh_of]})"
     if facts.device:
         rows["Hardware"] = facts.device
     if facts.packages:
@@ -269,7 +271,7 @@ def _note(facts: RunFacts) -> str:
 
 
 def _duration(facts: RunFacts) -> str:
-    return f" in {words.duration(facts.train_seconds)}" if facts.train_seconds else ""
+    return f" in {words.duration(facts.effort.seconds)}" if facts.effort.seconds else ""
 
 
 def _data(facts: RunFacts, preset: Preset) -> str:

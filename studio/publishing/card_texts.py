@@ -68,7 +68,11 @@ What got worse:
 # what the base model was asked besides the bare row
 PROMPTS = {"few_shot": "with training rows as examples in its prompt",
            "retrieval": "with the nearest training rows looked up (BM25)"}
-SECONDS = "Seconds are a request's share of a batch on the machine that compared."
+SECONDS = ("Seconds are a request's share of a batch on the machine that compared; those of another service are the "
+           "whole wait for its answer.")
+
+# what was metered while it trained
+METERED = {"gpu": "GPU", "cpu": "processor", "gpu+cpu": "GPU and processor"}
 
 DUELS = "Row by row the tuned model did better {wins} times, the same {ties} times and worse {losses} times."
 

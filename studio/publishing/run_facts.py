@@ -15,7 +15,7 @@ from studio.publishing.dataset import spoken
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import card_prompts, card_words
 from studio.runs.events import RunState, read_events
-from studio.runs.trainings import training_effort
+from studio.runs.trainings import Effort, training_effort
 
 CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 
@@ -37,7 +37,7 @@ class RunFacts:
     eval_losses: list[tuple[int, float]]
     steps: int
     trained_at: str
-    train_seconds: float
+    effort: Effort
     train_rows: int | None
     heldout_rows: int | None
     device: str
@@ -70,7 +70,7 @@ class RunFacts:
             eval_losses=_series(state.evals, "eval_loss"),
             steps=state.step,
             trained_at=state.phases["train"].ended_at if "train" in state.phases else "",
-            train_seconds=training_effort(run_dir).seconds,
+            effort=training_effort(run_dir),
             train_rows=record["rows"]["train"] if record else None,
             heldout_rows=record["rows"]["heldout"] if record else None,
             device=record["device"]["name"] if record else "",

@@ -16,6 +16,7 @@ from studio.publishing.licences import NONE, Licence
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.names import public_names
 from studio.publishing.request import Target, forget_request, last_request, read_request, targets, write_request
+from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui import publish_view
@@ -55,6 +56,17 @@ def test_the_card_sets_the_ways_side_by_side_and_gives_the_verdict(store):
     assert "**Worth it: the tuned model" in text
     assert "| Base model, examples in the prompt | 6 % (1 % to 12 %) | +81 points | 180 | 10 | 0.9 s |" in text
     assert "| Tuned model | 88 % (80 % to 94 %) |  | 40 | 10 | 0.3 s |" in text
+
+
+def test_the_card_tells_what_was_left_out_and_what_the_training_took(store):
+    report = report_with_ways() | {"notes": ["3 of 83 rows are left out of the comparison: they ask nothing."]}
+    run_dir = store.run_dir(finished_run(store, report=report))
+    journal = EventWriter(run_dir)
+    journal.done("train", {"train_seconds": 60.0, "train_wh": 12.5, "train_wh_of": "gpu+cpu", "seconds": 61.0})
+    journal.close()
+    text = card.current(run_dir, REQUEST)
+    assert "- 3 of 83 rows are left out of the comparison: they ask nothing." in text
+    assert "| Energy | 12.5 Wh (GPU and processor) |" in text and "in 1 min" in text
 
 
 def test_rows_from_elsewhere_are_not_called_held_out(store):
