@@ -24,7 +24,9 @@ PIECES = [
     b'{"messages": [{"role": "user", "content": "\\ud800"}, {"role": "assistant", "content": "a"}]}',
     b'{"messages": [{"role": [], "content": {}}]}', b'{"prompt": 1, "completion": [[]]}', b'{"a":1,"a":2}', b"1e999",
     b'{"messages": [{"from": "gpt", "value": "x", "tool_calls": {"a": 1}}]}', b"-", b"\xc3", b"{}", b"[]", b'"',
-    b'{"messages": [{"role": "assistant", "content": [{"text": 1}]}], "tools": "[[["}', b'{"messages": "[{"}']
+    b'{"messages": [{"role": "assistant", "content": [{"text": 1}]}], "tools": "[[["}', b'{"messages": "[{"}',
+    b'{"items": [{"a": 1}], "x": ', b'{"train": [{"a": 1}], "test": [{"a": 1}]}', b'{"a": {"0": 1}, "b": {"0": []}}',
+    b'{"messages": [{"role": "user", "content": "a", "x": {}}, {"role": "assistant", "content": "b", "\x00": 1}]}']
 rubbish = st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(PIECES)), max_size=6).map(b"".join)
 ENDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".jsonl.gz", ".csv.gz", ".parquet.gz", ".zip", ".gz",
         ".txt", ".pkl")
