@@ -17,6 +17,7 @@ from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import read_request
 from studio.evaluation.scores import read_rules
+from studio.evaluation.summary import rows_words
 from studio.evaluation.verdict import weigh_costs
 from studio.evaluation.ways import (
     BASE,
@@ -51,25 +52,30 @@ def evaluate(phase: Phase) -> dict:
     model, `DataError` where no row can be asked.
     """
     request = read_request(phase.run_dir)
-    phase = replace(phase, preset=files.override(phase.preset, request.settings))
+    if request.settings:
+        phase = replace(phase, preset=files.override(phase.preset, request.settings))
+        names = ", ".join(request.settings)
+        phase.note(f"Compared otherwise than the run's preset says: {names}.")
     data, rows = request.data, rows_to_compare(phase, request.data)
     if not rows:
-        return {"skipped": "There are no held-out rows to compare on."}
+        return {"skipped": "There are no rows to compare on. Compare with rows of your own (--on DATA), or train again "
+                           "with a tenth of the rows held out (data.test_size)."}
     weights, seed = find_trained(phase), phase.preset.training.seed
     guard, effort = _guard(phase, weights), training_effort(phase.run_dir)
     if "text" in rows[0]:
         if request.against:
-            phase.journal.warning(f"{request.against} is left out of the comparison: another model is compared by its "
-                                  "answers, and plain text asks nothing.")
+            phase.note(f"{request.against} is left out of the comparison: another model is compared by its answers, "
+                       "and plain text asks nothing.")
         base, tuned = _row_losses(phase, weights, rows, guard)
         report, predictions = compare_perplexity(base, tuned, seed, effort.seconds) | {"judge": None}, []
     else:
         asked = asked_rows(phase, rows)
         if not asked:
-            return {"skipped": "No held-out row holds a question with an answer in words."}
+            return {"skipped": "No row holds a question with an answer in words; the call of a tool is not judged. "
+                               "Compare with rows of your own that do (--on DATA)."}
         if data and (seen := learned_rows(phase.run_dir, asked)):
-            phase.journal.warning(f"This run was trained on {seen} of the {len(asked)} compared rows, so its figures "
-                                  "promise more than it reaches on new ones.")
+            phase.note(f"This run was trained on {seen} of the {len(asked)} compared rows, so its figures promise more "
+                       "than it reaches on new ones.")
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
         asked, answers = _answers(phase, weights, asked, guard, kept)
         own: frozenset[str] = frozenset()
@@ -91,6 +97,7 @@ def evaluate(phase: Phase) -> dict:
     if report["refused_metric"]:
         phase.journal.warning(f"The metric {report['refused_metric']} does not apply to these rows; "
                               f"{report['metric']} decides instead.")
+    report["notes"] = phase.notes
     report |= price_report(report, phase.preset.plan, price_per_hour(phase.settings), effort.wh, effort.wh_of)
     report["verdict"] = weigh_costs(report)
     report["guard"] = guard.compare() if guard else None
@@ -106,7 +113,7 @@ def evaluate(phase: Phase) -> dict:
         phase.journal.sample(row["prompt"], row["expected"], row["base"], row["tuned"])
     figures = report["metrics"][report["metric"]]
     base, tuned = figures["base"]["value"], figures["tuned"]["value"]
-    print(f"{report['metric']} on {report['n']} held-out rows: base {base:.3f}, tuned {tuned:.3f}", flush=True)
+    print(f"{report['metric']} on {rows_words(report)}: base {base:.3f}, tuned {tuned:.3f}", flush=True)
     return {"metric": report["metric"], "rows": report["n"], "base": base, "tuned": tuned}
 
 
@@ -116,7 +123,7 @@ def _answers(phase: Phase, weights: Weights, asked: list[Example],
     tokenizer = weights.tokenizer(phase)
     rows = plan_answers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
     for note in rows.notes:
-        phase.journal.warning(note)
+        phase.note(note)
 
     def work(side: str, model: Any) -> None:
         rows.work(side, model)
@@ -142,8 +149,8 @@ def _judged(phase: Phase, rows: list[Example], ways: dict[str, WayAnswers], kept
     if not evaluation.judge_url:
         return None
     if evaluation.judge_against not in ways:
-        phase.journal.warning(f"The judge was to compare with the way {evaluation.judge_against}, which has no answers "
-                              "here: it was not asked.")
+        phase.note(f"The judge was to compare with the way {evaluation.judge_against}, which has no answers here: it "
+                   "was not asked. Set evaluation.judge_against to a way that is compared.")
         return None
     answers = zip(rows, ways[TUNED].answers, ways[evaluation.judge_against].answers, strict=True)
     return judge_pairs(phase, [Pair(transcript(row.question), row.answer, tuned.text, other.text)
@@ -174,7 +181,7 @@ def _guard(phase: Phase, weights: Weights) -> Guard | None:
     try:
         return Guard(phase, weights, weights.tokenizer(phase), [BASE, TUNED])
     except DataError as error:
-        phase.journal.warning(f"The general questions are left out: {error.message}")
+        phase.note(f"The general questions are left out: {error.message}")
         return None
 
 
