@@ -1,5 +1,6 @@
 """Rows that are there twice, nearly twice, or on both sides of a split; memory grows by about 300 bytes a row."""
 
+import re
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,11 @@ SHINGLE_WORDS = 3
 NEAR_WORDS = 12
 # rows are told apart by their beginning
 NEAR_CHARACTERS = 20_000
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces
+UNSPACED = re.compile("[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+# longer words on average, looked at in so many characters; of their text no more runs than of NEAR_CHARACTERS of words
+LONGEST_WORDS, LOOKED_AT = 8, 200
+FEWEST_CHARACTERS, UNSPACED_CHARACTERS = 40, 3_000
 
 
 # signing works in threads, which a process forked later would wait for in vain
@@ -36,7 +42,11 @@ class Duplicates:
         self._signed = array("Q")
         self._signatures: list[numpy.ndarray] = []
         self._waiting: list[list[str]] = []
-        self.compared = 0
+
+    @property
+    def compared(self) -> int:
+        """How many rows are compared for nearness: those long enough to tell, NEAR_ROWS at most."""
+        return len(self._signed)
 
     def add(self, question: str, said: str, digest: int) -> None:
         """Note a row: what it asks, its text without system prompt, and its `digest`."""
@@ -44,7 +54,6 @@ class Duplicates:
         self._questions.append(xxhash.xxh3_64_intdigest(question.encode()) if question else digest)
         if self.compared == NEAR_ROWS:
             return
-        self.compared += 1
         tokens = shingles(said)
         if tokens is not None:
             self._signed.append(len(self._hashes) - 1)
@@ -58,11 +67,9 @@ class Duplicates:
         self._hashes.extend(other._hashes)
         self._questions.extend(other._questions)
         rows, signatures = other._signed_rows()
-        kept = rows < room
         self.sign()
-        self._signed.extend((rows[kept] + before).tolist())
-        self._signatures.append(signatures[kept])
-        self.compared += min(room, other.compared)
+        self._signed.extend((rows[:room] + before).tolist())
+        self._signatures.append(signatures[:room])
 
     def exact(self) -> numpy.ndarray:
         """Pairs of the index of each row that is there already, in order, and of the first such row; both from 0."""
@@ -152,11 +159,36 @@ def _note_similar(
 
 
 def shingles(text: str) -> list[str] | None:
-    """Runs of three words in lower case, or None for a row of few words."""
-    words = text[:NEAR_CHARACTERS].lower().split()
+    """Runs of three words in lower case, or of five characters in a script without spaces; None for a short row."""
+    text = text[:NEAR_CHARACTERS].lower()
+    words = text.split()
+    if not text.isascii() and _is_unspaced(text, len(words)):
+        return _runs_of_characters(words, 5) or None
     if len(words) < NEAR_WORDS:
         return None
     return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
+
+
+def words_of(text: str) -> list[str]:
+    """Words of which each three are a run as in `shingles`, none for a short row."""
+    text = text[:NEAR_CHARACTERS].lower()
+    words = text.split()
+    if not text.isascii() and _is_unspaced(text, len(words)):
+        return _runs_of_characters(words, 3)
+    return words if len(words) >= NEAR_WORDS else []
+
+
+def _is_unspaced(text: str, words: int) -> bool:
+    """Whether a text that spaces cut into so many words is mostly in a script that parts no words by them."""
+    if len(text) <= LONGEST_WORDS * words:
+        return False
+    some = text[::-(-len(text) // LOOKED_AT)]
+    return 2 * len(UNSPACED.sub("", some)) < len(some)
+
+
+def _runs_of_characters(words: list[str], length: int) -> list[str]:
+    text = "".join(words)[:UNSPACED_CHARACTERS]
+    return [text[i:i + length] for i in range(len(text) - length + 1)] if len(text) >= FEWEST_CHARACTERS else []
 
 
 def parts(row: dict[str, Any]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import xxhash
 
-from studio.data.duplicates import NEAR_CHARACTERS, NEAR_SIMILARITY, NEAR_WORDS, parts
+from studio.data.duplicates import NEAR_SIMILARITY, parts, words_of
 from studio.data.formats import question
 from studio.data.split import row_digest
 
@@ -87,8 +87,7 @@ def _near(train: Sequence[dict[str, Any]], heldout: Sequence[dict[str, Any]]) ->
 
 def _words(row: dict[str, Any]) -> list[str]:
     """The words of a row, beside what rows share; none of a row of few."""
-    words = parts(row)[1][:NEAR_CHARACTERS].lower().split()
-    return words if len(words) >= NEAR_WORDS else []
+    return words_of(parts(row)[1])
 
 
 def _runs(words: list[str]) -> Iterable[int]:

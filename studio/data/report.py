@@ -150,7 +150,7 @@ class Finding:
 
 @dataclass
 class Duplicates:
-    """Rows there before, by exact and by near comparison, the latter among the first `compared` that are long enough."""
+    """Rows there before, by exact and by near comparison, the latter among the first `compared` of words enough."""
 
     exact: int = 0
     near: int = 0

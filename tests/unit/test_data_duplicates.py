@@ -72,3 +72,44 @@ def test_what_held_out_rows_share_with_training_rows_is_reported(tmp_path):
     assert (report.overlap.exact, report.overlap.near, report.overlap.same_question) == (1, 1, 1)
     leaks = look(Preset(data=section), settings).leakage
     assert (len(leaks.exact), len(leaks.near), len(leaks.same_question)) == (1, 1, 1)
+
+
+CHINESE = "春天的早晨，我们沿着河边慢慢地走，看见许多白色的小花开在石头之间，远处的山还盖着一层薄薄的雪。"
+THAI = "เช้าวันหนึ่งในฤดูใบไม้ผลิ เราเดินเล่นริมแม่น้ำอย่างช้าๆ เห็นดอกไม้สีขาวเล็กๆ บานอยู่ระหว่างก้อนหิน"
+
+
+@pytest.mark.parametrize("text", [CHINESE, THAI, "Translate: " + CHINESE + CHINESE])
+def test_near_rows_are_found_in_scripts_without_spaces(tmp_path, text):
+    other = "".join(sorted(text))
+    rows = [chat("q1", text), chat("q2", text + "吗"), chat("q3", other), chat("q4", "好的"), chat("q5", "short")]
+    held = tmp_path / "held.jsonl"
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held.write_text(json.dumps(chat("q6", "是" + text)) + "\n")
+    settings = Settings(data_dir=tmp_path / "data")
+    section = DataSection(dataset_name=str(path), dataset_test_split=str(held))
+    report = examine(section, settings, heldout=heldout_of(section, settings))
+    found = {one.name: [(place.line, place.detail) for place in one.places] for one in report.findings}
+    assert found["near_duplicates"] == [(2, "as row 1")]
+    assert (report.duplicates.near, report.duplicates.compared, report.overlap.near) == (1, 3, 1)
+    assert look(Preset(data=section), settings).leakage.near == {0: 0}
+
+
+def test_text_with_long_words_and_spaces_is_compared_by_words():
+    long = "Donaudampfschifffahrtsgesellschaftskapitän Rindfleischetikettierungsüberwachungsaufgabe " * 3
+    assert duplicates.words_of(long) == [] and len(duplicates.words_of(long * 2)) == 12
+    assert duplicates.words_of("é https://example.com/" + "a/b" * 50) == []
+
+
+def test_no_more_rows_are_compared_than_memory_allows_and_parts_are_as_the_whole(monkeypatch):
+    monkeypatch.setattr(duplicates, "NEAR_ROWS", 5)
+    said = "one two three four five six seven eight nine ten eleven twelve "
+    rows = [said + f"number {i} and {i * i} of {i + 7}" if i % 2 else "short" for i in range(16)]
+    whole, first, second = (duplicates.Duplicates() for _ in range(3))
+    for i, text in enumerate(rows):
+        for one in (whole, first if i < 7 else second):
+            one.add("", text, i)
+    first.join(second)
+    assert whole.compared == first.compared == 5
+    assert (whole._signed_rows()[0] == first._signed_rows()[0]).all()
+    assert (whole._signed_rows()[1] == first._signed_rows()[1]).all()
