@@ -38,8 +38,8 @@ REFUSALS = 3
 # so many rows that fail before any was answered tell that the service is down
 FIRST_ROWS = 2
 SAID_CHARACTERS = 200
-KEY_HINT = ("Paste the key at the start of a run, beside its button to resume, or under \"Compare with…\"; or set it in "
-            "the environment together with the address it belongs to: ENDPOINT_API_KEY and ENDPOINT_BASE_URL, "
+KEY_HINT = ("Paste the key at the start of a run, beside its button to resume, or under \"Compare with…\"; or set it "
+            "in the environment together with the address it belongs to: ENDPOINT_API_KEY and ENDPOINT_BASE_URL, "
             "JUDGE_API_KEY and JUDGE_BASE_URL.")
 UNPROTECTED_HINT = "No key is sent over http to another machine, where others could read it: give an https address."
 
@@ -214,19 +214,20 @@ class _Asker:
             if reply.busy and time.monotonic() - began + wait_s > BUSY_PATIENCE_S:
                 self.give_up(reply.what)
             if not reply.busy and (failed >= attempts or wait_s > LONGEST_WAIT_S):
-                return self._fail(reply, time.monotonic() - began)
+                return self._fail(reply)
             if reply.busy:  # the other threads would only make it worse
                 self._quiet_until = time.monotonic() + wait_s
             self.given_up.wait(wait_s)
         return None
 
-    def _fail(self, trouble: _Trouble, seconds: float) -> Reply | None:
+    def _fail(self, trouble: _Trouble) -> Reply | None:
         """What has failed for good: a row that the service refuses, or the service, which is then given up."""
         with self._lock:
             self._failed_rows += 1
             of_row = trouble.of_row and self._failed_rows < (REFUSALS if self._works else self._first_rows)
         if of_row:
-            return Reply("", None, None, seconds, cut=False, refused=trouble.what)
+            # tries and waits are no time that an answer takes
+            return Reply("", None, None, 0.0, cut=False, refused=trouble.what)
         self.give_up(trouble.what)
         return None
 
