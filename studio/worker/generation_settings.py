@@ -7,6 +7,7 @@ many models come with.
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
@@ -35,3 +36,9 @@ def write_generation_settings(base: Path, folder: Path, taught_end: int | None) 
         partial = path.with_name(f".{FILE}.partial")
         partial.write_bytes(content)
         os.replace(partial, path)
+
+
+def end_answers(model: Any, folder: Path) -> None:
+    """Have a model end its answers as the settings in `folder` say, where there are any; the rest stays the base's."""
+    if (folder / FILE).is_file():
+        model.generation_config.eos_token_id = GenerationConfig.from_pretrained(folder).eos_token_id

@@ -22,7 +22,7 @@ from studio.runs.device import Device
 from studio.settings import Settings
 from studio.worker import arguments, remote_code
 from studio.worker.base_model import FIELD, BaseModel
-from studio.worker.generation_settings import write_generation_settings
+from studio.worker.generation_settings import end_answers, write_generation_settings
 from studio.worker.tokenizer import load_tokenizer
 
 logging.disable_progress_bar()
@@ -73,6 +73,7 @@ def load_tuned(preset: Preset, base: BaseModel, adapter: Path, device: Device, s
         shutil.copytree(adapter, copy, ignore=shutil.ignore_patterns("optimizer.pt", "scheduler.pt", "rng_state*"))
         _name_base(copy, str(base.folder))
         model = _from_pretrained(arguments.load_arguments(preset, copy, device, training=False) | overrides, base)[0]
+    end_answers(model, adapter)
     return model, load_tokenizer(adapter, preset.model)
 
 

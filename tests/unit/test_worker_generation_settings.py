@@ -1,10 +1,12 @@
 """generation_config.json beside trained weights: the base's own file, with the end that the training taught."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from transformers import GenerationConfig
 
-from studio.worker.generation_settings import FILE, write_generation_settings
+from studio.worker.generation_settings import FILE, end_answers, write_generation_settings
 from tests.tiny_model import make_tiny_tokenizer
 
 # sampling values without do_sample: transformers refuses to save these
@@ -50,3 +52,13 @@ def test_the_end_that_the_rows_teach_is_added_where_the_tokenizer_ends_otherwise
         write_generation_settings(base, folder, taught)
         assert json.loads((folder / FILE).read_text())["eos_token_id"] == then
     assert [file.name for file in folder.glob(".*")] == []
+
+
+def test_the_adapter_ends_its_answers_in_the_studio_where_it_does_elsewhere(folders):
+    base, folder = folders
+    model = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=0, temperature=0.6))
+    end_answers(model, folder)
+    assert model.generation_config.eos_token_id == 0, "without settings of its own"
+    write_generation_settings(base, folder, 1)
+    end_answers(model, folder)
+    assert (model.generation_config.eos_token_id, model.generation_config.temperature) == ([0, 2, 1], 0.6)
