@@ -73,7 +73,7 @@ def no_token() -> HubError:
     """There is no token at all."""
     return HubError("No Hub token was found.",
                     f"Set HF_TOKEN, run `hf auth login`, or paste a token with write access from {TOKENS_PAGE} "
-                    "(above the steps of the Train tab).", FIELD)
+                    "(at the foot of the Train tab).", FIELD)
 
 
 def silent(doing: str, limit_s: float, last_words: str = "") -> HubError:

@@ -102,7 +102,7 @@ class StartStep:
 
 
 def build_token() -> gr.Textbox:
-    """The box for a Hub token, in a fold above the steps: data, model, check and push all need the same one."""
+    """The box for a Hub token, in a fold below the steps: data, model, check and push all need the same one."""
     with gr.Accordion(text("train.token.title"), open=False, elem_id="hub-token"):
         return _secret("token.label")
 

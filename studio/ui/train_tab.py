@@ -69,10 +69,10 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
     step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
     started, due = gr.Textbox(visible=False), gr.Textbox(visible=False)
-    hub_key = steps.build_token()
     with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
         what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
         check, start = steps.build_check_step(), steps.build_start_step()
+    hub_key = steps.build_token()
     built = what.fields | method.fields | data.fields | start.fields
     fields = {name: built[name] for name, _ in leaves()}
     sheet = [method.yaml, method.status, stored, *fields.values()]

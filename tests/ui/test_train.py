@@ -134,13 +134,15 @@ def test_nothing_secret_is_kept_in_the_browser(page, studio):
     open_studio(page, studio)
     to_step(page, 5)
     before = page.evaluate("localStorage['studio.draft']")
-    page.get_by_label("Hub write token").fill("hf_secret_of_the_test")
+    page.get_by_text("paste a Hub token").click()
+    page.get_by_label("Token for the Hugging Face Hub").fill("hf_secret_of_the_test")
     field(page, "name").fill("renamed")
     page.wait_for_function("draft => localStorage['studio.draft'] !== draft", arg=before)
     assert "hf_secret_of_the_test" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
     page.reload()
     expect(field(page, "name")).to_have_value("renamed")
-    expect(page.get_by_label("Hub write token")).to_have_value("")
+    page.get_by_text("paste a Hub token").click()
+    expect(page.get_by_label("Token for the Hugging Face Hub")).to_have_value("")
 
 
 def test_a_wrong_value_is_named_inside_its_own_field(page, studio):
