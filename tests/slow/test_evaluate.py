@@ -124,10 +124,15 @@ def test_rows_of_another_data_set_can_be_asked_and_a_missing_one_is_said(runs):
     runs.train(run_dir)
     other = run_dir.parents[1] / "others.jsonl"
     other.write_text("".join(json.dumps(row) + "\n" for row in chats(3, "land {i}")))
-    write_request(run_dir, EvaluateRequest(str(other)))
+    write_request(run_dir, EvaluateRequest(str(other), settings={
+        "evaluation.metric": "chrf", "evaluation.few_shot_examples": 0, "evaluation.guard": False,
+        "plan.machine_price_per_hour": 3600, "plan.price_per_million_output_tokens": 1}))
     assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
     report = json.loads((run_dir / "report.json").read_text())
     assert (report["n"], report["data"]) == (3, "others.jsonl")
+    assert (report["metric"], list(report["ways"]), report["guard"]) == ("chrf", ["base", "retrieval", "tuned"], None)
+    assert report["costs"]["training_money"] == report["training_seconds"], "a dollar a second"
+    assert report["wanted_tokens"] > 0 and report["costs"]["now"]["per_1000"] == report["wanted_tokens"] / 1000
     predictions = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
     assert [row["expected"] for row in predictions] == ["land 0", "land 1", "land 2"]
     write_request(run_dir, EvaluateRequest(str(other.with_name("none.jsonl"))))
