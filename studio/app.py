@@ -1,5 +1,6 @@
 """Builds the page and serves it: `build_app(settings)` for tests, `launch(settings)` for everyone else."""
 
+import threading
 from contextlib import asynccontextmanager
 
 import gradio as gr
@@ -35,6 +36,8 @@ def launch(settings: Settings, open_run: str = "", prevent_thread_lock: bool = F
     """
     require_address(settings)
     store = RunStore(settings)
+    # gigabytes of small files on a slow disk must not keep the page waiting
+    threading.Thread(target=store.clear_deleted, daemon=True).start()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):

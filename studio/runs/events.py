@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 PHASES = ("train", "baselines", "evaluate", "merge", "gguf", "parity", "publish", "space")
+# the others only talk to the Hub
+DEVICE_PHASES = frozenset({"train", "baselines", "evaluate", "merge", "gguf", "parity"})
 # repeated on a run that is complete, they leave it complete however they end; that is told with the step
 AFTERWARDS = frozenset({"evaluate", "merge", "gguf", "parity", "publish", "space"})
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import ModelError, RunError, StudioError
+from studio.runs.events import DEVICE_PHASES
 from studio.runs.processes import ProcessMark, terminate_group
 from studio.runs.store import RunStore, RunView
 from studio.settings import PROJECT_DIR, Settings
@@ -185,12 +186,14 @@ class Playground:
             self._end()
 
     def busy_run(self, max_age_s: float = 0) -> RunView | None:
-        """The run that uses the device or is about to, or None. A run that only publishes leaves the device free.
+        """The run that uses the device or is about to, or None. One that only talks to the Hub leaves it free.
 
         With `max_age_s` a look that is no older will do.
         """
-        live = [view for view in self._store.list(max_age_s) if view.is_live and view.state.phase != "publish"]
-        return live[-1] if live else None
+        live = [view for view in self._store.list(max_age_s) if view.is_live]
+        # a run that has only just been created is in no phase yet
+        busy = [view for view in live if view.state.phase in DEVICE_PHASES or not view.state.phase]
+        return busy[-1] if busy else None
 
     def _refuse_while_busy(self) -> None:
         if view := self.busy_run():

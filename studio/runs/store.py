@@ -24,6 +24,8 @@ from studio.runs.liveness import is_watched, lost_reason
 from studio.settings import PROJECT_DIR, Settings
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
+# begins the name of a folder that is on its way out
+DELETED = ".deleted-"
 NEWCOMER_GRACE_S = 15
 TRAINING, BASELINES = "training", "baselines"
 
@@ -212,11 +214,16 @@ class RunStore:
         run_dir = self.run_dir(run_id)
         if self._state(run_id, run_dir).stage not in TERMINAL_STAGES:
             raise RunError(f"The run {run_id} is still working.", "Stop it first, then delete it.")
-        doomed = self.settings.runs_dir / f".deleted-{run_id}"
+        doomed = self.settings.runs_dir / f"{DELETED}{run_id}"
         os.rename(run_dir, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
         for memory in (self._folded, self._fixed, self._looked):
             memory.pop(run_id, None)
+
+    def clear_deleted(self) -> None:
+        """Remove what deletions left behind that were interrupted."""
+        for doomed in self.settings.runs_dir.glob(f"{DELETED}*"):
+            shutil.rmtree(doomed, ignore_errors=True)
 
     def log_size(self, run_id: str) -> int:
         """Size of the run's log in bytes; 0 before there is one."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.runs.device import DeviceSlot
-from studio.runs.events import AFTERWARDS, PHASES, Event, EventWriter, RunStage, RunState, read_events
+from studio.runs.events import AFTERWARDS, DEVICE_PHASES, PHASES, Event, EventWriter, RunStage, RunState, read_events
 from studio.runs.liveness import AGAIN, write_marks
 from studio.runs.playground import release
 from studio.runs.processes import ProcessMark, beat, terminate_group
@@ -27,7 +27,6 @@ BEAT_S = 5
 KILL_GRACE_S = 5
 # a later phase may still be useful after these failed: a model without its report can be merged
 OPTIONAL_PHASES = frozenset({"evaluate"})
-DEVICE_PHASES = frozenset({"train", "baselines", "evaluate", "merge", "gguf", "parity"})
 # these push, and need neither the device nor torch
 HUB_PHASES = {"publish": ["studio.publishing"], "space": ["studio.publishing", "--space"]}
 ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Killed)\b.*")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,12 +100,19 @@ def test_a_password_guards_page_and_downloads(settings, store):
         assert client.get(f"/download/{run_id}/preset.yaml").status_code == 200
 
 
-def test_only_owners_may_upload(settings):
+def test_only_owners_may_upload_and_a_start_clears_up_after_an_interrupted_deletion(settings):
+    leftover = settings.runs_dir / ".deleted-20260101-000000-first-abcd"
+    (leftover / "merged").mkdir(parents=True)
+
     def upload(studio) -> int:
         return httpx.post(f"{studio.url}/gradio_api/upload", files={"files": ("rows.jsonl", b"{}")}).status_code
 
     with serve(settings) as studio:
         assert upload(studio) == 200
+        deadline = time.monotonic() + 60
+        while leftover.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     with serve(replace(settings, owners=("someone",), public_view=True)) as studio:
         assert upload(studio) == 401
     with serve(replace(settings, password="let me in")) as studio:

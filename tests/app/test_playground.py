@@ -158,8 +158,10 @@ def test_refused_while_a_run_uses_the_device_naming_it(playground, settings, sto
     assert status.stage is PlaygroundStage.BUSY and "cookbook" in status.message
 
 
-def test_a_run_that_only_publishes_leaves_the_device_free(playground, store, run_id):
-    live_run(store, phase="publish")
+@pytest.mark.parametrize("phase", ["publish", "space"])
+def test_a_run_that_only_talks_to_the_hub_leaves_the_device_free(playground, store, run_id, phase):
+    live_run(store, phase=phase)
+    assert playground.busy_run() is None
     assert playground.load(Target(run_id))
 
 
