@@ -20,6 +20,7 @@ Info = ModelInfo | DatasetInfo | SpaceInfo
 
 CHECK_LIMIT_S = 30
 WRITING_ROLES = frozenset({"admin", "write", "contributor"})
+SIGNED_IN = "oauth"
 WRITE_PERMISSIONS = frozenset({"repo.write", "repo.content.write"})
 # of an earlier push: weights that would be loaded in place of, or beside, the new ones, and the settings, templates and
 # token lists of another model, which loaders and Ollama read where the new one brings none of its own
@@ -151,7 +152,7 @@ def _account(answer: dict) -> Account:
     scoped = token.get("fineGrained", {}).get("scoped", [])
     scopes = {scope["entity"]["name"] for scope in scoped if WRITE_PERMISSIONS & set(scope["permissions"])}
     orgs = [org["name"] for org in answer.get("orgs", []) if org.get("roleInOrg") in WRITING_ROLES]
-    return Account(answer["name"], token.get("role", "oauth"), tuple(orgs), frozenset(scopes))
+    return Account(answer["name"], token.get("role", SIGNED_IN), tuple(orgs), frozenset(scopes))
 
 
 def _check(api: HfApi, repo_id: str, account: Account, private: bool, kind: Kind, revision: str,

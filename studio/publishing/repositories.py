@@ -7,7 +7,7 @@ from pathlib import Path
 from studio import words
 from studio.errors import HubError
 from studio.preset.schema import PublishSection
-from studio.publishing.hub import CHECK_LIMIT_S, PushCheck, check_push
+from studio.publishing.hub import CHECK_LIMIT_S, SIGNED_IN, PushCheck, check_push
 from studio.publishing.hub_errors import FIELD
 from studio.publishing.release import CARD, CURVE, model_files
 from studio.publishing.request import targets
@@ -16,6 +16,8 @@ from studio.runs.events import read_events
 NAMED_FILES = 4
 # what a person has said yes to: {repository: {"revision", "commit"}}
 FILE = "confirmed.json"
+SIGN_IN = ("You are signed in without a token of your own, and may then write to it only if this studio has made it. "
+           "If not, the Hub refuses the push: use a write token, or another name.")
 
 
 class ExistsError(HubError):
@@ -76,9 +78,13 @@ def exists_error(replaced: str, as_pull_request: str) -> ExistsError:
 
 def met_by_plan(request: PublishSection, token: str | None) -> list[PushCheck]:
     """The repositories that a run's planned push would write to and that need a word before it starts: all that hold
-    something, unless it is a pull request. Raises `HubError` as `check_request` does."""
+    something, and those that a sign-in may be unable to write to; none for a pull request.
+
+    Raises `HubError` as `check_request` does.
+    """
     checks = check_request(request, token)
-    return [] if request.create_pr else [check for check in checks if check.there is not None]
+    return [] if request.create_pr else [
+        check for check in checks if check.there is not None or _may_lack_right(check)]
 
 
 def confirm(run_dir: Path, request: PublishSection, commits: dict[str, str]) -> None:
@@ -120,14 +126,25 @@ def _mark(request: PublishSection, commit: str) -> dict[str, str]:
     return {"revision": request.hub_revision, "commit": commit}
 
 
+def _may_lack_right(check: PushCheck) -> bool:
+    """Whether the Hub may refuse the push: who signs in on a Space lets it write only to what it has made itself."""
+    return check.exists and check.account.role == SIGNED_IN
+
+
 def in_words(checks: list[PushCheck]) -> str:
     """What a push does to repositories that hold something; "" for none."""
     return " ".join(replacing(check) for check in checks)
 
 
 def replacing(check: PushCheck) -> str:
-    """What a push does to a repository that holds something, in a sentence or two."""
+    """What a push does to a repository that is there, in a sentence or two, and whether it may be refused."""
+    return f"{_replacing(check)} {SIGN_IN}" if _may_lack_right(check) else _replacing(check)
+
+
+def _replacing(check: PushCheck) -> str:
     there = check.there
+    if there is None:
+        return f"{check.repo_id} is there already, and empty."
     said = (f'{check.repo_id} is there already; its last commit is "{words.plain(there.title)}" of '
             f"{there.committed_at[:10]} {there.committed_at[11:16]} UTC.")
     if not there.replaced:

@@ -1,12 +1,22 @@
 """Which repositories of a push need a word of the person first."""
 
+from dataclasses import replace
+
 import pytest
 
 from studio import start
 from studio.preset.files import override, validate
 from studio.preset.schema import PublishSection
+from studio.publishing import repositories
 from studio.publishing.hub import Account, Existing, PushCheck
-from studio.publishing.repositories import ExistsError, confirm, require_confirmed, unconfirmed
+from studio.publishing.repositories import (
+    ExistsError,
+    confirm,
+    in_words,
+    met_by_plan,
+    require_confirmed,
+    unconfirmed,
+)
 from studio.publishing.request import write_request
 from studio.runs import launcher
 from studio.runs.events import EventWriter
@@ -68,6 +78,19 @@ def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(st
 
 def test_a_commits_title_is_shown_and_not_drawn():
     assert "<img" not in replaced_html("its last commit is <img src=x>") and "&lt;img" in replaced_html("<img src=x>")
+
+
+@pytest.mark.parametrize(("role", "exists", "there", "create_pr", "said"), [
+    ("write", True, True, False, "The push replaces model.safetensors."), ("write", True, True, True, ""),
+    ("write", True, False, False, ""), ("oauth", False, False, False, ""),
+    ("oauth", True, True, False, "replaces model.safetensors. You are signed in without a token"),
+    ("oauth", True, False, False, "and empty. You are signed in without a token"),
+    ("oauth", True, True, True, "")])
+def test_a_sign_in_is_told_before_a_run_that_it_may_not_write_there(monkeypatch, role, exists, there, create_pr, said):
+    check = replace(met(), account=Account("ana", role), exists=exists, there=met().there if there else None)
+    monkeypatch.setattr(repositories, "check_push", lambda *_, **__: check)
+    told = in_words(met_by_plan(RECIPES.model_copy(update={"create_pr": create_pr}), "hf_x"))
+    assert said in told and bool(told) == bool(said)
 
 
 def test_no_run_starts_before_somebody_said_yes_to_what_its_planned_push_would_meet(store, monkeypatch):
