@@ -9,8 +9,8 @@ CONNECT_TIMEOUT_S = 3
 # what the Hub answers to a wrong token, whatever was asked for: cause and next step
 BAD_TOKEN_STATUS = 401
 BAD_TOKEN = ("The Hub does not accept your token; it is wrong or has expired.",
-             "Make a new one at https://huggingface.co/settings/tokens, or unset HF_TOKEN and empty the token box: what is "
-             "public needs none.")
+             "Make a new one at https://huggingface.co/settings/tokens, or unset HF_TOKEN and empty the token box: "
+             "what is public needs none.")
 REMEMBER_S = 30
 
 _last: tuple[float, bool] | None = None
