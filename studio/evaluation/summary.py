@@ -234,7 +234,10 @@ def _break_even(report: dict[str, Any]) -> str:
             report, words.money(report["costs"]["training_money"]), requests))
     if "prompt_tokens" not in tuned or verdict["rival"] not in BASE_WAYS:
         return ""
-    conclusion = _conclusion(report, words.duration(report["training_seconds"]), requests)
+    training, costs = words.duration(report["training_seconds"]), report["costs"]
+    if costs["training_price_per_hour"] != costs["price_per_hour"]:  # then seconds alone do not explain it
+        training = f"{training}, {words.money(costs['training_money'])}"
+    conclusion = _conclusion(report, training, requests)
     return _say("ground.request", tokens=_tokens(tuned["prompt_tokens"]), rival_tokens=_tokens(rival["prompt_tokens"]),
                 seconds=_seconds(tuned["seconds_per_request"]), rival_seconds=_seconds(rival["seconds_per_request"]),
                 conclusion=conclusion)

@@ -229,7 +229,9 @@ def test_plan_and_prices_are_shown_as_far_as_they_are_known():
     assert costs["Price of the machine"] == "$1.00 an hour" and "hours in which it waits are not counted" in \
         summary.money_note
     tokens = found | {"wanted_tokens": 12.5}
-    apart = summarise(tokens | price_report(tokens, plan, 10.0, None))
+    apart = tokens | price_report(tokens, plan, 10.0, None)
+    apart = summarise(apart | {"verdict": weigh_costs(apart)})
+    assert "the training (6 min 31 s, $1.09) is paid for after 39,100 requests, 1.96 months." in apart.grounds[3]
     assert dict(apart.costs)["Price of the machine that trained"] == "$10.00 an hour"
     assert dict(apart.costs)["Price of the machine that answers"] == "$1.00 an hour"
     assert "may be faster or slower" in apart.money_note and "with 12.5 tokens on average" in apart.money_note
