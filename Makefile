@@ -9,7 +9,9 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13 pytho
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo studio test test-app test-slow test-ui lint lock chromium
+HUB2 := $(VENV)/hub2
+
+.PHONY: help demo studio test test-app test-slow test-ui test-hub2 lint lock chromium
 .DEFAULT_GOAL := help
 # A Python without pip would count as made otherwise.
 .DELETE_ON_ERROR:
@@ -18,6 +20,7 @@ help:
 	@echo "make demo     fine-tune the quickstart model, then open the studio (SERVE=0: end after the run)"
 	@echo "make studio   open the studio at http://localhost:7860 (another port: STUDIO_PORT)"
 	@echo "make test     run every test"
+	@echo "make test-hub2  run the tests of publishing with huggingface_hub 2.x, which nothing else here takes yet"
 	@echo "make lint     check the style"
 	@echo "make lock     renew requirements.txt and requirements-dev.txt"
 
@@ -39,6 +42,15 @@ test: $(INSTALLED_DEV) chromium
 
 test-app test-slow test-ui: test-%: $(INSTALLED_DEV)
 	$(PY) -m pytest tests/$* -n 2 --dist loadfile
+
+# The next client lies in a folder of its own, in front of the installed one: transformers does not take it yet. The Hub
+# browser is left out: there this client repeats a failed question itself, and its tests fail one question at a time.
+HUB2_TESTS := tests/app/test_publish.py $(filter-out %_browse.py,$(wildcard tests/unit/test_publishing_*.py))
+test-hub2: $(INSTALLED_DEV) $(HUB2)
+	PYTHONPATH=$(abspath $(HUB2)) TEST_HUB_CLIENT=2 $(PY) -m pytest -n 2 --dist loadfile $(HUB2_TESTS)
+
+$(HUB2): | $(PY)
+	$(PY) -m pip install --quiet --target $@ 'huggingface_hub>=2,<3'
 
 lint: $(INSTALLED_DEV)
 	$(PY) -m ruff check .

@@ -2,7 +2,8 @@
 
 `python -m tests.push_host` reads a JSON object a line: {"run_dir"} runs the publish phase of a run, {"folder",
 "repo_id"} pushes the files of a folder; with "token", "silence_s", "log" and "hurry", by which the client's waits are
-divided. It answers two lines: the process id, then exit code and peak memory in kB.
+divided. It answers two lines: the process id, then exit code and peak memory in kB. Its first line of all is the
+version of the Hub's client.
 """
 
 import json
@@ -26,6 +27,7 @@ class PushHost:
         self.log = folder / "push.log"
         self.process = subprocess.Popen([sys.executable, "-m", "tests.push_host"], cwd=PROJECT_DIR, env=environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.client = self.process.stdout.readline().strip()
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -54,8 +56,11 @@ class PushHost:
 
 def main() -> None:
     # all that a push imports, before the first one
+    import huggingface_hub
+
     from studio.publishing import push  # noqa: F401
 
+    print(huggingface_hub.__version__, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

@@ -472,6 +472,11 @@ def test_no_card_goes_out_without_the_bases_licence_because_the_hub_was_down(run
     assert b"license: gemma" in hub.files("ana/recipes")["README.md"]
 
 
+def test_the_pushes_of_these_tests_are_done_by_the_client_that_was_asked_for(host):
+    """`make test-hub2` names another one than is installed."""
+    assert host.client.split(".")[0] == os.environ.get("TEST_HUB_CLIENT", "1")
+
+
 def test_an_existing_repository_is_asked_for_once(store, run_dir, hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
     monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
