@@ -230,14 +230,14 @@ def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     facts = [{"name": path.stem, "path": str(path), "description": preset.description}
              for path, preset in found.items()]
     _print(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
+    for error in broken:
+        print(error, file=sys.stderr)
 
 
 def _search(store: RunStore, arguments: argparse.Namespace) -> None:
     from studio import terminal_search
     from studio.publishing.browse_shelf import Search, look
     from studio.publishing.hub import resolve_token
-    for error in broken:
-        print(error, file=sys.stderr)
 
     changes = dict(_assignment(text) for text in arguments.set)
     preset = _preset(store.settings, arguments)[0] if arguments.preset else files.override(Preset(), changes)

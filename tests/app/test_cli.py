@@ -161,10 +161,10 @@ def test_check_lists_findings(studio):
 
 def test_presets_and_schema(studio, capsys):
     assert "quickstart" in studio("presets")
-    assert {preset["name"] for preset in json.loads(studio("presets", "--json"))} >= {"quickstart", "domain-text"}
-    assert "lora" in json.loads(studio("schema"))["properties"]
     (Settings.from_environment().user_presets_dir / "mine.yaml").write_text("lora: {r: 0}")
     assert cli.main(["presets"]) == 0
     listed = capsys.readouterr()
     assert "quickstart" in listed.out and "mine" not in listed.out
     assert listed.err.startswith("mine.yaml: Line 1: lora.r must be")
+    assert {preset["name"] for preset in json.loads(studio("presets", "--json"))} >= {"quickstart", "domain-text"}
+    assert "lora" in json.loads(studio("schema"))["properties"]
