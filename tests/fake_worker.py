@@ -89,9 +89,9 @@ def evaluate(run_dir, preset, script, journal):
 
 def baselines(run_dir, preset, script, journal):
     journal.progress("baselines", 8, 8, "rows", "The base model answers")
-    figure = {"metrics": {"exact_match": {"value": 0.25, "interval": [0.1, 0.4]}}, "prompt_tokens": 40.0,
-              "answer_tokens": 9.0, "seconds_per_request": 0.2, "tokens_per_second": 50.0}
-    ways = {"base": figure, "few_shot": figure | {"prompt_tokens": 180.0}}
+    figure = {"metrics": {"exact_match": {"value": 0.25, "interval": [0.1, 0.4]}}, "prompt_tokens": 40.0, "examples": 0,
+              "answer_tokens": 9.0, "seconds_per_request": 0.2, "tokens_per_second": 50.0, "cut_answers": 0}
+    ways = {"base": figure, "few_shot": figure | {"prompt_tokens": 180.0, "examples": 3.0}}
     found = {"n": 80, "metric": "exact_match", "ways": ways, "best": "few_shot", "samples": [
         {"prompt": "line 1", "expected": "{}", "base": "no idea", "few_shot": "<b>{}</b>"}]}
     (run_dir / "baselines.json").write_text(json.dumps(found))
