@@ -54,7 +54,7 @@ def cast(store, given, choice):
 @pytest.mark.parametrize(("kind", "said"), [(TRAINING, "Compare blind in the playground"),
                                             (BASELINES, "trained no model")])
 def test_a_run_without_votes_says_how_to_get_some_where_it_can(store, kind, said):
-    part = VotesPart(gr.HTML(), gr.Button())
+    part = VotesPart(gr.HTML(), gr.Button(), gr.HTML())
     assert said in draw_votes(part, store, store.get(store.create(Preset(), kind=kind)))[part.html]
 
 

@@ -52,7 +52,7 @@ def test_the_report_tells_what_a_failing_service_cost_and_neither_its_address_no
 
     with serve_chats(answer) as service:
         assert answer_by_endpoint(asked(phase, service), None, ROWS, kept(phase)) is None
-    warning = [event.values["message"] for event in read_events(phase.run_dir)[0] if event.type == "warning"][0]
+    warning = next(event.values["message"] for event in read_events(phase.run_dir)[0] if event.type == "warning")
     assert urlsplit(service.url).netloc in warning and "inner words" in warning
     assert phase.notes == ["The other service is left out: it gave 2 of 5 answers. The run's log says why."]
 
