@@ -60,7 +60,7 @@ def answered(phase: Phase, weights: Weights, tokenizer: Any, plan: Callable[[str
                         rows.answer(side, partial(
                             engine.answers, tuned=side == TUNED and weights.adapter, tokenizer=tokenizer,
                             max_new_tokens=phase.preset.evaluation.max_new_tokens,
-                            stop_ids=stop_ids(folder, tokenizer)))
+                            stop_ids=stop_ids(tokenizer, folder, *([weights.trained] if side == TUNED else []))))
     except ModelError as error:
         phase.journal.warning(f"{error.message} {error.hint}")
         return None
@@ -79,13 +79,16 @@ def settings(preset: Preset, device: Device, longest: int, adapter: str) -> dict
     return found
 
 
-def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
-    """The tokens that end an answer: the tokenizer's and those that the model's own generation settings name."""
-    try:
-        named = json.loads((folder / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
-    except FileNotFoundError:
-        named = None
-    return sorted({tokenizer.eos_token_id, *([named] if isinstance(named, int) else named or [])})
+def stop_ids(tokenizer: Any, *folders: Path) -> list[int]:
+    """The tokens that end an answer: the tokenizer's and those that the generation settings in the folders name."""
+    ends = {tokenizer.eos_token_id}
+    for folder in folders:
+        try:
+            named = json.loads((folder / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
+        except FileNotFoundError:
+            continue
+        ends.update([named] if isinstance(named, int) else named or [])
+    return sorted(ends)
 
 
 class Engine:

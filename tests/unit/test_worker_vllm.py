@@ -163,4 +163,8 @@ def test_settings_take_unsloths_number_format_and_room_for_the_rank(tmp_path):
 def test_an_answer_ends_where_tokenizer_or_model_say(tmp_path, named, found):
     if named:
         (tmp_path / "generation_config.json").write_text(named)
-    assert stop_ids(tmp_path, TOKENIZER) == found
+    assert stop_ids(TOKENIZER, tmp_path) == found
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "generation_config.json").write_text('{"eos_token_id": 5}')
+    assert stop_ids(TOKENIZER, tmp_path, adapter) == sorted([5, *found])
