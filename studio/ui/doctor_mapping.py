@@ -22,7 +22,7 @@ from studio.texts import text
 from studio.ui.access import hub_token, is_owner, require_owner
 from studio.ui.draft import preset_from
 from studio.ui.findings_view import FIX_JS, fix_html
-from studio.ui.form import build_widget, column_choices, keep_messages, names_column
+from studio.ui.form import build_widget, column_choices, names_column
 from studio.ui.preview_view import error_html
 
 TEMPLATES = ("data.prompt_template", "data.completion_template")
@@ -58,7 +58,7 @@ def build_mapping() -> MappingPart:
 
 
 def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], unsure: gr.Textbox,
-                 due: gr.Textbox, hub_key: gr.Textbox) -> None:
+                 hub_key: gr.Textbox) -> None:
     """Look at the columns of each data set once, and open the fold when `unsure` says that they had to be guessed.
 
     `hub_key` holds a pasted token.
@@ -91,10 +91,9 @@ def wire_mapping(settings: Settings, part: MappingPart, fields: dict[str, Any], 
         return gr.Accordion(open=True) if unsure.endswith("guessed") else gr.skip()
 
     # the fold may stand open already when other data comes
-    looked = gr.on([part.fold.expand, unsure.change], look, [part.examples, hub_key],
-                   [part.proposed, part.examples, part.built, *named], inputs_kwargs=fields, show_progress="hidden",
-                   trigger_mode="always_last", **CLICK)
-    keep_messages(looked, due)
+    gr.on([part.fold.expand, unsure.change], look, [part.examples, hub_key],
+          [part.proposed, part.examples, part.built, *named], inputs_kwargs=fields, show_progress="hidden",
+          trigger_mode="always_last", **CLICK)
     unsure.change(open_where_guessed, unsure, part.fold, **QUIET)
     written = [fields[name] for name in TEMPLATES]
     gr.on([field.input for field in written], build, [*written, part.examples], part.built,

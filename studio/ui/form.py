@@ -1,8 +1,7 @@
 """The form: one widget per leaf of the schema, grouped by its sections. No parameter is named here."""
 
-import time
 from collections.abc import Collection, Iterable
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import gradio as gr
 from annotated_types import MaxLen
@@ -11,7 +10,7 @@ from pydantic.fields import FieldInfo
 from studio.preset.flatten import leaves, level, sections
 from studio.preset.schema import BASIC, EXPERT
 from studio.texts import text
-from studio.ui.draft import choices_of_list, problems, widget_value
+from studio.ui.draft import choices_of_list, widget_value
 
 TEXT_LINES = 6
 # a text that may be so long is written over several lines, in which Enter begins a new one
@@ -55,33 +54,6 @@ def build_widget(name: str, field: FieldInfo) -> gr.components.Component:
     if names_column(name):
         return gr.Dropdown(column_choices([]), value=default, allow_custom_value=True, **common)
     return gr.Textbox(value=default, lines=LONG_LINES if _is_long(field) else 1, max_lines=TEXT_LINES, **common)
-
-
-def field_checks(values: dict[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
-    """A `validator=` answer for the widgets `names`, given all values: each message lands inside its own widget."""
-    found = problems(values)
-    return [gr.validate(name not in found, found.get(name, "")) for name in names]
-
-
-def show_due(due: gr.Textbox, fields: dict[str, Any]) -> None:
-    """Show inside `fields` what is wrong with them, whenever `due` changes."""
-    due.change(lambda **values: None, inputs_kwargs=fields, validator=lambda **values: field_checks(values, fields),
-               show_progress="hidden", trigger_mode="always_last", concurrency_limit=None, api_visibility="private")
-
-
-def keep_messages(event: Any, due: gr.Textbox) -> None:
-    """Show again, after `event`, the messages inside fields, if there are any.
-
-    Gradio wipes them with the first answer to any event that takes these fields, and that answer may come after the one
-    which brought the messages. So each such event that nobody asked for by a click ends with this.
-    """
-    event.then(lambda known: due_now() if known else gr.skip(), due, due, queue=False, show_progress="hidden",
-               api_visibility="private")
-
-
-def due_now() -> str:
-    """A value for `due` unlike the last one: something is wrong with a field."""
-    return str(time.time_ns())
 
 
 def names_column(name: str) -> bool:

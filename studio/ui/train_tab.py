@@ -33,8 +33,9 @@ from studio.ui.doctor_mapping import TEMPLATES, wire_mapping
 from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
+from studio.ui.field_problems import TO_TOP, build_problems, field_problems
 from studio.ui.findings_view import findings_html, outlook_html, status_html
-from studio.ui.form import due_now, field_checks, is_choice, keep_messages, names_column, show_due
+from studio.ui.form import is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
@@ -49,7 +50,6 @@ CLONED = "run:"
 DATASET, EDITS, PUSH, BUNDLED = "data.dataset_name", "data.edits", "publish.push_to_hub", "bundled:recipes"
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CLICK = {"concurrency_limit": None, "api_visibility": "private"}
-TO_TOP = "() => window.scrollTo({top: 0})"
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     """Build the five steps into the present tab of `page`."""
     stored = gr.BrowserState(storage_key=DRAFT_KEY, secret=DRAFT_SECRET)
     step = gr.BrowserState(1, storage_key=STEP_KEY, secret=DRAFT_SECRET)
-    started, due = gr.Textbox(visible=False), gr.Textbox(visible=False)
+    started = gr.Textbox(visible=False)
     with gr.Walkthrough(selected=1, elem_id="steps") as walkthrough:
         what, data, method = steps.build_what_step(settings), steps.build_data_step(), steps.build_method_step()
         check, start = steps.build_check_step(), steps.build_start_step()
-    hub_key = steps.build_token()
+    hub_key, wrong = steps.build_token(), build_problems()
     built = what.fields | method.fields | data.fields | start.fields
     fields = {name: built[name] for name, _ in leaves()}
-    sheet = [method.yaml, method.status, stored, *fields.values()]
+    sheet = [method.yaml, method.status, wrong, stored, *fields.values()]
     taken = [walkthrough, what.gallery, what.chosen, *sheet]
 
     def restore(stored_draft: Any, stored_step: Any, profile: gr.OAuthProfile | None) -> list[Any]:
@@ -121,41 +121,41 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
         preset = votes_preset(store.get(run_id), settings)
         return take(preset, "", preset.name)
 
-    def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, Any, str]:
+    def from_form(draft: dict[str, Any], **values: Any) -> tuple[Any, str, dict[str, Any], Any]:
         found = problems(values)
         if found:
-            return gr.skip(), status_html(problem_list(found)), gr.skip(), due_now()
+            return gr.skip(), status_html(problem_list(found)), field_problems(found), gr.skip()
         written = files.dumps(preset_from(values), comments=False)
-        return written, status_html([]), draft | {"yaml": written}, ""
+        return written, status_html([]), field_problems({}), draft | {"yaml": written}
 
     def from_yaml(written: str, draft: dict[str, Any]) -> list[Any]:
         try:
             preset = files.loads(written)
         except PresetError as error:
-            listed = status_html([str(problem) for problem in error.problems])
-            return [gr.skip(), listed, *[gr.skip()] * (len(sheet) - 2)]
-        return ["", status_html([]), draft | {"yaml": written}, *widget_values(preset)]
+            return [status_html([str(problem) for problem in error.problems]), *[gr.skip()] * (len(sheet) - 2)]
+        return [status_html([]), field_problems({}), draft | {"yaml": written}, *widget_values(preset)]
 
     page.load(restore, [stored, step], [what.clone_choice, *taken], **QUIET)
     what.gallery.select(choose, None, [what.chosen, *sheet], show_progress="hidden", **CLICK)
     what.open_button.upload(open_file, what.open_button, taken, show_progress="hidden", **CLICK)
     what.clone_choice.select(clone, what.clone_choice, taken, show_progress="hidden", **CLICK)
-    gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, stored, due],
+    gr.on([field.input for field in fields.values()], from_form, stored, [method.yaml, method.status, wrong, stored],
           inputs_kwargs=fields, trigger_mode="always_last", **QUIET)
-    method.yaml.input(from_yaml, [method.yaml, stored], [due, *sheet[1:]], trigger_mode="always_last", **QUIET)
-    show_due(due, fields)
+    method.yaml.input(from_yaml, [method.yaml, stored], sheet[1:], trigger_mode="always_last", **QUIET)
 
-    _wire_steps(walkthrough, step, fields, [what, data, method, check, start])
-    _wire_data(settings, data, stored, fields, sheet, due, hub_key)
+    _wire_steps(walkthrough, step, wrong, fields, [what, data, method, check, start])
+    _wire_data(settings, data, stored, fields, sheet, hub_key)
     mark_changed(wire_browser(settings, store, data.browser, stored, fields, sheet, hub_key), data.report)
     wire_browser(settings, store, method.browser, stored, fields, sheet, hub_key)
     _wire_check(settings, check, stored, fields, sheet, hub_key)
-    _wire_word(settings, start, fields, due, hub_key)
+    _wire_word(settings, start, fields, hub_key)
 
     @shown
     def begin(draft: dict[str, Any], hub_key: str, endpoint_key: str, judge_key: str, confirmed: bool, told: str,
               profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> dict[Any, Any]:
         require_owner(settings, profile)
+        if found := own_problems(values):
+            return found
         act = partial(start_run, confirmed=confirmed, told=told)
         keys = {pasted(ENDPOINT_KEY): endpoint_key, pasted(JUDGE_KEY): judge_key}
         try:
@@ -167,11 +167,17 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     @shown
     def try_untuned(draft: dict[str, Any], hub_key: str, endpoint_key: str, profile: gr.OAuthProfile | None,
-                    token: gr.OAuthToken | None, **values: Any) -> str:
+                    token: gr.OAuthToken | None, **values: Any) -> dict[Any, Any]:
         require_owner(settings, profile)
         # nothing is made that could be published
-        return begin_with(start_baselines, override(preset_from(values), {PUSH: False}), draft, hub_key, token,
-                          {pasted(ENDPOINT_KEY): endpoint_key})
+        return own_problems(values) or {started: begin_with(
+            start_baselines, override(preset_from(values), {PUSH: False}), draft, hub_key, token,
+            {pasted(ENDPOINT_KEY): endpoint_key})}
+
+    def own_problems(values: dict[str, Any]) -> dict[Any, Any]:
+        """What is wrong with the fields of this step, for inside them; what is wrong elsewhere is told as a message."""
+        found = problems(values)
+        return {wrong: field_problems(found, go=True)} if found.keys() & start.fields.keys() else {}
 
     def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub_key: str, token: gr.OAuthToken | None,
                    keys: dict[str, str]) -> str:
@@ -184,21 +190,26 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     start.start_button.click(
         begin, [stored, hub_key, start.endpoint_key, start.judge_key, start.word.confirm, start.word.replaced],
-        [started, *start.word.drawn], inputs_kwargs=fields,
-        validator=lambda draft, hub_key, endpoint_key, judge_key, confirmed, told, **values: [
-            *[gr.validate(True, "")] * 6, *field_checks(values, fields)], **CLICK)
-    start.try_button.click(
-        try_untuned, [stored, hub_key, start.endpoint_key], started, inputs_kwargs=fields,
-        validator=lambda draft, hub_key, endpoint_key, **values: [
-            *[gr.validate(True, "")] * 3, *field_checks(values, fields)], **CLICK)
+        [started, wrong, *start.word.drawn], inputs_kwargs=fields, **CLICK)
+    start.try_button.click(try_untuned, [stored, hub_key, start.endpoint_key], [started, wrong], inputs_kwargs=fields,
+                           **CLICK)
     return TrainTab(hub_key, started, taken, clone, take_votes)
 
 
-def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict[str, Any], built: list[Any]) -> None:
-    """Back, next, and the step that a reload returns to. Next lets nobody pass a field that is wrong."""
+def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, wrong: gr.HTML, fields: dict[str, Any],
+                built: list[Any]) -> None:
+    """Back, next, and the step that a reload returns to. Next lets nobody pass a field of the step that is wrong."""
 
     def go_to(number: int) -> Any:
-        return lambda **values: (gr.Walkthrough(selected=number), number)
+        return lambda: (gr.Walkthrough(selected=number), number)
+
+    def go_on(number: int, own: dict[str, Any]) -> Any:
+        def go(**values: Any) -> tuple[Any, Any, Any]:
+            found = problems(values)
+            if found.keys() & own.keys():
+                return gr.skip(), gr.skip(), field_problems(found, go=True)
+            return gr.Walkthrough(selected=number), number, gr.skip()
+        return go
 
     def note(event: gr.SelectData) -> int:
         return event.index + 1  # Gradio counts the headers from 0, the steps' ids from 1
@@ -209,24 +220,14 @@ def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, fields: dict
             part.back_button.click(go_to(number - 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
         if number in (1, 2, 3):
             part.next_button.click(
-                go_to(number + 1), None, [walkthrough, step], inputs_kwargs=fields,
-                validator=_checks_of(part.fields, fields), show_progress="hidden", **CLICK).then(js=TO_TOP, **QUIET)
+                go_on(number + 1, part.fields), None, [walkthrough, step, wrong], inputs_kwargs=fields,
+                show_progress="hidden", **CLICK).then(js=TO_TOP, **QUIET)
         elif number < LAST_STEP:
             part.next_button.click(go_to(number + 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
 
 
-def _checks_of(own: dict[str, Any], fields: dict[str, Any]) -> Any:
-    """A validator that speaks of one step's fields only: a message in a step one cannot see would block in silence."""
-
-    def validate(**values: Any) -> list[dict[str, Any]]:
-        checks = zip(fields, field_checks(values, fields), strict=True)
-        return [check if name in own else gr.validate(True, "") for name, check in checks]
-
-    return validate
-
-
 def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState, fields: dict[str, Any],
-               sheet: list[Any], due: gr.Textbox, hub_key: gr.Textbox) -> None:
+               sheet: list[Any], hub_key: gr.Textbox) -> None:
     """Upload and bundled rows; whatever names other data, or reads it otherwise, has it examined and shown anew."""
 
     @shown
@@ -247,14 +248,14 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
     bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
     mark_changed(bundled, data.report)
     wire_export(settings, data.export, fields, hub_key)
-    wire_mapping(settings, data.mapping, fields, data.report.unsure, due, hub_key)
+    wire_mapping(settings, data.mapping, fields, data.report.unsure, hub_key)
     choices = [data.fields[name].input for name, field in leaves()
                if name in data.fields and (is_choice(field) or names_column(name))]
     written = [data.fields[name].submit for name in TEMPLATES]
     asked = [data.report.changed.change, data.look_button.click, data.step.select, data.fields[DATASET].submit,
              *choices, *written]
-    keep_messages(gr.on([*asked, data.rows.edits.change], **examine), due)
-    keep_messages(gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows), due)
+    gr.on([*asked, data.rows.edits.change], **examine)
+    gr.on([*asked, data.rows.search.submit, data.rows.only.input], **show_rows)
 
 
 def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserState, fields: dict[str, Any],
@@ -283,8 +284,7 @@ def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserSta
     part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
 
 
-def _wire_word(settings: Settings, part: steps.StartStep, fields: dict[str, Any], due: gr.Textbox,
-               hub_key: gr.Textbox) -> None:
+def _wire_word(settings: Settings, part: steps.StartStep, fields: dict[str, Any], hub_key: gr.Textbox) -> None:
     """Ask for a word as soon as the push at the end would replace something; one that was given for the same stays."""
     publish = {name: field for name, field in fields.items() if name.startswith("publish.")}
 
@@ -300,8 +300,8 @@ def _wire_word(settings: Settings, part: steps.StartStep, fields: dict[str, Any]
         return gr.skip() if replaced == asked else asked_first(part.word, replaced)
 
     changed = [field.blur if isinstance(field, gr.Textbox) else field.input for field in publish.values()]
-    keep_messages(gr.on([*changed, part.step.select], look_there, [hub_key, part.word.replaced], part.word.drawn,
-                        inputs_kwargs=publish, trigger_mode="always_last", **QUIET), due)
+    gr.on([*changed, part.step.select], look_there, [hub_key, part.word.replaced], part.word.drawn,
+          inputs_kwargs=publish, trigger_mode="always_last", **QUIET)
 
 
 def _came_from(settings: Settings, store: RunStore, origin: str) -> tuple[Preset | None, str]:
