@@ -190,7 +190,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     start.start_button.click(
         begin, [stored, hub_key, start.endpoint_key, start.judge_key, start.word.confirm, start.word.replaced],
-        [started, wrong, *start.word.drawn], inputs_kwargs=fields, **CLICK)
+        [started, *start.word.drawn, wrong], inputs_kwargs=fields, **CLICK)
     start.try_button.click(try_untuned, [stored, hub_key, start.endpoint_key], [started, wrong], inputs_kwargs=fields,
                            **CLICK)
     return TrainTab(hub_key, started, taken, clone, take_votes)

@@ -39,11 +39,10 @@ class Caller:
         return answer.json()["data"]
 
     def queued(self, name: str, data: list, event: dict | None = None) -> dict:
-        """Call a handler of the queue; returns its last message, or the refusal of its validator."""
+        """Call a handler of the queue; returns its last message."""
         joined = self._client.post("/queue/join", json={
             "data": data, "fn_index": self._index(name), "session_hash": SESSION, "event_data": event})
-        if joined.status_code != 200:
-            return {"refused": joined.json()}
+        joined.raise_for_status()
         with self._client.stream("GET", "/queue/data", params={"session_hash": SESSION}) as lines:
             for line in lines.iter_lines():
                 message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
@@ -118,7 +117,7 @@ def test_no_run_starts_whose_push_would_replace_what_nobody_has_seen(hub, studio
     hub.add_repo("ana/taken", {"model.safetensors": b"theirs"}, private=True)
     planned = files.override(preset, {"publish.push_to_hub": True, "publish.hub_model_id": "ana/taken"})
     secrets, caller = (hub.token, "", ""), Caller(studio.url)
-    _, box, said, shown = start(caller, planned, secrets)["output"]["data"]
+    _, box, said, shown, _ = start(caller, planned, secrets)["output"]["data"]
     assert box["visible"] and "ana/taken is there already" in said and said in html.unescape(shown["value"])
     assert studio.store.list() == hub.spawned == []
     asked = start(caller, planned, secrets, (True, "ana/other is there already."))["output"]["data"]
@@ -183,7 +182,16 @@ def test_a_preset_that_stops_is_not_started(studio, preset):
 def test_a_wrong_value_is_refused_before_anything_runs(studio, preset):
     values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True)) | {"lora.r": -1}
     answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *NO_WORD, *values.values()])
-    assert "greater than or equal to 1" in json.dumps(answer["refused"])
+    assert not answer["success"] and "greater than or equal to 1" in answer["output"]["error"]
+    assert studio.store.list() == []
+
+
+def test_a_planned_push_without_a_repository_is_refused_in_its_field(studio, preset):
+    values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True))
+    planned = values | {"publish.push_to_hub": True}
+    answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *NO_WORD, *planned.values()])
+    wrong = answer["output"]["data"][-1]
+    assert "needs a repository" in wrong["problems"]["field-publish-hub_model_id"] and wrong["go"]
     assert studio.store.list() == []
 
 
