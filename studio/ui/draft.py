@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from studio.errors import PresetError
 from studio.preset import files
-from studio.preset.flatten import flatten, leaves, nest
-from studio.preset.schema import Preset
+from studio.preset.flatten import flatten, leaves, level, nest
+from studio.preset.schema import BASIC, Preset
 from studio.texts import text
 
 
@@ -76,6 +76,12 @@ def problem_list(found: dict[str, str]) -> list[str]:
     """The problems as lines that name the field by its title."""
     titles = {name: field.title for name, field in leaves()}
     return [f"{titles[name]}: {sentence}" for name, sentence in found.items()]
+
+
+def folded(found: dict[str, str]) -> dict[str, str]:
+    """Those problems whose fields lie in a fold, which may be closed."""
+    basic = {name for name, field in leaves() if level(field) == BASIC}
+    return {name: sentence for name, sentence in found.items() if name not in basic}
 
 
 def _sentence(problem: PresetError, values: dict[str, Any]) -> str:

@@ -3,11 +3,13 @@
 Gradio's own ones (`validator=`) go with the next event of any kind, as the tick of the header is, within three seconds.
 """
 
+import html
 import time
 from typing import Any
 
 import gradio as gr
 
+from studio.ui.draft import folded, problem_list
 from studio.ui.form import widget_id
 
 # fields come onto the page with their step; then what is wrong with them is drawn, too
@@ -60,7 +62,17 @@ def build_problems() -> gr.HTML:
     return gr.HTML(field_problems({}), html_template="<span></span>", js_on_load=_SCRIPT, elem_id="field-problems")
 
 
+def refuse(found: dict[str, str]) -> dict[str, Any]:
+    """The same as `field_problems` where somebody wants to go on: the keyboard goes to the first field that is seen.
+
+    What is wrong in a fold, which may be closed, is said in a message too. For events that use the queue.
+    """
+    if hidden := folded(found):
+        gr.Warning(html.escape(" ".join(problem_list(hidden))), title="")
+    return field_problems(found, go=True)
+
+
 def field_problems(found: dict[str, str], go: bool = False) -> dict[str, Any]:
-    """What is wrong, as {dotted name: sentence}; with `go` the keyboard goes to the first such field that is seen."""
+    """The value of the component for what is wrong, as {dotted name: sentence}."""
     # the moment makes the same problems a new value
     return {"problems": {widget_id(name): words for name, words in found.items()}, "go": go, "at": str(time.time_ns())}

@@ -33,7 +33,7 @@ from studio.ui.doctor_mapping import TEMPLATES, wire_mapping
 from studio.ui.doctor_report import mark_changed, wire_report
 from studio.ui.doctor_rows import wire_rows
 from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
-from studio.ui.field_problems import TO_TOP, build_problems, field_problems
+from studio.ui.field_problems import TO_TOP, build_problems, field_problems, refuse
 from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.form import is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
@@ -177,7 +177,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
     def own_problems(values: dict[str, Any]) -> dict[Any, Any]:
         """What is wrong with the fields of this step, for inside them; what is wrong elsewhere is told as a message."""
         found = problems(values)
-        return {wrong: field_problems(found, go=True)} if found.keys() & start.fields.keys() else {}
+        return {wrong: refuse(found)} if found.keys() & start.fields.keys() else {}
 
     def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub_key: str, token: gr.OAuthToken | None,
                    keys: dict[str, str]) -> str:
@@ -207,7 +207,7 @@ def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, wrong: gr.HT
         def go(**values: Any) -> tuple[Any, Any, Any]:
             found = problems(values)
             if found.keys() & own.keys():
-                return gr.skip(), gr.skip(), field_problems(found, go=True)
+                return gr.skip(), gr.skip(), refuse(found)
             return gr.Walkthrough(selected=number), number, gr.skip()
         return go
 

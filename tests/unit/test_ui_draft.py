@@ -6,7 +6,7 @@ from studio.errors import PresetError
 from studio.preset import files
 from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
-from studio.ui.draft import Draft, preset_from, problem_list, problems, widget_values
+from studio.ui.draft import Draft, folded, preset_from, problem_list, problems, widget_values
 
 
 def values(**changed):
@@ -59,3 +59,8 @@ def test_what_is_no_draft_is_no_draft(stored):
 def test_an_unknown_value_is_refused():
     with pytest.raises(PresetError, match="dtype"):
         preset_from(values(model__dtype="int3"))
+
+
+def test_what_is_wrong_in_a_fold_is_known():
+    found = problems(values(lora__r=0, training__seed=-1))
+    assert found.keys() == {"lora.r", "training.seed"} and folded(found).keys() == {"training.seed"}
