@@ -102,15 +102,15 @@ class Fault:
     meanwhile: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request as it arrived; `received` counts the body's bytes."""
+    """One request, noted when it arrives; `received` counts the body's bytes as they come."""
 
     route: str
     method: str
     path: str
-    received: int
     token: str
+    received: int = 0
 
 
 class HubError(Exception):

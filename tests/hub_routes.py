@@ -36,11 +36,15 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
     def _serve(self) -> None:
         with self.hub.idle:
             self.hub.working += 1
-        self._received, self._slow_s = 0, 0.0
+        self._slow_s = 0.0
         split = urlsplit(self.path)
         self._parts = [unquote(part) for part in split.path.strip("/").split("/")]
         self._query = parse_qs(split.query)
         route, work = self._route()
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        self._request = Request(route, self.command, self.path, token)
+        # noted before any answer: a client that has its answer, or its broken connection, finds it counted
+        self.hub.requests.append(self._request)
         fault = self.hub.next_fault(route)
         try:
             if fault and self._befall(fault):
@@ -56,8 +60,6 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-            self.hub.requests.append(Request(route, self.command, self.path, self._received, token))
             with self.hub.idle:
                 self.hub.working -= 1
                 self.hub.idle.notify_all()
@@ -465,7 +467,7 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
                 self.rfile.readline()
             self.rfile.readline()
         else:
-            yield from self._pieces(int(self.headers.get("Content-Length", 0)) - self._received)
+            yield from self._pieces(int(self.headers.get("Content-Length", 0)) - self._request.received)
 
     def _pieces(self, size: int):
         while size > 0:
@@ -473,7 +475,7 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
             if not chunk:
                 raise ConnectionResetError("the client went away")
             size -= len(chunk)
-            self._received += len(chunk)
+            self._request.received += len(chunk)
             time.sleep(self._slow_s)
             yield chunk
 
@@ -502,7 +504,7 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _send_error(self, error: HubError) -> None:
-        if not self._received:
+        if not self._request.received:
             self._drain()
         headers = {"X-Error-Message": quote(error.message, safe=" \"'.,:/!")} | error.headers
         if error.code:
