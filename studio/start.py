@@ -246,12 +246,12 @@ def cancel_publish(store: RunStore, run_id: str) -> None:
     the run does something else: it would fail at the push.
     """
     view = store.get(run_id)
-    if view.is_live and view.state.phase not in ("parity", "publish"):
+    if view.is_live and not view.state.pushes:
         raise RunError(f"{view.name} pushes nothing at the moment; it is at work on something else.",
                        "Stop it, or cancel the push once it runs.")
     # first, so that a push which begins just now reads it
     cancel_request(view.run_dir)
-    if view.is_live and view.state.phase in ("parity", "publish"):
+    if view.is_live:
         launcher.stop(store, run_id)
 
 

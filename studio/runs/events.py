@@ -61,6 +61,10 @@ class EventWriter:
         """The run enters a stage; `phase` is one of PHASES while something is worked on."""
         self.write("stage", stage=stage.value, phase=phase, message=message)
 
+    def queued(self, phases: list[str]) -> None:
+        """The run waits for its turn; `phases` are those that were asked for in one go."""
+        self.write("stage", stage=RunStage.QUEUED.value, phase=phases[0], message="", phases=phases)
+
     def progress(self, phase: str, done: float, total: float, unit: str, message: str = "") -> None:
         """How far a phase is: `done` of `total` in `unit` (steps, rows, files, bytes)."""
         self.write("progress", phase=phase, done=done, total=total, unit=unit, message=message)
@@ -138,7 +142,8 @@ class PhaseState:
 
     `paced_from` is the time and amount of the first progress, `paced_at` the time of the last: the pace lies between,
     free of the start-up. `result` is that of the present attempt; `earlier` that of the last one before it that ended
-    well, and `earlier_at` when. `pushed` are the repositories that the present attempt has completed.
+    well, and `earlier_at` when. `pushed` are the repositories that the present attempt has completed, `asked` the
+    phases that were asked for in one go with it.
     """
 
     started_at: str = ""
@@ -153,6 +158,7 @@ class PhaseState:
     earlier: dict[str, Any] | None = None
     earlier_at: str = ""
     pushed: list[dict[str, Any]] = field(default_factory=list)
+    asked: tuple[str, ...] = PHASES
     error: str = ""
     hint: str = ""
 
@@ -169,9 +175,13 @@ class PhaseState:
 
 @dataclass
 class RunState:
-    """The fold of a run's events; `settled` is the stage in which it ended last, None before it did."""
+    """The fold of a run's events; `settled` is the stage in which it ended last, None before it did.
+
+    `asked` are the phases that were asked for in the present go; an earlier studio did not say which, so all.
+    """
 
     stage: RunStage = RunStage.QUEUED
+    asked: tuple[str, ...] = PHASES
     phase: str = ""
     message: str = ""
     created_at: str = ""
@@ -201,6 +211,11 @@ class RunState:
         """What is worth knowing, in order; of a phase that was done again only the last time counts."""
         return [message for _, message in self.noted]
 
+    @property
+    def pushes(self) -> bool:
+        """Whether the present phase is a push, or the check of the exports ahead of one."""
+        return self.phase == "publish" or (self.phase == "parity" and "publish" in self.asked)
+
     def apply(self, event: Event) -> None:
         """Take one event into the state; what an older studio does not know only moves `updated_at`."""
         self.updated_at = event.time
@@ -221,12 +236,17 @@ class RunState:
             self.noted = [(phase, message) for phase, message in self.noted if phase != self.phase]
         if self.stage is RunStage.QUEUED:
             self.error = self.hint = ""
+            self.asked = tuple(event.values.get("phases", PHASES))
+            if self.phase in self.phases:  # how far it came the time before says nothing of this one
+                before = self.phases[self.phase]
+                before.done, before.total, before.message, before.paced_from = 0, 0, "", None
             if self.phase == "train":
                 self.settled = None  # what follows is not done on a complete run
         if self.stage is RunStage.STARTING:
             self.started_at = self.started_at or event.time
             before = self.phases.get(self.phase, PhaseState())
-            self.phases[self.phase] = PhaseState(started_at=event.time, earlier=before.good, earlier_at=before.good_at)
+            self.phases[self.phase] = PhaseState(started_at=event.time, earlier=before.good, earlier_at=before.good_at,
+                                                  asked=self.asked)
             if self.phase == "train":
                 self.phases["train"].earlier = None  # its weights are on their way to others
                 self.samples.clear()

@@ -15,7 +15,7 @@ from studio.preset.schema import Preset
 from studio.publishing.gguf_request import forget_request as forget_gguf_request
 from studio.publishing.request import forget_request as forget_publish_request
 from studio.publishing.request import is_cancelled
-from studio.runs.events import EventWriter, PhaseState, RunStage
+from studio.runs.events import EventWriter, PhaseState
 from studio.runs.liveness import first_mark, read_marks
 from studio.runs.processes import terminate_group
 from studio.runs.store import BASELINES, TRAINING, RunStore, RunView
@@ -157,7 +157,7 @@ def _spawn(store: RunStore, run_id: str, phases: list[str], environment: dict[st
     # written here already, so that nobody who looks before the supervisor is up takes an ended run for the answer
     (run_dir / "process.json").unlink(missing_ok=True)
     journal = EventWriter(run_dir)
-    journal.stage(RunStage.QUEUED, phases[0])
+    journal.queued(phases)
     journal.close()
     # a file, never a pipe that somebody must drain: a closed page would freeze the training
     with open(run_dir / "worker.log", "ab") as log:

@@ -79,8 +79,8 @@ def standing(view: RunView) -> Standing:
     """Where the run's publishing stands; busy means that another phase is at work, paused that a push was stopped
     and not cancelled."""
     if view.is_live:
-        pushes = view.state.phase == "publish" or (view.state.phase == "parity" and _is_asked_for(view))
-        return "pushing" if pushes else "busy"
+        cancelled = view.state.phase == "parity" and not _is_asked_for(view)
+        return "pushing" if view.state.pushes and not cancelled else "busy"
     name, step = _step(view)
     if name == "publish" and step.result is not None:
         return "done"
@@ -98,10 +98,14 @@ def _is_asked_for(view: RunView) -> bool:
 
 
 def _step(view: RunView) -> tuple[str, PhaseState]:
-    """The step that publishing is at: the push, or the check of the exports before it while that has not ended well."""
+    """The step that publishing is at: the push, or the check of the exports before it while that has not ended well.
+
+    A check that was asked for by itself is no step of a push.
+    """
     begun = {name: view.state.phases[name] for name in STEPS if name in view.state.phases}
     check, push = begun.get("parity"), begun.get("publish")
-    if check is not None and check.result is None and (push is None or check.started_at > push.started_at):
+    if check is not None and "publish" in check.asked and check.result is None and (
+            push is None or check.started_at > push.started_at):
         return "parity", check
     return ("publish", push) if push is not None else ("", PhaseState())
 

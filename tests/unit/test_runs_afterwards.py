@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from studio import start
+from studio.errors import RunError
 from studio.preset.files import validate
 from studio.preset.schema import PublishSection
 from studio.publishing.deploy import model_on_hub
@@ -35,10 +37,10 @@ def store(settings):
     return RunStore(settings)
 
 
-def begin(run_dir, phase: str) -> None:
-    """The journal of a run on which a phase was begun again."""
+def begin(run_dir, phase: str, *later: str) -> None:
+    """The journal of a run on which a phase was begun again, with others to come behind it."""
     journal = EventWriter(run_dir)
-    journal.stage(RunStage.QUEUED, phase)
+    journal.queued([phase, *later])
     journal.stage(RunStage.STARTING, phase)
     journal.close()
 
@@ -114,14 +116,14 @@ def test_where_publishing_stands(store):
     run_dir = store.run_dir(finished_run(store))
     assert standing(store.get(run_dir.name)) == "new"
     write_request(run_dir, PublishSection(hub_model_id="ana/x"))
-    for phase in ("parity", "publish"):
-        begin(run_dir, phase)
+    for phases in (("parity", "publish"), ("publish",)):
+        begin(run_dir, *phases)
         assert standing(store.get(run_dir.name)) == "pushing"
         _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
         assert standing(store.get(run_dir.name)) == "paused"
     _write(run_dir, lambda journal: journal.done("publish", {"repo_id": "ana/x"}))
     assert standing(store.get(run_dir.name)) == "done"
-    begin(run_dir, "parity")
+    begin(run_dir, "parity", "publish")
     _write(run_dir, lambda journal: journal.error("parity", "It answers otherwise."))
     _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
     assert standing(store.get(run_dir.name)) == "failed"
@@ -137,8 +139,8 @@ def test_a_planned_push_is_followed_paused_and_cancelled_like_one_that_was_asked
     planned = validate({"publish": {"push_to_hub": True, "hub_model_id": "ana/plan"}})
     run_dir = store.run_dir(finished_run(store, preset=planned))
     assert standing(store.get(run_dir.name)) == "new", "its push has not begun"
-    for phase in ("parity", "publish"):
-        begin(run_dir, phase)
+    for phases in (("parity", "publish"), ("publish",)):
+        begin(run_dir, *phases)
         assert standing(store.get(run_dir.name)) == "pushing"
         _write(run_dir, lambda journal: journal.stage(RunStage.STOPPED))
         assert standing(store.get(run_dir.name)) == "paused"
@@ -149,6 +151,25 @@ def test_a_planned_push_is_followed_paused_and_cancelled_like_one_that_was_asked
     assert standing(store.get(run_dir.name)) == "pushing", "until it has ended"
     _write(run_dir, lambda journal: journal.stage(RunStage.STOPPED))
     assert standing(store.get(run_dir.name)) == "new"
+
+
+def test_a_check_of_the_exports_by_itself_is_no_push_though_one_is_planned(store):
+    planned = validate({"publish": {"push_to_hub": True, "hub_model_id": "ana/plan"}})
+    run_dir = store.run_dir(finished_run(store, preset=planned))
+    begin(run_dir, "parity")
+    assert standing(store.get(run_dir.name)) == "busy"
+    with pytest.raises(RunError, match="pushes nothing"):
+        start.cancel_publish(store, run_dir.name)
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    assert standing(store.get(run_dir.name)) == "new", "stopped, it leaves no push that waits"
+
+
+def test_the_journal_of_an_earlier_studio_does_not_say_what_was_asked_for(store):
+    run_dir = store.run_dir(finished_run(store))
+    write_request(run_dir, PublishSection(hub_model_id="ana/x"))
+    _write(run_dir, lambda journal: journal.stage(RunStage.QUEUED, "parity"))
+    _write(run_dir, lambda journal: journal.stage(RunStage.STARTING, "parity"))
+    assert standing(store.get(run_dir.name)) == "pushing"
 
 
 def test_what_an_earlier_push_has_put_on_the_hub_is_there_while_the_next_one_fails(store):

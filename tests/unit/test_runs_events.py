@@ -99,3 +99,16 @@ def test_what_a_comparison_warned_of_is_gone_when_it_is_made_again(tmp_path):
     writer.warning("the judge is down")
     writer.stage(RunStage.QUEUED, "train")
     assert fold(tmp_path).warnings == ["few rows", "the judge is down"], "a training goes on where it was"
+
+
+def test_while_a_comparison_waits_again_the_progress_of_the_earlier_one_is_gone(tmp_path):
+    writer = EventWriter(tmp_path)
+    writer.queued(["evaluate"])
+    writer.stage(RunStage.STARTING, "evaluate")
+    writer.progress("evaluate", 80, 320, "rows", "The base model answers")
+    writer.done("evaluate", {"rows": 80})
+    writer.stage(RunStage.COMPLETED)
+    writer.queued(["evaluate"])
+    waiting = fold(tmp_path).phases["evaluate"]
+    assert (waiting.done, waiting.total, waiting.message, waiting.paced_from) == (0, 0, "", None)
+    assert waiting.good == {"rows": 80}, "what it found stays"
