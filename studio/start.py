@@ -168,9 +168,9 @@ def evaluate(store: RunStore, run_id: str, data: str = "", token: str | None = N
              settings: Iterable[tuple[str, Any]] = (), keys: Mapping[str, str] = NO_KEYS) -> None:
     """Compare the ways again, on the rows of another data set and with another model (see other.py) where named.
 
-    `settings` are fields of the groups evaluation and plan with the values that hold for this comparison in place of
-    the preset's; `keys` as for `start`. Raises `RunError` if the run is live, or the other model is not there,
-    `PresetError` for a field that no comparison reads, or a bad value.
+    `settings` are fields of the groups evaluation and plan with values in place of the preset's: those of evaluation
+    hold for this comparison, those of plan stay with the run. `keys` as for `start`. Raises `RunError` if the run is
+    live, or the other model is not there, `PresetError` for a field that no comparison reads, or a bad value.
     """
     if against:
         require_other(store, run_id, read_other(against))

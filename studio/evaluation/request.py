@@ -1,10 +1,14 @@
-"""What a comparison was asked to use: `evaluate.json` in the run folder, written by the page or the command line."""
+"""What a comparison was asked to use: `evaluate.json` in the run folder, written by the page or the command line.
+
+Fields of the group evaluation hold for one comparison. Those of the group plan are what a person says of their use
+case: they stay with the run, for later comparisons and for the model card.
+"""
 
 import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,8 @@ from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
 
 FILE = "evaluate.json"
-SECTIONS = ("evaluation.", "plan.")
+PLAN = "plan."
+SECTIONS = ("evaluation.", PLAN)
 # of the group evaluation, but they steer the training
 OF_TRAINING = frozenset({"evaluation.eval_strategy", "evaluation.eval_steps", "evaluation.early_stopping_patience"})
 # a value may hold lines of its own, as evaluation.checks does
@@ -25,7 +30,7 @@ NEXT_SETTING = re.compile(r"\n(?=[ \t]*[a-z_]+\.[a-z_0-9]+[ \t]*=)")
 @dataclass(frozen=True)
 class EvaluateRequest:
     """The data set whose rows are asked, "" for the run's own held-out rows, another model to compare with
-    (see other.py), "" for none, and by dotted name the fields that differ from the run's preset."""
+    (see other.py), "" for none, and by dotted name the fields to use in place of those of the run's preset."""
 
     data: str = ""
     against: str = ""
@@ -62,15 +67,24 @@ def comparison_settings(preset: Preset, assignments: Iterable[tuple[str, Any]]) 
 
 
 def write_request(run_dir: Path, request: EvaluateRequest) -> None:
-    """Note what was asked for; replaces an earlier request."""
+    """Note what was asked for, in place of an earlier request; of that the plan stays, as far as it is not changed."""
+    asked = asdict(replace(request, settings=kept_plan(run_dir) | request.settings))
     partial = run_dir / f".{FILE}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(request)) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(asked) + "\n", encoding="utf-8")
     os.replace(partial, run_dir / FILE)
 
 
 def forget_request(run_dir: Path) -> None:
-    """Compare on the run's own held-out rows again, with no other run and by its preset."""
-    (run_dir / FILE).unlink(missing_ok=True)
+    """Compare on the run's own held-out rows again, with no other run and by its preset; the plan stays."""
+    if kept_plan(run_dir):
+        write_request(run_dir, EvaluateRequest())
+    else:
+        (run_dir / FILE).unlink(missing_ok=True)
+
+
+def kept_plan(run_dir: Path) -> dict[str, Any]:
+    """The plan's fields that were written since the run was started, by dotted name."""
+    return {name: value for name, value in read_request(run_dir).settings.items() if name.startswith(PLAN)}
 
 
 def read_request(run_dir: Path) -> EvaluateRequest:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import RunError
+from studio.evaluation.request import kept_plan
 from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
@@ -22,8 +23,10 @@ CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run's preset, report and record. Losses are (step, loss); `train_rows` is None before training, and
-    `trained_at` is when it ended (ISO 8601), "" where that was not recorded.
+    """One run's preset with its plan as it was written last, its report and record.
+
+    Losses are (step, loss); `train_rows` is None before training, and `trained_at` is when it ended (ISO 8601), "" where
+    that was not recorded.
 
     `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file) that were
     exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked. `is_chat` says
@@ -62,7 +65,7 @@ class RunFacts:
         for event in read_events(run_dir)[0]:
             state.apply(event)
         record, examined = _json(run_dir / "environment.json"), _json(run_dir / "data_report.json")
-        preset = files.load(run_dir / "preset.yaml")
+        preset = files.override(files.load(run_dir / "preset.yaml"), kept_plan(run_dir))
         return cls(
             preset=preset,
             report=_report(run_dir),

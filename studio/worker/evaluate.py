@@ -15,7 +15,7 @@ from studio.evaluation.judge import Pair
 from studio.evaluation.other import read_other
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
-from studio.evaluation.request import read_request
+from studio.evaluation.request import PLAN, read_request
 from studio.evaluation.scores import read_rules
 from studio.evaluation.summary import rows_words
 from studio.evaluation.verdict import weigh_costs
@@ -54,8 +54,9 @@ def evaluate(phase: Phase) -> dict:
     request = read_request(phase.run_dir)
     if request.settings:
         phase = replace(phase, preset=files.override(phase.preset, request.settings))
-        names = ", ".join(request.settings)
-        phase.note(f"Compared otherwise than the run's preset says: {names}.")
+        # the plan changes no answer and no score, and the report shows it
+        if names := ", ".join(name for name in request.settings if not name.startswith(PLAN)):
+            phase.note(f"Compared otherwise than the run's preset says: {names}.")
     data, rows = request.data, rows_to_compare(phase, request.data)
     if not rows:
         return {"skipped": "There are no rows to compare on. Compare with rows of your own (--on DATA), or train again "

@@ -10,12 +10,14 @@ from studio.evaluation.request import (
     OF_TRAINING,
     EvaluateRequest,
     comparison_settings,
+    forget_request,
     read_assignments,
     read_request,
     write_request,
 )
 from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
+from studio.publishing.run_facts import RunFacts
 from studio.runs import launcher
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -83,6 +85,21 @@ def test_settings_and_keys_reach_the_comparison_and_keys_no_file(store, monkeypa
     assert not any(b"k1" in path.read_bytes() for path in run_dir.rglob("*.json"))
     start.evaluate(store, run_id)
     assert read_request(run_dir) == EvaluateRequest(), "they held for one comparison"
+
+
+def test_the_plan_stays_for_later_comparisons_and_the_card(store, monkeypatch):
+    monkeypatch.setattr(launcher, "_spawn", lambda store, run_id, phases, environment: None)
+    run_id = finished_run(store)
+    run_dir = store.run_dir(run_id)
+    start.evaluate(store, run_id, settings=[("plan.use_case", "Recipes as JSON"), ("evaluation.metric", "chrf")])
+    start.evaluate(store, run_id, settings=[("plan.requests_per_month", "9000")])
+    plan = {"plan.use_case": "Recipes as JSON", "plan.requests_per_month": 9000}
+    assert read_request(run_dir) == EvaluateRequest(settings=plan)
+    assert RunFacts.read(run_dir).preset.plan.use_case == "Recipes as JSON"
+    forget_request(run_dir)
+    assert read_request(run_dir) == EvaluateRequest(settings=plan), "another training serves the same use case"
+    start.evaluate(store, run_id, settings=[("plan.use_case", "")])
+    assert RunFacts.read(run_dir).preset.plan.use_case == ""
 
 
 def test_a_bad_setting_leaves_the_earlier_request(store):
