@@ -144,8 +144,9 @@ class Playground:
         process = self._process
         if process is None:
             return self._without_process()
-        said = _read_json(self._settings.playground_dir / "status.json")
+        # in this order: once the process has ended, its last word is written
         code = process.popen.poll()
+        said = _read_json(self._settings.playground_dir / "status.json")
         seconds = time.time() - process.started
         if said.get("stage") == "failed":
             return PlaygroundStatus(

@@ -51,25 +51,30 @@ class Supervisor:
     def run(self, phases: list[str]) -> RunStage:
         """Wait for the device, work through `phases`, and return how the run ended."""
         slot = DeviceSlot(self.settings)
-        failed = ""
         try:
-            for phase in phases:
-                if phase in DEVICE_PHASES and not slot.held:
-                    if not self._take(slot):
-                        return self._end(RunStage.STOPPED, phase, "Stopped while it waited.")
-                    release(self.settings)
-                elif phase not in DEVICE_PHASES:
-                    slot.give_back()
-                ended = self._work(phase, slot)
-                if ended is RunStage.STOPPED:
-                    return self._end(RunStage.STOPPED, phase)
-                if ended is RunStage.FAILED:
-                    failed = failed or phase
-                    if phase not in OPTIONAL_PHASES:
-                        break
+            # the end is noted before the device is free, so that no other run has started by then
+            return self._end(*self._through(phases, slot))
         finally:
             slot.give_back()
-        return self._end(RunStage.FAILED, failed) if failed else self._end(RunStage.COMPLETED)
+
+    def _through(self, phases: list[str], slot: DeviceSlot) -> tuple[RunStage, str, str]:
+        """Work through `phases`; returns stage, phase and message of the run's end."""
+        failed = ""
+        for phase in phases:
+            if phase in DEVICE_PHASES and not slot.held:
+                if not self._take(slot):
+                    return RunStage.STOPPED, phase, "Stopped while it waited."
+                release(self.settings)
+            elif phase not in DEVICE_PHASES:
+                slot.give_back()
+            ended = self._work(phase, slot)
+            if ended is RunStage.STOPPED:
+                return RunStage.STOPPED, phase, ""
+            if ended is RunStage.FAILED:
+                failed = failed or phase
+                if phase not in OPTIONAL_PHASES:
+                    break
+        return (RunStage.FAILED, failed, "") if failed else (RunStage.COMPLETED, "", "")
 
     def _take(self, slot: DeviceSlot) -> bool:
         """Wait for the device; False when a stop was asked for meanwhile."""
