@@ -25,8 +25,8 @@ CARD_PACKAGES = ("unsloth", "trl", "transformers", "peft", "torch")
 class RunFacts:
     """One run's preset with its plan as it was written last, its report and record.
 
-    Losses are (step, loss); `train_rows` is None before training, and `trained_at` is when it ended (ISO 8601), "" where
-    that was not recorded.
+    Losses are (step, loss); `train_rows` is None before training, and `trained_at` is when it ended (ISO 8601), ""
+    where that was not recorded.
 
     `languages` are ISO 639 codes, as the data doctor found them in the rows; `ggufs` the (kind, file) that were
     exported; `checked` what the parity check found as (form, line), and `checked_prompts` what it asked. `is_chat` says
