@@ -131,13 +131,13 @@ def _run(database: sqlite3.Connection, answer: str) -> Found:
 
 
 def _limit_steps(database: sqlite3.Connection) -> None:
-    """End the next statements after so many steps of SQLite's machine, the same under any load, or after seconds."""
-    calls, ends = 0, time.monotonic() + SECONDS
+    """End the next statements after so many steps of SQLite's machine, or seconds of processor time, under any load."""
+    calls, ends = 0, time.thread_time() + SECONDS
 
     def stop() -> bool:
         nonlocal calls
         calls += 1
-        return calls > MAX_CALLS or time.monotonic() > ends
+        return calls > MAX_CALLS or time.thread_time() > ends
 
     database.set_progress_handler(stop, STEPS_A_CALL)
 

@@ -277,7 +277,7 @@ def data_sets(draw):
     return [GOOD[shape], *rows], draw(st.sampled_from([0, 0, 2])), options, edits
 
 
-@settings_of_hypothesis(max_examples=100, deadline=None, database=None,
+@settings_of_hypothesis(max_examples=100, deadline=None, derandomize=True,
                         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(case=data_sets())
 def test_whatever_stands_in_a_file_the_three_agree(tmp_path, settings, case):

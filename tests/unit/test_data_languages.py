@@ -1,12 +1,12 @@
 """The language mix of a data set, from short chat rows to rows that are no language at all."""
 
 import json
-import time
 from itertools import pairwise
 
 from studio.data import doctor, languages
 from studio.preset.schema import DataSection
 from studio.settings import Settings
+from tests.seconds import least_seconds
 
 ROWS = {
     "en": ["I forgot my login, please help me get back into my account.", "What should I cook with rice and beans?"],
@@ -66,9 +66,7 @@ def test_a_small_set_is_looked_at_whole():
 def test_a_full_sample_is_judged_in_well_under_half_a_second():
     text = "It is hard to say which of these languages is the longest, but this row is long. " * 100
     languages.mix([text])  # the model is loaded once
-    began = time.perf_counter()
-    languages.mix([text] * languages.SAMPLE_ROWS)
-    assert time.perf_counter() - began < 0.4
+    assert least_seconds(lambda: languages.mix([text] * languages.SAMPLE_ROWS), below=0.4) < 0.4
 
 
 def test_the_doctor_counts_languages_of_what_is_said_and_not_of_the_shared_system_prompt(tmp_path):

@@ -1,7 +1,5 @@
 """Secrets and personal data are found by kind, and what only looks like them is not."""
 
-import time
-
 import pytest
 
 from studio.data.privacy import (
@@ -14,6 +12,7 @@ from studio.data.privacy import (
     places,
     secrets_in,
 )
+from tests.seconds import least_seconds
 
 LETTERS = "aB3dE6gH9j" * 10
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n-----END RSA PRIVATE KEY-----"
@@ -121,10 +120,7 @@ def test_check_digits():
 @pytest.mark.parametrize("text", ["a." * 100_000 + "@", "1 " * 100_000, "x@" + "a." * 100_000, "eyJ" * 100_000,
                                   "AA11" * 50_000, "a://" * 50_000, "sk-" * 100_000, "9" * 200_000, "a@b." * 50_000])
 def test_hostile_texts_take_no_longer_than_long_ones(text):
-    began = time.monotonic()
-    secrets_in(text)
-    personal_data_in(text)
-    assert time.monotonic() - began < 3
+    assert least_seconds(lambda: (secrets_in(text), personal_data_in(text)), below=3) < 3
 
 
 def test_what_is_found_is_masked_and_nothing_else_is_touched():
@@ -177,10 +173,8 @@ def test_what_is_looked_for_is_what_is_masked(value):
 
 
 def test_hostile_texts_are_masked_in_no_time():
-    began = time.monotonic()
-    for text in ("+1" * 100_000, "_eyJ" * 50_000, "eyJ" + "a" * 200_000, "://:" * 50_000, "AB12 abcd " * 20_000,
-                 "4111 " * 40_000, "00420 " * 30_000, "4" * 200_000, "a@b-" * 50_000, "_sk-proj-" * 20_000,
-                 "-----BEGIN PRIVATE KEY" * 20_000, "sk-" * 100_000, "a@" * 100_000, "123-" * 100_000,
-                 "+1 2" * 50_000, "://a:b" * 50_000):
-        mask_text(text, personal=True)
-    assert time.monotonic() - began < 3
+    texts = ("+1" * 100_000, "_eyJ" * 50_000, "eyJ" + "a" * 200_000, "://:" * 50_000, "AB12 abcd " * 20_000,
+             "4111 " * 40_000, "00420 " * 30_000, "4" * 200_000, "a@b-" * 50_000, "_sk-proj-" * 20_000,
+             "-----BEGIN PRIVATE KEY" * 20_000, "sk-" * 100_000, "a@" * 100_000, "123-" * 100_000,
+             "+1 2" * 50_000, "://a:b" * 50_000)
+    assert least_seconds(lambda: [mask_text(text, personal=True) for text in texts], below=3) < 3

@@ -1,7 +1,6 @@
 """Templates build texts from columns, leave optional parts out, run nothing, and say what is wrong with them."""
 
 import contextlib
-import time
 
 import pytest
 
@@ -9,6 +8,7 @@ from studio.data.formats import convert
 from studio.data.templates import check, parse
 from studio.errors import DataError
 from studio.preset.schema import DataSection
+from tests.seconds import least_seconds
 
 ROW = {"title": "Soup", "body": "Boil.", "n": 3, "none": None, "empty": " ", "list": ["a", 1], "first name": "Ann"}
 
@@ -60,11 +60,12 @@ def test_an_unknown_column_is_named_with_the_nearest():
 
 
 def test_hostile_templates_take_no_time():
-    began = time.monotonic()
-    for template in ("[[" * 40_000, "{" * 90_000, "{a}[[" * 15_000, "]]]]" * 20_000, "{{" * 49_000 + "{a}"):
-        with contextlib.suppress(DataError):
-            parse(template)
-    assert time.monotonic() - began < 2
+    def parse_all():
+        for template in ("[[" * 40_000, "{" * 90_000, "{a}[[" * 15_000, "]]]]" * 20_000, "{{" * 49_000 + "{a}"):
+            with contextlib.suppress(DataError):
+                parse(template)
+
+    assert least_seconds(parse_all, below=2) < 2
 
 
 @pytest.mark.parametrize(("values", "format", "wanted"), [

@@ -1,11 +1,10 @@
 """What differs between an answer and the wanted one."""
 
-import time
-
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.evaluation.marking import MAX_MARKED, mark
+from tests.seconds import least_seconds
 
 
 def test_words_that_differ_are_marked_and_others_are_not():
@@ -24,14 +23,15 @@ def test_an_answer_with_nothing_in_common_is_not_marked_all_over():
     assert "".join(piece for _, piece in mark("", "flour")) == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_without_the_missing_pieces_the_answer_is_whole(answer, wanted):
     assert "".join(piece for kind, piece in mark(answer, wanted) if kind != "missing") == answer
 
 
 def test_long_answers_cost_no_time():
-    began = time.monotonic()
-    mark("a " * (MAX_MARKED // 2), "b a " * (MAX_MARKED // 4))
-    assert mark("a " * MAX_MARKED, "a") == [("same", "a " * MAX_MARKED)]
-    assert time.monotonic() - began < 2
+    def mark_both():
+        mark("a " * (MAX_MARKED // 2), "b a " * (MAX_MARKED // 4))
+        assert mark("a " * MAX_MARKED, "a") == [("same", "a " * MAX_MARKED)]
+
+    assert least_seconds(mark_both, below=2) < 2

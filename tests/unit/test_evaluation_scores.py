@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.evaluation.refusals import PHRASES
@@ -106,7 +106,7 @@ def test_the_page_on_evaluation_names_every_measure_and_every_phrase():
         assert f'"{phrase}"' in flat, phrase
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=6), st.text(max_size=30))
 def test_whatever_is_wanted_and_answered_gets_scores_between_0_and_1(expected, answer):
     rules = Rules(tuple("CREATE TABLE t (x)" for _ in expected), tuple(parse_checks("short: words < 3")))

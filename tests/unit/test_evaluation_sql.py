@@ -1,11 +1,11 @@
 """SQL answers are judged by what they find, and nothing they hold does harm."""
 
-import time
 import tracemalloc
 
 import pytest
 
 from studio.evaluation.sql import all_run, are_queries, sql_scores, tables_in
+from tests.seconds import least_seconds
 
 SCHEMA = ("CREATE TABLE singer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER, country VARCHAR(20));"
           "CREATE TABLE song (singer_id INTEGER, title TEXT, sales REAL)")
@@ -72,9 +72,10 @@ def test_what_does_more_than_read_is_wrong_and_changes_nothing(answer):
     "SELECT '" + "a" * 9000 + "' LIKE '" + "%a" * 30 + "b'",
 ])
 def test_a_query_without_an_end_is_stopped(answer):
-    began = time.monotonic()
-    assert score(answer, "SELECT name FROM singer") == 0
-    assert time.monotonic() - began < 8
+    def stopped():
+        assert score(answer, "SELECT name FROM singer") == 0
+
+    assert least_seconds(stopped, below=8) < 8
 
 
 @pytest.mark.parametrize(("columns", "rows", "most_bytes"), [(1000, 1, 2_000_000), (100, 15**3, 20_000_000)])
@@ -122,6 +123,6 @@ def test_queries_are_told_from_other_answers():
 
 
 def test_many_empty_lines_are_read_once():
-    began = time.process_time()
-    assert not are_queries(["x" + "\n" * 50_000 + "x"])
-    assert time.process_time() - began < 0.5
+    lines = ["x" + "\n" * 50_000 + "x"]
+    assert not are_queries(lines)
+    assert least_seconds(lambda: are_queries(lines), below=0.5) < 0.5

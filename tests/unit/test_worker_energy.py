@@ -1,16 +1,14 @@
 """Energy is summed over counters that begin anew, and told only where one can be read."""
 
-import time
-
 import pytest
 
 from studio.worker.energy import Counter, EnergyMeter, find_counters
+from tests.seconds import wait_until
 
 
 def counter(values, part="cpu", wraps_at=0.0):
-    """A counter that shows these values in turn, then stays at the last."""
-    left = list(values)
-    return Counter(part, lambda: left.pop(0) if len(left) > 1 else left[0], wraps_at)
+    """A counter that shows the first of these values, which are taken away, then stays at the last."""
+    return Counter(part, lambda: values.pop(0) if len(values) > 1 else values[0], wraps_at)
 
 
 def test_what_two_counters_show_is_summed_in_watt_hours():
@@ -20,8 +18,9 @@ def test_what_two_counters_show_is_summed_in_watt_hours():
 
 
 def test_a_counter_that_begins_anew_is_followed_all_the_while():
-    with EnergyMeter([counter([9000, 1000, 9000, 1000, 1000], wraps_at=10_000)], read_every_s=0.001) as meter:
-        time.sleep(0.05)
+    values = [9000, 1000, 9000, 1000, 1000]
+    with EnergyMeter([counter(values, wraps_at=10_000)], read_every_s=0.001) as meter:
+        wait_until(lambda: len(values) == 1)
     assert meter.facts()["train_wh"] == pytest.approx((2000 + 8000 + 2000) / 3600, abs=1e-4)
 
 
