@@ -25,7 +25,7 @@ def print_report(report: Report) -> None:
         print()
     for name, value in _facts(report):
         print(f"  {name:12} {value}")
-    if report.tokens is not None:
+    if report.tokens is not None and report.tokens.rows:
         _print_tokens(report.tokens)
     if report.tokens_error is not None:
         print(f"\n{MARKS['error']} The tokens could not be counted. {report.tokens_error['message']} "

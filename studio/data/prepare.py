@@ -96,6 +96,16 @@ class Prepared:
             elif is_cut:
                 cleaned.changed.append(cleaned.table.entry(number, "truncated", f"{length:,} tokens"))
 
+    def refusal(self, side: str, refused: dict[int, DataError]) -> DataError:
+        """What to say where rows of a side that cannot be rendered, by their index, stop the run."""
+        rows, numbers, _ = self._side(side)
+        index, first = next(iter(refused.items()))
+        message = f"{len(refused):,} of {len(rows):,} rows cannot be used (first: row {numbers[index]:,}): " \
+                  f"{first.message}"
+        if len(refused) == len(rows):
+            return DataError(message, first.hint, first.field)
+        return DataError(message, f"{first.hint} Or leave them out: set data.bad_rows to drop.", "data.bad_rows")
+
     def emptied(self) -> DataError | None:
         """What to say where rows without a learned token stop the run; None without any."""
         entries = [entry for entry in self.left_out if entry.reason == "all_labels_masked"]

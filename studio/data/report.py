@@ -12,6 +12,8 @@ from studio.preset.schema import DataSection
 PLACES = 1000
 # what mends.py always mends where it mends at all
 MENDED = ("special_token_in_content", "nul_characters", "unlearned_end")
+# what costs a row only once it is tokens, of rows as they are mended
+LOST_AS_TOKENS = ("template_refuses", "all_labels_masked")
 
 # name -> level, sentence with {n} (rows) and {total}, what to do. An error costs the row, or stops the run.
 # The seven names OpenAI's validation uses come first; the sentences of those are in shapes.PROBLEMS.
@@ -169,12 +171,13 @@ class Overlap:
 
 @dataclass
 class Tokens:
-    """Lengths in tokens under the model's tokenizer and template.
+    """Lengths in tokens under the model's tokenizer and template, of the rows that the template takes.
 
-    `sampled_rows` of `rows` were tokenised; where that is fewer, `mean_error` is the half width of the mean's 95 %
-    interval (tokens) and counts are estimates. `histogram` holds `edges` (one more than counts) and `counts`, before
-    the cut. `padding_waste` is the share of padding in batches of `batch_size` random rows, `packed_waste` the share of
-    empty room with packing, `packing_gain` how many times fewer tokens are computed with it.
+    All figures are 0 where it takes none. `sampled_rows` of `rows` were tokenised; where that is fewer, `mean_error` is
+    the half width of the mean's 95 % interval (tokens) and counts are estimates. `histogram` holds `edges` (one more
+    than counts) and `counts`, before the cut. `padding_waste` is the share of padding in batches of `batch_size` random
+    rows, `packed_waste` the share of empty room with packing, `packing_gain` how many times fewer tokens are computed
+    with it.
     """
 
     model: str
@@ -248,6 +251,21 @@ class Report:
         """Also those of the tokens, worst first."""
         found = self.findings + (self.tokens.findings if self.tokens else [])
         return sorted(found, key=lambda finding: (("error", "warning", "info").index(finding.level), -finding.count))
+
+    def add_tokens(self, tokens: Tokens, bad_rows: str) -> None:
+        """Take in what the rows are as tokens; `bad_rows` as in `data.bad_rows`.
+
+        Rows that are lost then are not usable, where each was looked at. Where none is left, nothing is left out.
+        """
+        self.tokens = tokens
+        lost = sum(finding.count for finding in tokens.findings if finding.name in LOST_AS_TOKENS)
+        left = self.usable_rows - lost
+        if left <= 0:
+            tokens.findings = [replace(finding, outcome="") if finding.name in LOST_AS_TOKENS else finding
+                               for finding in tokens.findings]
+        if lost and tokens.sampled_rows == tokens.rows:
+            self.usable_rows, self.epochs = left, automatic_epochs(left)
+            self.verdict = verdict(left, self.rows, self.all_findings, bad_rows)
 
     def as_json(self) -> dict[str, Any]:
         """Plain lists, texts and numbers."""
@@ -336,7 +354,9 @@ def outcome(name: str, level: str, data: DataSection, format: str) -> str:
         return "It will be masked, as data.mask says."
     if name == "duplicates" and data.drop_duplicates:
         return "One of each will be kept, as data.drop_duplicates says."
-    if data.bad_rows == "drop" and level == "error" and name != "encoding":
+    # of these nothing is left to mend
+    leaves_out = data.bad_rows == "drop" or (data.bad_rows == "fix" and name in LOST_AS_TOKENS)
+    if leaves_out and level == "error" and name != "encoding":
         return "Left out, as data.bad_rows says."
     if data.bad_rows == "fix" and name == "encoding":
         return "Read so, as data.bad_rows says."

@@ -26,6 +26,8 @@ def _tokens_html(report: dict[str, Any], preset: Preset) -> str:
         return f'{title}<p>{_t("tokens.none")} {html.escape(error["message"])} {html.escape(error["hint"])}</p>'
     if tokens is None:
         return f'{title}<p class="later">{_t("tokens.later")}</p>' if report["usable_rows"] else ""
+    if not tokens["rows"]:
+        return ""
     facts = {"mean": _mean(tokens), "cut": _cut(tokens), "epoch": html.escape(text(
         "doctor.tokens.epoch_value", tokens=words.count(tokens["tokens_per_epoch"]),
         trained=words.count(tokens["trained_tokens_per_epoch"]))),

@@ -13,8 +13,8 @@ from studio.ui.findings_view import MARKS, fix_html
 
 UNSURE = 0.9
 PLACES_SHOWN, FILES_SHOWN, LANGUAGES_SHOWN = 10, 5, 4
-# errors that data.bad_rows does not settle: of the whole file, the held-out rows, model and template, all rows' shape
-UNSETTLED = {"unreadable_file", "heldout_unusable", "template_refuses", "not_trained_yet"}
+# errors that data.bad_rows does not settle: of the whole file, the held-out rows, all rows' shape
+UNSETTLED = {"unreadable_file", "heldout_unusable", "not_trained_yet"}
 # finding -> the preset field and value that settle it, and the text of the button
 SETTLING = {
     "duplicates": ("drop_duplicates", True, "drop_duplicates"),
@@ -146,7 +146,8 @@ def _settled(finding: dict[str, Any], preset: Preset, format: str, longer: int) 
         # a file in another encoding is not left out row by row, and no mend gives a row something to learn
         ways = {"encoding": ("fix",), "all_labels_masked": ("drop",)}.get(name, ("drop", "fix"))
         return finding | {"buttons": raising + "".join(
-            fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}")) for way in ways)}
+            fix_html({"data.bad_rows": way}, text(f"doctor.findings.{way}"))
+            for way in ways if way != preset.data.bad_rows)}
     if name == "not_trained_yet" and format == "preference":
         return finding | {"buttons": fix_html({"data.format": "prompt_completion"})}
     return finding | {"buttons": _open_html() if name == "guessed_columns" else raising}

@@ -118,7 +118,8 @@ def _count_tokens(
 
     try:
         step = sample_step(report.usable_rows, exact)
-        report.tokens = tokens.count_rows(preset, settings, [preset.data.dataset_name], step, progress)
+        report.add_tokens(tokens.count_rows(preset, settings, [preset.data.dataset_name], step, progress),
+                          preset.data.bad_rows)
     except _Ended:
         report.complete = False
     except StudioError as error:

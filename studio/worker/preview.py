@@ -155,9 +155,7 @@ def _token_stats(
     refused = [(cleaned.numbers[i * step], outcome) for i, outcome in enumerate(outcomes)
                if isinstance(outcome, DataError)]
     if refused:
-        row, error = refused[0]
-        share = f"{len(refused):,} of {len(outcomes):,} rows cannot be used (first: row {row:,})"
-        problems.append(_problem("error", f"{share}: {error.message}", error.hint, error.field))
+        problems.append(_refused(*refused[0], len(refused), len(outcomes), preset))
     lengths = sorted(row.length for row in rendered)
     cut = sum(row.truncated for row in rendered)
     empty = sum(row.trained_tokens == 0 for row in rendered)
@@ -176,6 +174,17 @@ def _token_stats(
         "mean_trained_tokens": mean(row.trained_tokens for row in rendered) if rendered else 0,
         "truncated_share": cut / len(rendered) if rendered else 0, "histogram": _histogram(lengths),
     }
+
+
+def _refused(row: int, error: DataError, n: int, total: int, preset: Preset) -> dict[str, Any]:
+    """As the trainer takes rows that cannot be rendered, of which `row` is the first: see `_nothing_to_learn`."""
+    message = f"{n:,} of {total:,} rows cannot be used (first: row {row:,}): {error.message}"
+    if n == total:
+        return _problem("error", message, error.hint, error.field)
+    if preset.data.bad_rows == "stop":
+        return _problem("error", message, f"{error.hint} Or leave those rows out.", "data.bad_rows") | {
+            "fix": {"data.bad_rows": "drop"}}
+    return _problem("warning", message, f"They are left out, as data.bad_rows says. {error.hint}", "data.bad_rows")
 
 
 def _nothing_to_learn(message: str, is_all: bool, preset: Preset) -> dict[str, Any]:

@@ -147,15 +147,15 @@ def _render(tokenizer, rows: list[dict], preset: Preset, prepared: Prepared | No
 
     Rows that are cut or left without a token to learn are noted. Raises `DataError`.
     """
-    if prepared is None or preset.data.bad_rows == "stop":
-        rendered = render_rows(tokenizer, rows, preset)
-    else:
-        outcomes = render_each(tokenizer, rows, preset)
-        refused = {i: outcome.message for i, outcome in enumerate(outcomes) if isinstance(outcome, DataError)}
-        prepared.leave_out(side, "template_refuses", refused)
-        rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendered)]
-    if prepared is not None:
-        prepared.note_tokens(side, [(row.trained_tokens, row.length, row.truncated) for row in rendered])
+    if prepared is None:
+        return render_rows(tokenizer, rows, preset)
+    outcomes = render_each(tokenizer, rows, preset)
+    refused = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, DataError)}
+    if refused and (preset.data.bad_rows == "stop" or (side == "train" and len(refused) == len(rows))):
+        raise prepared.refusal(side, refused)
+    prepared.leave_out(side, "template_refuses", {i: error.message for i, error in refused.items()})
+    rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendered)]
+    prepared.note_tokens(side, [(row.trained_tokens, row.length, row.truncated) for row in rendered])
     return rendered
 
 

@@ -28,6 +28,8 @@ from studio.preset.schema import Preset
 from studio.settings import Settings
 from studio.worker.preview import answer_request, tokenizer_of
 
+# parts of a row that can be learned
+LEARNED = frozenset({"text", "messages", "completion", "chosen"})
 CHUNK_ROWS = 2000
 # so many are counted before other processes would have started
 CHUNKS_HERE = 4
@@ -94,7 +96,7 @@ class _Work:
             counted.trained.append(outcome.trained_tokens)
             if outcome.truncated:
                 counted.remarks.append((index, "truncated", f"{outcome.length:,} tokens"))
-            if outcome.trained_tokens == 0:
+            if outcome.trained_tokens == 0 and not LEARNED.isdisjoint(row):
                 counted.remarks.append((index, "all_labels_masked", ""))
             if any(self._own_tokens.search(text) for text in texts(row)):
                 counted.remarks.append((index, "own_special_token", ""))
@@ -153,28 +155,29 @@ class _Counter:
             self._findings.add(name, replace(places[index], detail=detail) if detail else places[index])
 
     def finish(self) -> Tokens:
-        """The figures. Raises `DataError` where the template refuses every row."""
+        """The figures. Raises `DataError` where a process is ended by the system."""
         import numpy
 
         self._count_chunk()
         while self._waiting:
             self._take_in(*self._waiting.popleft())
+        model, limit = self._preset.model.model_name_or_path, self._preset.training.max_length
+        batch_size = self._preset.training.per_device_train_batch_size
+        sampled = -(-self._rows // self._step)
+        findings = self._findings.list(self._rows, self._preset.data, sampled=sampled if self._step > 1 else 0)
         if not self._lengths:
-            raise DataError("The model's chat template refuses every row.",
-                            "Change the roles or their order, or choose another model.", "model.model_name_or_path")
-        limit = self._preset.training.max_length
+            return Tokens(model, 0, 0, limit, 0, 0, 0, 0, 0, 0, {"edges": [], "counts": []}, 0, 0, 0, 0, 0, batch_size,
+                          0, 0, 0, findings)
         lengths = numpy.frombuffer(self._lengths, dtype=numpy.dtype("L")).astype(numpy.int64)
         cut = numpy.minimum(lengths, limit)
         n = len(lengths)
-        sampled = -(-self._rows // self._step)
         scale = self._rows / sampled
-        rows = self._rows + round(self._more_pieces * scale)
+        rows = self._rows + round((self._more_pieces - self._findings.count("template_refuses")) * scale)
         missing = 1 - n / rows if self._step > 1 else 0.0
-        batch_size = self._preset.training.per_device_train_batch_size
         padded, packed = padded_tokens(cut, batch_size, self._preset.training.seed), packed_bins(cut, limit) * limit
         kept, all_tokens = int(cut.sum()), int(lengths.sum())
         return Tokens(
-            model=self._preset.model.model_name_or_path, rows=rows, sampled_rows=n, max_length=limit,
+            model=model, rows=rows, sampled_rows=n, max_length=limit,
             mean=float(cut.mean()), mean_error=float(1.96 * cut.std() * (missing / n) ** 0.5),
             mean_trained=sum(self._trained) / n, median=int(numpy.median(lengths)),
             p95=int(numpy.quantile(lengths, 0.95)), longest=int(lengths.max()), histogram=histogram(lengths),
@@ -182,7 +185,7 @@ class _Counter:
             suggested_max_length=suggested_length(lengths), tokens_per_epoch=round(kept * scale),
             trained_tokens_per_epoch=round(sum(self._trained) * scale), batch_size=batch_size,
             padding_waste=1 - kept / padded, packed_waste=1 - kept / packed, packing_gain=padded / packed,
-            findings=self._findings.list(self._rows, self._preset.data, sampled=sampled if self._step > 1 else 0))
+            findings=findings)
 
 
 _work: _Work | None = None

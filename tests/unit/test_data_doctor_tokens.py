@@ -6,11 +6,14 @@ import random
 import numpy
 import pytest
 
+from studio.data.doctor import examine
 from studio.data.token_client import count_tokens
 from studio.errors import ModelError
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.settings import Settings
+from studio.terminal_doctor import print_report
+from studio.ui.doctor_view import report_html
 from studio.worker.tokens import count_rows, histogram, packed_bins, padded_tokens, suggested_length
 from tests.tiny_model import make_tiny_tokenizer
 
@@ -53,6 +56,44 @@ def test_the_whole_set_is_counted_as_it_will_be_trained(tmp_path, settings, toke
     assert 0 < tokens.padding_waste < 1 and 0 < tokens.packed_waste < 1
     found = {finding.name: [(place.line, place.row) for place in finding.places] for finding in tokens.findings}
     assert found == {"truncated": [(31, 31), (32, 32)], "all_labels_masked": [(31, 31)]}
+
+
+def refusing(folder):
+    """A model whose template takes no system message."""
+    tokenizer = make_tiny_tokenizer(folder)
+    tokenizer.chat_template = ("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+                               + tokenizer.chat_template)
+    tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+@pytest.mark.parametrize(("bad_rows", "lost", "says"), [
+    ("stop", 2, "but 3 more cannot be used as they are"), ("drop", 2, "3 more will be left out"),
+    ("fix", 2, "3 more will be left out"), ("drop", 32, "No row can be used"), ("stop", 32, "No row can be used")])
+def test_rows_that_the_template_refuses_are_not_usable(tmp_path, settings, bad_rows, lost, says):
+    rows = [chat("the city", "of what") for _ in range(32)]
+    for row in rows[-lost:]:
+        row["messages"].insert(0, {"role": "system", "content": "the"})
+    path, preset = preset_for(tmp_path, refusing(tmp_path / "model"), rows)
+    preset = override(preset, {"data.bad_rows": bad_rows})
+    report = examine(preset.data, settings)
+    assert report.usable_rows == 32
+    report.add_tokens(count_rows(preset, settings, [str(path)], 1), bad_rows)
+    assert (report.rows, report.usable_rows, report.dropped_rows) == (33, 32 - lost, lost + 1)
+    assert says in report.verdict and report.may_start == (bad_rows != "stop" and lost < 32)
+    assert (report.tokens.rows, report.tokens.sampled_rows, report.tokens.mean_error) == (32 - lost, 32 - lost, 0)
+    found = next(finding for finding in report.all_findings if finding.name == "template_refuses")
+    assert (found.count, found.places[0].row) == (lost, 33 - lost)
+    assert found.outcome == ("Left out, as data.bad_rows says." if report.may_start else "")
+    print_report(report)
+    shown = report_html(report.as_json(), preset, is_first=False)
+    assert ("Not ready yet" in shown) != report.may_start and "Estimated" not in shown
+
+
+def test_pairs_of_texts_have_nothing_to_learn_that_a_cut_could_take(tmp_path, settings, tokenizer_dir):
+    path, preset = preset_for(tmp_path, tokenizer_dir, [{"sentence1": "the city", "sentence2": "of what"}] * 12)
+    assert count_rows(preset, settings, [str(path)], 1).findings == []
 
 
 def test_a_sample_says_how_sure_it_is(tmp_path, settings, tokenizer_dir, monkeypatch):

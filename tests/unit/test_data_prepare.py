@@ -191,6 +191,9 @@ def test_the_account_is_rows_of_json_and_words(tmp_path, settings):
 def test_rows_can_be_left_out_once_they_are_tokens(tmp_path, settings):
     prepared = prepare(preset(write(tmp_path / "rows.jsonl", ROWS)), settings)
     held = ROWS.index(prepared.heldout[1]) + 1
+    some = prepared.refusal("heldout", {1: DataError("no such role.", "Change it.", "model.model_name_or_path")})
+    assert some.message == f"1 of 2 rows cannot be used (first: row {held}): no such role."
+    assert "data.bad_rows to drop" in some.hint and some.field == "data.bad_rows"
     prepared.leave_out("heldout", "template_refuses", {1: "no such role"})
     assert prepared.emptied() is None
     prepared.note_tokens("train", [(0, 90, True), (3, 80, True), *[(5, 9, False)] * 16])

@@ -110,6 +110,26 @@ def test_rows_with_nothing_to_learn_stop_the_run_unless_bad_rows_are_left_out(tm
     assert (alone.level, alone.fix) == ("error", {})
 
 
+def test_rows_that_the_template_refuses_stop_the_run_unless_bad_rows_are_left_out(tmp_path, settings):
+    tokenizer = make_tiny_tokenizer(tmp_path / "model")
+    tokenizer.chat_template = ("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+                               + tokenizer.chat_template)
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
+    rows = [{"messages": CHAT}] * 11 + [{"messages": [{"role": "system", "content": "the"}, *CHAT]}]
+
+    def problem(rows, bad_rows):
+        seen = preview(preset_for(tmp_path, rows, tmp_path / "model", **{"data.bad_rows": bad_rows}), settings)
+        return next(problem for problem in seen.problems if "refuses" in problem.message)
+
+    stopping, left_out, alone = problem(rows, "stop"), problem(rows, "drop"), problem(rows[11:] * 12, "drop")
+    assert stopping.message.startswith("1 of 12 rows cannot be used (first: row 12): the model's chat template refuses")
+    assert (stopping.level, stopping.fix) == ("error", {"data.bad_rows": "drop"})
+    assert (left_out.level, left_out.message, left_out.fix) == ("warning", stopping.message, {})
+    assert left_out.hint.startswith("They are left out")
+    assert (alone.level, alone.fix, alone.field) == ("error", {}, "model.model_name_or_path")
+
+
 def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_start(tmp_path, settings, tokenizer_dir):
     answers = [{"role": "assistant", "content": "of what"}, {"role": "assistant", "content": "the city"}]
     shapes = {
