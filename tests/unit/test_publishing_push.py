@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from studio.errors import HubError, RunError
 from studio.preset.files import override
 from studio.preset.schema import Preset
-from studio.publishing import calls, hub_errors, parity, release
+from studio.publishing import calls, hub_errors, parity, push, release
 from studio.publishing.load_test import Life
 from studio.publishing.push import Watchdog
 from studio.publishing.request import Target
@@ -23,6 +22,7 @@ from studio.runs.store import RunStore
 from studio.settings import Settings
 from studio.ui.publish_view import file_marks
 from tests.finished_run import finished_run
+from tests.seconds import wait_until
 
 
 @pytest.fixture
@@ -159,19 +159,30 @@ def test_the_clients_own_names_are_back_afterwards():
     assert [vars(sys.modules[module])[name] for module, name in places()] == before
 
 
-def test_the_watchdog_bites_after_silence_and_not_before():
-    said, bitten = [], threading.Event()
+def test_the_watchdog_bites_after_silence_and_not_before(monkeypatch):
+    said, bitten, now = [], threading.Event(), [1000.0]
+    # a clock of the test's own, and a note of each look at it
+    looks = []
+    monkeypatch.setattr(push, "time", SimpleNamespace(monotonic=lambda: looks.append(1) or now[0]))
 
     def bite(error: HubError) -> None:
         said.append(error)
         bitten.set()
 
+    def look() -> None:
+        seen = len(looks)
+        wait_until(lambda: len(looks) > seen + 1)
+
     watchdog = Watchdog(0.4, bite)
     watchdog.start()
     for _ in range(8):
+        now[0] += 0.1
         watchdog.alive("sending model.safetensors")
-        assert not bitten.wait(0.1)
-    assert bitten.wait(2)
+        now[0] += 0.3
+        look()
+    assert not bitten.is_set()
+    now[0] += 0.2
+    assert bitten.wait(60)
     assert "while sending model.safetensors" in said[0].message
 
 
@@ -187,8 +198,7 @@ def test_a_failed_try_that_will_be_repeated_is_a_sign_of_life():
 
     watchdog.start()
     try:
-        while watchdog.listener not in logger.handlers:
-            time.sleep(0.001)
+        wait_until(lambda: watchdog.listener in logger.handlers)
         before = watchdog.alive_at
         assert calls.patiently(call, "reading the tags", "ana/x", [0.01]) == "done"
         assert watchdog.alive_at > before and watchdog.last_words.startswith("Error 429 while reading the tags")
