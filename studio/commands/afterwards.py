@@ -5,15 +5,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from studio import start, terminal
+from studio import start
 from studio.commands.arguments import assignment, located, on_run, with_changes, working
-from studio.commands.outcome import follow_or_detach, tell
+from studio.commands.outcome import followed_or_detached, tell
 from studio.evaluation.other import Other, find_other
 from studio.evaluation.slope import slope_of
 from studio.publishing.exports import GGUF_KINDS
 from studio.runs import launcher
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore
+from studio.terminal.follow import follow
 
 
 def add(commands: Any) -> None:
@@ -42,25 +43,25 @@ def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
     start.evaluate(store, view.run_id, str(path.resolve()) if arguments.on and path.exists() else arguments.on,
                    against=str(against) if arguments.against or arguments.checkpoint else "",
                    settings=[located(*assignment(text)) for text in arguments.set])
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     launcher.run_phases(store, view.run_id, ["merge"], start.child_environment())
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _gguf(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     start.export_gguf(store, view.run_id, arguments.kind)
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _parity(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     launcher.run_phases(store, view.run_id, ["parity"], start.child_environment())
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ def _slope(store: RunStore, arguments: argparse.Namespace) -> int:
     if arguments.detach:
         tell(arguments, {"started": started}, lambda: print(f"Started {len(started)} runs on parts of the rows."))
         return 0
-    ended = [terminal.follow(store, run_id, quiet=arguments.json) for run_id in started]
+    ended = [follow(store, run_id, quiet=arguments.json) for run_id in started]
     slope = slope_of(store, view.run_id)
     tell(arguments, slope and dataclasses.asdict(slope), lambda: print(sentence(slope)))
     return 0 if all(view.state.stage is RunStage.COMPLETED for view in ended) else 1

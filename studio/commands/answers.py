@@ -25,9 +25,9 @@ def _chat(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _votes(store: RunStore, arguments: argparse.Namespace) -> None:
-    from studio import terminal_votes
+    from studio.terminal import votes
 
     view = store.find(arguments.run)
-    exported = terminal_votes.export(view, Path(arguments.export)) if arguments.export else None
-    facts = terminal_votes.facts(view, exported)
-    tell(arguments, facts, lambda: terminal_votes.print_votes(store, view, exported))
+    exported = votes.export(view, Path(arguments.export)) if arguments.export else None
+    facts = votes.facts(view, exported)
+    tell(arguments, facts, lambda: votes.print_votes(store, view, exported))

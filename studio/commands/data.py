@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from studio import terminal, terminal_doctor, words
+from studio import words
 from studio.commands.arguments import changes, command, on_preset, read_preset, with_changes
 from studio.commands.outcome import tell
 from studio.errors import DataError, StudioError
@@ -15,6 +15,8 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.terminal.doctor import print_report
+from studio.terminal.line import LiveLine
 
 
 def add(commands: Any) -> None:
@@ -45,7 +47,7 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
     fields |= {"training.max_length": arguments.max_length} if arguments.max_length is not None else {}
     preset = files.override(Preset(), fields | changes(arguments))
     heldout = preset.data.model_copy(update={"dataset_name": arguments.heldout}) if arguments.heldout else None
-    line = terminal.LiveLine(arguments.json)
+    line = LiveLine(arguments.json)
     ended = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: ended.set())
     try:
@@ -70,21 +72,21 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
         except StudioError as error:  # what was found in the rows stays
             report.tokens_error = {"message": error.message, "hint": error.hint, "field": error.field}
     line.clear()
-    tell(arguments, report.as_json(), lambda: terminal_doctor.print_report(report))
+    tell(arguments, report.as_json(), lambda: print_report(report))
     return 0 if report.may_start and report.tokens_error is None else 1
 
 
 def _export(store: RunStore, arguments: argparse.Namespace) -> None:
-    from studio import terminal_export
     from studio.data.export import export
+    from studio.terminal.export import print_export, push
 
     preset = _preset_or_data(store.settings, arguments)
     exported = export(preset, store.settings, Path(arguments.to))
-    pushed = terminal_export.push(
+    pushed = push(
         exported, preset, store.settings, arguments.push, private=not arguments.public, quiet=arguments.json,
     ) if arguments.push else None
     facts = dataclasses.asdict(exported) | {"pushed": dataclasses.asdict(pushed) if pushed else None}
-    tell(arguments, facts, lambda: terminal_export.print_export(exported, pushed))
+    tell(arguments, facts, lambda: print_export(exported, pushed))
 
 
 def _preset_or_data(settings: Settings, arguments: argparse.Namespace) -> Preset:

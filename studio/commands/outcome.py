@@ -5,30 +5,31 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from studio import terminal
 from studio.runs.store import RunStore, RunView
+from studio.terminal.follow import follow
+from studio.terminal.run import ended_well, facts, print_run, print_started
 
 EXIT_MISTAKE = 2
 
 
-def tell(arguments: argparse.Namespace, facts: Any, in_words: Callable[[], None]) -> None:
+def tell(arguments: argparse.Namespace, said: Any, in_words: Callable[[], None]) -> None:
     """Print the facts with `--json`, else the same in words."""
     if arguments.json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(said, indent=2, ensure_ascii=False, default=str))
     else:
         in_words()
 
 
-def follow_or_detach(store: RunStore, view: RunView, arguments: argparse.Namespace) -> int:
+def followed_or_detached(store: RunStore, view: RunView, arguments: argparse.Namespace) -> int:
     """The exit code of a command that started work on a run."""
     if arguments.detach:
-        tell(arguments, {"run_id": view.run_id}, lambda: terminal.print_started(view))
+        tell(arguments, {"run_id": view.run_id}, lambda: print_started(view))
         return 0
-    return follow(store, view.run_id, arguments)
+    return followed(store, view.run_id, arguments)
 
 
-def follow(store: RunStore, run_id: str, arguments: argparse.Namespace) -> int:
+def followed(store: RunStore, run_id: str, arguments: argparse.Namespace) -> int:
     """Follow to the end; exit code 0 only when COMPLETED with all that was started."""
-    view = terminal.follow(store, run_id, quiet=arguments.json)
-    tell(arguments, terminal.facts(view), lambda: terminal.print_run(view))
-    return 0 if terminal.ended_well(view) else 1
+    view = follow(store, run_id, quiet=arguments.json)
+    tell(arguments, facts(view), lambda: print_run(view))
+    return 0 if ended_well(view) else 1

@@ -4,12 +4,12 @@ import argparse
 import sys
 from typing import Any
 
-from studio import terminal
 from studio.commands.arguments import changes, command, read_preset, with_changes
 from studio.commands.outcome import tell
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.store import RunStore
+from studio.terminal.layout import print_table
 
 
 def add(commands: Any) -> None:
@@ -28,19 +28,19 @@ def _presets(store: RunStore, arguments: argparse.Namespace) -> None:
     found, broken = files.list_readable(store.settings)
     facts = [{"name": path.stem, "path": str(path), "description": preset.description}
              for path, preset in found.items()]
-    tell(arguments, facts, lambda: terminal.print_table([[fact["name"], fact["description"]] for fact in facts]))
+    tell(arguments, facts, lambda: print_table([[fact["name"], fact["description"]] for fact in facts]))
     for error in broken:
         print(error, file=sys.stderr)
 
 
 def _search(store: RunStore, arguments: argparse.Namespace) -> None:
-    from studio import terminal_search
     from studio.publishing.browse_shelf import Search, look
     from studio.publishing.hub import resolve_token
+    from studio.terminal import search
 
     changed = changes(arguments)
     preset = read_preset(store.settings, arguments)[0] if arguments.preset else files.override(Preset(), changed)
     asked = Search(" ".join(arguments.query), everything=arguments.all, limit=arguments.limit)
     shelf = look(arguments.kind, "hub", asked, store.settings, store.list(), resolve_token() or False)
-    tell(arguments, terminal_search.facts(arguments.kind, shelf, preset),
-         lambda: terminal_search.print_shelf(arguments.kind, shelf, preset))
+    tell(arguments, search.facts(arguments.kind, shelf, preset),
+         lambda: search.print_shelf(arguments.kind, shelf, preset))

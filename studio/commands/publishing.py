@@ -7,7 +7,7 @@ from typing import Any
 
 from studio import start
 from studio.commands.arguments import on_run, working
-from studio.commands.outcome import follow_or_detach, tell
+from studio.commands.outcome import followed_or_detached, tell
 from studio.preset import files
 from studio.runs.store import RunStore
 
@@ -63,32 +63,32 @@ def _publish(store: RunStore, arguments: argparse.Namespace) -> int:
         "publish.create_pr": arguments.create_pr, "publish.hub_collection": arguments.collection,
         "publish.load_test": arguments.load_test}).publish
     start.publish(store, view.run_id, publish, confirmed=arguments.yes)
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _deploy(store: RunStore, arguments: argparse.Namespace) -> None:
-    from studio import terminal_deploy
+    from studio.terminal import deploy
 
-    ways = terminal_deploy.find_ways(store.find(arguments.run), arguments.way, not arguments.here)
-    tell(arguments, terminal_deploy.facts(ways), lambda: terminal_deploy.print_ways(ways))
+    ways = deploy.find_ways(store.find(arguments.run), arguments.way, not arguments.here)
+    tell(arguments, deploy.facts(ways), lambda: deploy.print_ways(ways))
 
 
 def _space(store: RunStore, arguments: argparse.Namespace) -> int:
-    from studio import terminal_deploy
     from studio.publishing import space
+    from studio.terminal import deploy
 
     view = store.find(arguments.run)
-    request = terminal_deploy.plan_space(view, arguments.repo, public=arguments.public, hardware=arguments.hardware,
-                                         with_examples=arguments.examples)
+    request = deploy.plan_space(view, arguments.repo, public=arguments.public, hardware=arguments.hardware,
+                                with_examples=arguments.examples)
     space.require_confirmed(request.hardware, arguments.yes)
     secret = getpass.getpass("Token for the Space (it may only read the model): ") if arguments.add_token else ""
     start.make_space(store, view.run_id, request, space_token=secret, confirmed=arguments.yes)
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _endpoint(store: RunStore, arguments: argparse.Namespace) -> None:
-    from studio import terminal_deploy
+    from studio.terminal import deploy
 
-    found = terminal_deploy.ask_endpoint(store.find(arguments.run), arguments.action, arguments.machine, arguments.yes)
+    found = deploy.ask_endpoint(store.find(arguments.run), arguments.action, arguments.machine, arguments.yes)
     facts = [dataclasses.asdict(each) for each in found] if isinstance(found, list) else found and vars(found)
-    tell(arguments, facts, lambda: terminal_deploy.print_endpoint(found))
+    tell(arguments, facts, lambda: deploy.print_endpoint(found))

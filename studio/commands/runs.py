@@ -4,14 +4,17 @@ import argparse
 import dataclasses
 from typing import Any
 
-from studio import start, terminal, terminal_doctor
+from studio import start
 from studio.commands.arguments import command, on_preset, on_run, read_preset, working
-from studio.commands.outcome import EXIT_MISTAKE, follow, follow_or_detach, tell
+from studio.commands.outcome import EXIT_MISTAKE, followed, followed_or_detached, tell
 from studio.data import doctor_client
 from studio.preset import files
 from studio.runs import launcher
 from studio.runs.events import RunStage
 from studio.runs.store import RunStore
+from studio.terminal.doctor import print_verdict
+from studio.terminal.outlook import print_outlook
+from studio.terminal.run import facts, print_run, print_runs
 
 
 def add(commands: Any) -> None:
@@ -37,11 +40,11 @@ def _run(store: RunStore, arguments: argparse.Namespace) -> int:
         report = examination.wait(doctor_client.SMALL_LIMIT_S).report
         examination.cancel()
         if report and not arguments.json:
-            terminal_doctor.print_verdict(report)
+            print_verdict(report)
     if not arguments.json and outlook.may_start:
-        terminal.print_outlook(outlook)
+        print_outlook(outlook)
     run_id = start.start(store, preset, outlook, name=arguments.name, origin=origin, confirmed=arguments.yes)
-    return follow_or_detach(store, store.get(run_id), arguments)
+    return followed_or_detached(store, store.get(run_id), arguments)
 
 
 def _baselines(store: RunStore, arguments: argparse.Namespace) -> int:
@@ -49,28 +52,28 @@ def _baselines(store: RunStore, arguments: argparse.Namespace) -> int:
     preset = files.override(preset, {"publish.push_to_hub": False})
     outlook = start.look_ahead(preset, store.settings)
     run_id = start.start_baselines(store, preset, outlook, name=arguments.name, origin=origin)
-    return follow_or_detach(store, store.get(run_id), arguments)
+    return followed_or_detached(store, store.get(run_id), arguments)
 
 
 def _check(store: RunStore, arguments: argparse.Namespace) -> int:
     preset, _ = read_preset(store.settings, arguments)
     outlook = start.look_ahead(preset, store.settings)
-    tell(arguments, dataclasses.asdict(outlook), lambda: terminal.print_outlook(outlook, say_clear=True))
+    tell(arguments, dataclasses.asdict(outlook), lambda: print_outlook(outlook, say_clear=True))
     return 0 if outlook.may_start else EXIT_MISTAKE
 
 
 def _runs(store: RunStore, arguments: argparse.Namespace) -> None:
     views = store.list()
-    tell(arguments, [terminal.facts(view) for view in views], lambda: terminal.print_runs(views))
+    tell(arguments, [facts(view) for view in views], lambda: print_runs(views))
 
 
 def _show(store: RunStore, arguments: argparse.Namespace) -> None:
     view = store.find(arguments.run)
-    tell(arguments, terminal.facts(view), lambda: terminal.print_run(view))
+    tell(arguments, facts(view), lambda: print_run(view))
 
 
 def _follow(store: RunStore, arguments: argparse.Namespace) -> int:
-    return follow(store, store.find(arguments.run).run_id, arguments)
+    return followed(store, store.find(arguments.run).run_id, arguments)
 
 
 def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -86,7 +89,7 @@ def _stop(store: RunStore, arguments: argparse.Namespace) -> None:
 def _resume(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     start.resume(store, view.run_id)
-    return follow_or_detach(store, view, arguments)
+    return followed_or_detached(store, view, arguments)
 
 
 def _delete(store: RunStore, arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from studio.errors import ModelError
 from studio.preset.files import override
 from studio.preset.schema import Preset
 from studio.settings import Settings
-from studio.terminal_doctor import print_report
+from studio.terminal.doctor import print_report
 from studio.ui.doctor_view import report_html
 from studio.worker.tokens import count_rows, histogram, packed_bins, padded_tokens, suggested_length
 from tests.tiny_model import make_tiny_tokenizer

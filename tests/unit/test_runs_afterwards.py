@@ -20,7 +20,7 @@ from studio.runs.processes import ProcessMark
 from studio.runs.store import RunStore
 from studio.runs.supervisor import Supervisor, _cause
 from studio.settings import Settings
-from studio.terminal import ended_well
+from studio.terminal.run import ended_well
 from studio.ui.publish_view import standing, status_html
 from studio.ui.run_html import head
 from tests.finished_run import finished_run

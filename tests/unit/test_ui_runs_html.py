@@ -10,7 +10,8 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
 from studio.runs.store import RunStore
-from studio.terminal import print_report, print_run, progress_line
+from studio.terminal.follow import progress_line
+from studio.terminal.run import print_report, print_run
 from studio.ui import comparison, run_html
 from tests.finished_run import REPORT, finished_run, report_with_ways
 

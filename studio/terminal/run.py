@@ -1,7 +1,5 @@
-"""A run in a terminal: a live line while it works, plain tables and figures afterwards."""
+"""Runs in a terminal: one with its figures, exports and verdict, or a list of them; and what `--json` says of one."""
 
-import sys
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -14,37 +12,9 @@ from studio.publishing.deploy import last_push
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import ParityWords, parity_words
 from studio.runs.events import RunStage
-from studio.runs.store import RunStore, RunView
-from studio.start import Outlook
+from studio.runs.store import RunView
+from studio.terminal.layout import print_table
 from studio.texts import text
-
-TICK_S = 0.5
-# without a terminal to redraw, a line now and then is enough
-PLAIN_LINE_S = 10
-MARKS = {"error": "✗", "warning": "!", "info": "·"}
-
-
-def follow(store: RunStore, run_id: str, quiet: bool = False) -> RunView:
-    """Show progress until the run ends; returns its last view. Ctrl-C leaves the run working."""
-    line = LiveLine(quiet)
-    said: set[str] = set()
-    try:
-        while True:
-            view = store.get(run_id)
-            for warning in view.state.warnings:
-                if warning not in said:
-                    line.say(f"! {warning}")
-            said |= set(view.state.warnings)
-            line.show(progress_line(view))
-            if not view.is_live:
-                line.end()
-                return view
-            time.sleep(TICK_S)
-    except KeyboardInterrupt:
-        line.end()
-        print(f"\n{view.name} goes on working. Follow it again:  python -m studio follow {run_id}\n"
-              f"Stop it:  python -m studio stop {run_id}", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def ended_well(view: RunView) -> bool:
@@ -61,7 +31,7 @@ def facts(view: RunView) -> dict[str, Any]:
         "run_id": view.run_id, "name": view.name, "stage": state.stage.value, "phase": state.phase,
         "progress": view.progress, "eta_s": view.eta_s, "step": state.step, "created_at": view.info["created_at"],
         "ended_at": state.ended_at, "error": state.error, "hint": state.hint, "warnings": state.warnings,
-        "loss": _last(state.logs, "loss"), "eval_loss": _last(state.evals, "eval_loss"),
+        "loss": last(state.logs, "loss"), "eval_loss": last(state.evals, "eval_loss"),
         "checkpoints": [path for _, path in state.checkpoints], "report": view.report, "run_dir": str(view.run_dir),
         "phases": {name: phase.result for name, phase in state.phases.items()},
         "exports": [{"name": export.name, "path": str(export.path), "size_bytes": export.size_bytes,
@@ -81,9 +51,9 @@ def print_run(view: RunView) -> None:
             print(f"  {name:10} {words.duration(words.seconds_between(phase.started_at, phase.ended_at))}")
     if state.logs:
         first = state.logs[0][1]
-        if "loss" in first and (loss := _last(state.logs, "loss")) is not None:
-            print(f"  loss       {words.figure(first['loss'])} → {words.figure(loss)} over {last_step(view)} steps")
-    if (loss := _last(state.evals, "eval_loss")) is not None:
+        if "loss" in first and (loss := last(state.logs, "loss")) is not None:
+            print(f"  loss       {words.figure(first['loss'])} → {words.figure(loss)} over {state.logs[-1][0]} steps")
+    if (loss := last(state.evals, "eval_loss")) is not None:
         print(f"  held out   loss {words.figure(loss)}")
     if found := read_baselines(view.run_dir):
         print_baselines(found)
@@ -160,37 +130,8 @@ def print_started(view: RunView) -> None:
     print(f"{view.name} is working: {view.run_id}\nFollow it:  python -m studio follow {view.run_id}")
 
 
-def print_outlook(outlook: Outlook, say_clear: bool = False) -> None:
-    """Errors, warnings and notes of the preflight, worst first, then what the run will need."""
-    if say_clear and not outlook.findings:
-        print("Nothing speaks against starting this run.")
-    for finding in outlook.findings:
-        print(f"{MARKS[finding.level]} {finding.message} {finding.hint}".rstrip())
-        if finding.fix:
-            print("    " + "  ".join(f"--set {name}={value}" for name, value in finding.fix.items()))
-    needs = [outlook.device.name]
-    if outlook.memory:
-        needs.append(f"about {words.size(outlook.memory.total)} of {words.size(outlook.device.memory_bytes)} memory")
-    if outlook.time:
-        low, high = words.rough_duration(outlook.time.low_s), words.rough_duration(outlook.time.high_s)
-        needs.append(f"{words.count(outlook.time.steps)} steps in {low} to {high}")
-    if outlook.money is not None:
-        needs.append(f"about {words.money(outlook.money)}")
-    print(", ".join(needs))
-
-
-def print_table(rows: list[list[str]]) -> None:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def last_step(view: RunView) -> int:
-    return view.state.logs[-1][0]
-
-
-def _last(history: list[tuple[int, dict[str, float]]], name: str) -> float | None:
+def last(history: list[tuple[int, dict[str, float]]], name: str) -> float | None:
+    """The last value of a metric among (step, metrics), None where there is none."""
     return next((metrics[name] for _, metrics in reversed(history) if name in metrics), None)
 
 
@@ -199,54 +140,3 @@ def _progress(view: RunView) -> str:
         return ""
     eta = f", {words.rough_duration(view.eta_s)} left" if view.eta_s is not None else ""
     return f"{view.state.phase} {words.percent(view.progress)}{eta}"
-
-
-def progress_line(view: RunView) -> str:
-    """Where a live run is, in one line: stage, phase, how far, what it does, the last loss, the time left."""
-    state = view.state
-    phase = state.phases.get(state.phase)
-    parts = [state.stage.value.lower(), state.phase]
-    if phase and phase.total:
-        parts.append(f"{words.size(phase.done)} of {words.size(phase.total)}" if phase.unit == "bytes"
-                     else f"{phase.done:g} of {phase.total:g} {phase.unit}")
-    if phase and phase.message:
-        parts.append(phase.message)
-    if state.phase == "train" and (loss := _last(state.logs, "loss")) is not None:
-        parts.append(f"loss {words.figure(loss)}")
-    if view.eta_s is not None:
-        parts.append(f"{words.rough_duration(view.eta_s)} left")
-    return "  ".join(part for part in parts if part)
-
-
-class LiveLine:
-    """One line redrawn in a terminal; elsewhere a line now and then, when it changed."""
-
-    def __init__(self, quiet: bool):
-        self._quiet = quiet
-        self._redraws = sys.stderr.isatty()
-        self._shown, self._shown_at = "", 0.0
-
-    def show(self, text: str) -> None:
-        if self._quiet or text == self._shown:
-            return
-        if self._redraws:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._shown_at >= PLAIN_LINE_S or text.split("  ")[:2] != self._shown.split("  ")[:2]:
-            print(text, file=sys.stderr, flush=True)
-            self._shown_at = time.monotonic()
-        else:
-            return
-        self._shown = text
-
-    def say(self, text: str) -> None:
-        if not self._quiet:
-            print(("\r\033[K" if self._redraws else "") + text, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Leave no line behind."""
-        if self._redraws and not self._quiet:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._redraws and not self._quiet:
-            print(file=sys.stderr)

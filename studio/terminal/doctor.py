@@ -5,7 +5,7 @@ from typing import Any
 from studio import words
 from studio.data.languages import UNKNOWN
 from studio.data.report import Finding, Place, Report, Tokens
-from studio.terminal import MARKS
+from studio.terminal.layout import MARKS
 
 PLACES_SHOWN = 3
 BAR_WIDTH = 40

@@ -11,7 +11,7 @@ from studio.publishing.endpoints import Machine, Rented, price_words
 from studio.publishing.hub import resolve_token
 from studio.publishing.space import SpaceRequest
 from studio.runs.store import RunView
-from studio.terminal import print_table
+from studio.terminal.layout import print_table
 from studio.texts import text
 
 

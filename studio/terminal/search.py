@@ -12,7 +12,7 @@ from studio.publishing.browse_fit import Fit, fit_of
 from studio.publishing.browse_shelf import Shelf
 from studio.runs.device import probe_device
 from studio.runs.estimates import GIB
-from studio.terminal import print_table
+from studio.terminal.layout import print_table
 
 FIT_WORDS = {"fits": "fits", "tight": "tight", "too_big": "too big", "not_here": "needs a GPU"}
 

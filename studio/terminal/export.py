@@ -12,7 +12,7 @@ from studio.publishing.dataset import push_dataset
 from studio.publishing.push import Watchdog
 from studio.publishing.upload import Progress, PushResult
 from studio.settings import Settings
-from studio.terminal import LiveLine
+from studio.terminal.line import LiveLine
 
 EXIT_SILENT = 2
 
