@@ -20,11 +20,12 @@ from studio.evaluation.ways import TUNED
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.publishing import card_texts as texts
-from studio.publishing import deploy
+from studio.publishing import deploy, deploy_model
 from studio.publishing.card_head import head, renamed
 from studio.publishing.licences import NONE, Licence, stated_in
 from studio.publishing.loss_curve import draw_loss_curve
 from studio.publishing.names import hub_dataset, is_local, public_names
+from studio.publishing.pushed import places_in
 from studio.publishing.release import CURVE
 from studio.publishing.request import Target
 from studio.publishing.run_facts import RunFacts
@@ -170,8 +171,8 @@ def _usage(facts: RunFacts, target: Target) -> str:
 
 def usage_examples(facts: RunFacts, target: Target) -> list[tuple[str, str, str]]:
     """Ways to use what a repository holds, as (name, language, code)."""
-    places = deploy.places_in(target.repo_id, target.forms)
-    model = deploy.published(public_preset(facts.preset), places, ggufs=facts.ggufs, is_chat=facts.is_chat,
+    places = places_in(target.repo_id, target.forms)
+    model = deploy_model.published(public_preset(facts.preset), places, ggufs=facts.ggufs, is_chat=facts.is_chat,
                              adapter_settings=facts.adapter_settings)
     examples = deploy.usage_examples(model)
     if "gguf" in target.forms[1:]:

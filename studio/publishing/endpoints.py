@@ -17,7 +17,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from studio import words
 from studio.errors import HubError, RunError
-from studio.publishing import deploy
+from studio.publishing import deploy_model
 from studio.publishing.calls import within
 from studio.publishing.hub_errors import AGAIN, TOKENS_PAGE, hub_error, no_token
 from studio.runs.store import RunView
@@ -121,9 +121,9 @@ def holds(machine: Machine, need_bytes: float | None) -> bool:
     return need_bytes is None or need_bytes <= USABLE_SHARE * machine.gpu_bytes
 
 
-def servable(view: RunView) -> deploy.Model:
+def servable(view: RunView) -> deploy_model.Model:
     """The pushed model, if an endpoint can serve it. Raises `RunError`: not pushed, or only as adapter or GGUF."""
-    model = deploy.model_on_hub(view)
+    model = deploy_model.model_on_hub(view)
     if model is None:
         raise RunError("An endpoint needs the model on the Hub's main branch, and this run was not pushed there.",
                        "Publish the merged model first.", FIELD)
@@ -149,11 +149,11 @@ def create(view: RunView, machine: Machine, token: str | None, *, name: str = ""
     if confirmed != machine.offer:
         raise HubError(f"It is now {price_words(machine.price_per_hour)} for {machine.id}, not what was shown.",
                        f"Look up the machines again, then confirm {machine.offer} if you want to pay that.", FIELD)
-    if not holds(machine, deploy.gpu_bytes(model)):
-        raise HubError(f"The model needs about {words.size(deploy.gpu_bytes(model) or 0)} of GPU memory, and "
+    if not holds(machine, deploy_model.gpu_bytes(model)):
+        raise HubError(f"The model needs about {words.size(deploy_model.gpu_bytes(model) or 0)} of GPU memory, and "
                        f"{machine.name} has {words.size(machine.gpu_bytes)}.", "Choose a larger machine.", FIELD)
     namespace = owner(view)
-    name = deploy.slug(name or model.name)[:MAX_NAME].strip("-")
+    name = deploy_model.slug(name or model.name)[:MAX_NAME].strip("-")
     api = HfApi(token=_required(token))
     asked = Record(namespace, name, machine.id, machine.price_per_hour, "asked")
     _note_asked(view.run_dir, asked)

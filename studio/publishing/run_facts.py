@@ -11,7 +11,7 @@ from studio.evaluation.request import kept_plan
 from studio.evaluation.saved import read_report
 from studio.preset import files
 from studio.preset.schema import Preset
-from studio.publishing import deploy
+from studio.publishing import deploy_model
 from studio.publishing.dataset import spoken
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import card_prompts, card_words
@@ -82,8 +82,8 @@ class RunFacts:
             languages=spoken(examined["languages"]) if examined else [],
             ggufs=[(export.kind, export.path) for export in list_exports(run_dir) if export.form == "gguf"],
             checked=card_words(run_dir), checked_prompts=card_prompts(run_dir),
-            is_chat=deploy.formats_chats(run_dir), learned_texts=_learned_texts(run_dir, preset),
-            adapter_settings=deploy.has_adapter_settings(run_dir))
+            is_chat=deploy_model.formats_chats(run_dir), learned_texts=_learned_texts(run_dir, preset),
+            adapter_settings=deploy_model.has_adapter_settings(run_dir))
 
 
 def _report(run_dir: Path) -> dict[str, Any] | None:

@@ -12,10 +12,11 @@ from huggingface_hub import HfApi, SpaceCardData
 
 from studio import words
 from studio.errors import HubError, RunError
-from studio.publishing import deploy, hub
+from studio.publishing import deploy_model, hub
 from studio.publishing.calls import explained, patiently
 from studio.publishing.names import is_local
 from studio.publishing.push import Reporter, Watchdog, run_phase
+from studio.publishing.pushed import last_push
 from studio.publishing.release import ReleaseFile
 from studio.publishing.upload import Destination, push_files
 from studio.runs.estimates import SPACE_PRICES
@@ -72,7 +73,7 @@ def plan(view: RunView, repo_id: str = "", *, private: bool = True, hardware: st
          examples: tuple[str, ...] = ()) -> SpaceRequest:
     """The demo of a run's pushed model. Raises `RunError`: not pushed, no chat, an adapter whose base is not on the
     Hub, hardware that is unknown or too small."""
-    model = deploy.model_on_hub(view)
+    model = deploy_model.model_on_hub(view)
     if model is None or not (model.merged or model.adapter):
         raise RunError("A demo needs the model on the Hub's main branch, and this run was not pushed there.",
                        "Publish the model first.", FIELD)
@@ -91,12 +92,12 @@ def plan(view: RunView, repo_id: str = "", *, private: bool = True, hardware: st
         tuple(example[:MAX_EXAMPLE_CHARACTERS] for example in examples[:MAX_EXAMPLES]), private, hardware)
 
 
-def memory_bytes(model: deploy.Model, hardware: str) -> float | None:
+def memory_bytes(model: deploy_model.Model, hardware: str) -> float | None:
     """What the demo takes of the hardware's memory: 32 bit on a CPU, 16 bit on a GPU; None where it is not known."""
     if model.shape is None:
         return None
     per_weight = 4 if hardware.startswith("cpu") else 2
-    return deploy.serving_bytes(model, per_weight * model.shape.parameters, deploy.GPU_SERVER_BYTES)
+    return deploy_model.serving_bytes(model, per_weight * model.shape.parameters, deploy_model.GPU_SERVER_BYTES)
 
 
 def require_confirmed(hardware: str, confirmed: bool) -> None:
@@ -106,7 +107,7 @@ def require_confirmed(hardware: str, confirmed: bool) -> None:
                        "Confirm that you want to pay for it, or take the free hardware.", FIELD)
 
 
-def smallest_hardware(model: deploy.Model) -> str:
+def smallest_hardware(model: deploy_model.Model) -> str:
     """The cheapest hardware that holds the model, free if that does; "" where none does."""
     fitting = [name for name, size in HARDWARE_BYTES.items() if (memory_bytes(model, name) or 0) <= size]
     return min(fitting, key=lambda name: SPACE_PRICES[name], default="")
@@ -190,12 +191,12 @@ def _make(run_dir: Path, journal: EventWriter, watchdog: Watchdog) -> dict:
 
 def _commit(view: RunView, repo_id: str) -> str:
     """The commit that the last push left in a repository."""
-    pushed = deploy.last_push(view)
+    pushed = last_push(view)
     assert pushed is not None  # the model on the Hub is of it
     return next(each["commit"] for each in pushed.get("repositories", [pushed]) if each["repo_id"] == repo_id)
 
 
-def _check_hardware(model: deploy.Model, hardware: str) -> None:
+def _check_hardware(model: deploy_model.Model, hardware: str) -> None:
     if not hardware:
         raise RunError("No hardware is chosen for the demo.", "Choose one; all but the first costs money.", FIELD)
     if hardware not in HARDWARE_BYTES:

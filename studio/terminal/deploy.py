@@ -6,7 +6,8 @@ from typing import Any
 from studio import words
 from studio.errors import RunError
 from studio.publishing import endpoints, space
-from studio.publishing.deploy import WAYS, Way, gpu_bytes, model_here, model_on_hub, way
+from studio.publishing.deploy import WAYS, Way, way
+from studio.publishing.deploy_model import gpu_bytes, model_here, model_on_hub
 from studio.publishing.endpoints import Machine, Rented, price_words
 from studio.publishing.hub import resolve_token
 from studio.publishing.space import SpaceRequest

@@ -8,9 +8,9 @@ from studio.errors import RunError
 from studio.evaluation.baselines import baseline_rows, baselines_words, read_baselines
 from studio.evaluation.saved import read_report
 from studio.evaluation.summary import metric_name, reservations, rows_words, summarise
-from studio.publishing.deploy import last_push
 from studio.publishing.exports import list_exports
 from studio.publishing.parity_words import ParityWords, parity_words
+from studio.publishing.pushed import last_push
 from studio.runs.events import RunStage
 from studio.runs.store import RunView
 from studio.terminal.layout import print_table

@@ -2,8 +2,9 @@
 
 from studio import words
 from studio.errors import RunError
-from studio.publishing import deploy, endpoints
+from studio.publishing import deploy_code, deploy_model, endpoints
 from studio.publishing.endpoints import Machine, Record, Rented, price_words
+from studio.publishing.pushed import pushed_mark
 from studio.runs.store import RunView
 from studio.texts import text
 from studio.ui.deploy_view import render
@@ -27,7 +28,7 @@ def is_possible(view: RunView) -> bool:
 
 def choices(view: RunView, machines: list[Machine]) -> tuple[Choices, str | None]:
     """The machines as (label, offer), and the one to begin with: the cheapest that is there and holds the model."""
-    need = deploy.gpu_bytes(endpoints.servable(view))
+    need = deploy_model.gpu_bytes(endpoints.servable(view))
     first = endpoints.cheapest(machines, need)
     return [(_option(machine, need), machine.offer) for machine in machines], first.offer if first else None
 
@@ -37,7 +38,7 @@ def status_html(view: RunView, rented: Rented | None = None) -> str:
     record = endpoints.read_record(view.run_dir)
     client = None
     if rented is not None and rented.url:
-        client = deploy.client_code(f"{rented.url}/v1", rented.model, endpoints.servable(view), from_login=True)
+        client = deploy_code.client_code(f"{rented.url}/v1", rented.model, endpoints.servable(view), from_login=True)
     return render("deploy_endpoint.html", problem="" if record else problem(view), record=record, rented=rented,
                   client=client, price=price_words(record.price_per_hour) if record else "")
 
@@ -50,7 +51,7 @@ def deleted_html() -> str:
 
 def mark(view: RunView) -> str:
     """Changes when the part starts with something else; what its buttons do, they show themselves."""
-    return f"{view.run_id} {deploy.pushed_mark(view)}"
+    return f"{view.run_id} {pushed_mark(view)}"
 
 
 def record_of(view: RunView) -> Record | None:

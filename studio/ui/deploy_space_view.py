@@ -5,7 +5,8 @@ from typing import Literal
 
 from studio import words
 from studio.errors import RunError
-from studio.publishing import deploy, space
+from studio.publishing import deploy_model, space
+from studio.publishing.pushed import pushed_mark
 from studio.runs.estimates import SPACE_PRICES
 from studio.runs.events import PhaseState
 from studio.runs.store import RunView
@@ -40,7 +41,7 @@ def standing(view: RunView) -> Standing:
 
 def problem(view: RunView) -> str:
     """Why no demo can be made of the run, "" where one can; that a model is too large is said by its hardware."""
-    model = deploy.model_on_hub(view)
+    model = deploy_model.model_on_hub(view)
     if model is None:
         return text("deploy.space.unpushed")
     try:
@@ -52,7 +53,7 @@ def problem(view: RunView) -> str:
 
 def form(view: RunView) -> SpaceForm | None:
     """What to ask for a demo, None where none can be made."""
-    model = deploy.model_on_hub(view)
+    model = deploy_model.model_on_hub(view)
     if model is None or problem(view):
         return None
     smallest = space.smallest_hardware(model)
@@ -82,7 +83,7 @@ def questions_html(view: RunView, wanted: bool) -> str:
 def status_html(view: RunView) -> str:
     """How the demo stands: what is in the way, progress, failure, or where it is."""
     phase = view.state.phases.get("space", PhaseState())
-    model = deploy.model_on_hub(view)
+    model = deploy_model.model_on_hub(view)
     return render("deploy_space.html", stands=standing(view), view=view, phase=phase, result=phase.result or {},
                   problem="" if view.is_live else problem(view), model=(model.merged or model.adapter) if model else "",
                   error=phase.error or view.state.error or text("deploy.space.stopped"),
@@ -91,7 +92,7 @@ def status_html(view: RunView) -> str:
 
 def form_mark(view: RunView) -> str:
     """Changes when the form starts with something else."""
-    return f"{view.run_id} {deploy.pushed_mark(view)}"
+    return f"{view.run_id} {pushed_mark(view)}"
 
 
 def status_mark(view: RunView) -> str:
@@ -100,7 +101,7 @@ def status_mark(view: RunView) -> str:
     return f"{form_mark(view)} {standing(view)} {phase.ended_at} {phase.message}"
 
 
-def _option(model: deploy.Model, name: str) -> str:
+def _option(model: deploy_model.Model, name: str) -> str:
     memory, price = words.size(space.HARDWARE_BYTES[name]), words.money(SPACE_PRICES[name])
     kind = "free" if name == space.FREE_HARDWARE else "cpu" if name.startswith("cpu") else "gpu"
     option = text(f"deploy.space.{kind}", name=name, memory=memory, price=price)

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio import words
-from studio.publishing import deploy
-from studio.publishing.deploy import WAYS, Model
+from studio.publishing import deploy, deploy_model
+from studio.publishing.deploy import WAYS
+from studio.publishing.deploy_model import Model
 from studio.publishing.exports import list_exports
+from studio.publishing.pushed import pushed_mark
 from studio.runs.store import RunView
 from studio.texts import text
 
@@ -54,7 +56,7 @@ def ways() -> list[tuple[str, str]]:
 
 def places(view: RunView) -> list[tuple[str, Place]]:
     """Where the model can be taken from, as (label, place)."""
-    on_hub = deploy.model_on_hub(view)
+    on_hub = deploy_model.model_on_hub(view)
     here: list[tuple[str, Place]] = [(text("deploy.place.here"), "here")]
     if on_hub is None:
         return here
@@ -77,11 +79,11 @@ def mark(view: RunView) -> str:
     """Changes when the part may look different."""
     forms = [f"{export.name} {export.made_at} {export.fresh}" for export in list_exports(view.run_dir)]
     trains = view.is_live and view.state.phase == "train"
-    return f"{view.run_id} {trains} {forms} {deploy.pushed_mark(view)}"
+    return f"{view.run_id} {trains} {forms} {pushed_mark(view)}"
 
 
 def _model(view: RunView, place: str) -> Model:
-    return (deploy.model_on_hub(view) if place == "hub" else None) or deploy.model_here(view)
+    return (deploy_model.model_on_hub(view) if place == "hub" else None) or deploy_model.model_here(view)
 
 
 def render(template: str, **values: Any) -> str:

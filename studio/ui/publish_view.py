@@ -16,7 +16,7 @@ from studio import words
 from studio.errors import HubError, RunError, StudioError
 from studio.preset import files as preset_files
 from studio.preset.schema import Preset, PublishSection
-from studio.publishing import card, deploy, hub, licences, release
+from studio.publishing import card, deploy, deploy_model, hub, licences, release
 from studio.publishing.card_doubts import doubts
 from studio.publishing.licences import Licence
 from studio.publishing.loss_curve import draw_loss_curve
@@ -114,7 +114,7 @@ def status_html(view: RunView) -> str:
     """How the push stands: progress, or the failure with its next step, or the result with some ways to use it."""
     stands, (name, phase) = standing(view), _step(view)
     result = phase.result or {} if name == "publish" else {}
-    model = deploy.model_on_hub(view) if result else None
+    model = deploy_model.model_on_hub(view) if result else None
     return _render(
         "publish_status.html", stands=stands, view=view, phase=phase, result=UNSAID | result,
         repositories=[UNSAID | pushed for pushed in result.get("repositories", [result])],

@@ -21,8 +21,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from studio.preset.files import validate
-from studio.publishing import deploy, space
-from studio.publishing.deploy import Model, way
+from studio.publishing import deploy_code, deploy_model, space
+from studio.publishing.deploy import way
+from studio.publishing.deploy_model import Model
 from studio.worker.answerer import Answerer
 from studio.worker.chat_app import build_chat_app
 from studio.worker.generation_settings import write_generation_settings
@@ -40,7 +41,7 @@ def model(tiny_model, tmp_path_factory) -> Model:
     get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(adapter)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(adapter)
     write_generation_settings(tiny_model, adapter, 0)  # the base model stops at 2 alone
-    here = deploy.published(PRESET, {"merged": (str(tiny_model), ""), "adapter": (str(adapter), "")})
+    here = deploy_model.published(PRESET, {"merged": (str(tiny_model), ""), "adapter": (str(adapter), "")})
     return replace(here, base=str(tiny_model))
 
 
@@ -52,17 +53,17 @@ def printed(code: str, capsys) -> str:
 
 
 def test_the_code_with_transformers_and_with_peft_answers(model, capsys):
-    for code in (deploy.transformers_code(model), deploy.adapter_code(model)):
+    for code in (deploy_code.transformers_code(model), deploy_code.adapter_code(model)):
         assert "ingredient" in code, "the system prompt goes along"
         assert len(printed(code, capsys)) > 1
     text = replace(model, is_chat=False)
-    for code in (deploy.transformers_code(text), deploy.adapter_code(text)):
+    for code in (deploy_code.transformers_code(text), deploy_code.adapter_code(text)):
         assert printed(code, capsys).startswith("The beginning of a text")
 
 
 def test_the_adapter_answers_with_the_settings_beside_it(model, tiny_model, tmp_path, monkeypatch):
     ran: dict = {}
-    exec(compile(deploy.adapter_code(model), "copied", "exec"), ran)
+    exec(compile(deploy_code.adapter_code(model), "copied", "exec"), ran)
     app = imported(demo(tmp_path / "run", base=str(tiny_model), adapter_settings=True), monkeypatch, model.adapter)
     list(app.answer("one onion", []))
     for answered in (ran["model"], app.model):

@@ -10,8 +10,10 @@ import pytest
 
 from studio.errors import RunError
 from studio.preset.files import validate
-from studio.publishing import deploy, deploy_texts
-from studio.publishing.deploy import WAYS, Model, all_ways, model_here, model_on_hub, places_in, published, way
+from studio.publishing import deploy, deploy_code, deploy_model, deploy_texts
+from studio.publishing.deploy import WAYS, all_ways, way
+from studio.publishing.deploy_model import Model, model_here, model_on_hub, published
+from studio.publishing.pushed import places_in
 from studio.runs.model_shape import ModelShape
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -36,7 +38,7 @@ def view(store):
 def hostile_model(**changes) -> Model:
     values = dict(
         name="recipes", base=f"/base {HOSTILE}", merged=f"/merged {HOSTILE}", adapter=f"/adapter {HOSTILE}",
-        ggufs=(deploy.Gguf("q4_k_m", f"/gguf {HOSTILE}", 100, f"/modelfile {HOSTILE}"),), is_chat=True,
+        ggufs=(deploy_model.Gguf("q4_k_m", f"/gguf {HOSTILE}", 100, f"/modelfile {HOSTILE}"),), is_chat=True,
         system_prompt=HOSTILE, max_length=512, max_new_tokens=64, lora_rank=20, has_whole_modules=False, shape=None)
     return Model(**values | changes)
 
@@ -74,12 +76,12 @@ def test_the_adapters_own_settings_end_its_answers_where_it_has_any(view):
     (view.run_dir / "adapter" / "generation_config.json").write_text('{"eos_token_id": [0, 2]}')
     model, folder = model_here(view), view.run_dir.resolve() / "adapter"
     assert f"--tokenizer {folder} --generation-config {folder} --max-model-len" in code(model, "vllm")
-    assert f'model.generation_config = GenerationConfig.from_pretrained("{folder}")' in deploy.adapter_code(model)
-    assert "AutoTokenizer, GenerationConfig" in deploy.adapter_code(model)
+    assert f'model.generation_config = GenerationConfig.from_pretrained("{folder}")' in deploy_code.adapter_code(model)
+    assert "AutoTokenizer, GenerationConfig" in deploy_code.adapter_code(model)
     without = replace(model, adapter_settings=False)
-    assert "GenerationConfig" not in deploy.adapter_code(without) and "--generation" not in code(without, "vllm")
+    assert "GenerationConfig" not in deploy_code.adapter_code(without) and "--generation" not in code(without, "vllm")
     pushed = published(validate({}), places_in("ana/recipes", ["merged", "adapter"]))
-    assert 'GenerationConfig.from_pretrained("ana/recipes", subfolder="adapter")' in deploy.adapter_code(pushed)
+    assert 'GenerationConfig.from_pretrained("ana/recipes", subfolder="adapter")' in deploy_code.adapter_code(pushed)
 
 
 def test_vllm_is_not_offered_an_adapter_that_it_cannot_take():
@@ -127,7 +129,7 @@ def test_the_context_is_that_of_the_training_and_never_more_than_the_models_own(
 def test_the_memory_is_that_of_weights_context_and_server():
     model = published(validate({}), places_in("ana/recipes", ["merged"]), shape=ModelShape.from_config(SMOL))
     weights, cache = 2 * 134_515_008, 2 * 2 * 30 * 3 * 64 * 1024
-    assert deploy.gpu_bytes(model) == weights + cache + deploy.GPU_SERVER_BYTES
+    assert deploy_model.gpu_bytes(model) == weights + cache + deploy_model.GPU_SERVER_BYTES
     assert "at least 1.4 GB free" in way("vllm", model).needs
     assert "not known" in way("vllm", hostile_model()).needs
 

@@ -4,7 +4,7 @@ import pytest
 from huggingface_hub import constants
 
 from studio.errors import HubError, RunError
-from studio.publishing import deploy, endpoints
+from studio.publishing import deploy_model, endpoints
 from studio.publishing.endpoints import Machine, Record, cheapest, list_machines, read_record
 from studio.runs.store import RunStore
 from studio.settings import Settings
@@ -115,7 +115,7 @@ def test_only_a_pushed_merged_model_can_be_served(hub, store):
 def test_a_machine_that_is_too_small_is_refused_before_it_is_rented(hub, store, monkeypatch):
     view = pushed_run(store)
     found = machine(hub)
-    monkeypatch.setattr(deploy, "gpu_bytes", lambda model: 30e9)
+    monkeypatch.setattr(deploy_model, "gpu_bytes", lambda model: 30e9)
     error = refusal(lambda: endpoints.create(view, found, hub.token, confirmed=found.offer, limit_s=LIMIT_S))
     assert "needs about 30 GB of GPU memory, and Nvidia T4 has 16 GB" in error.message
     assert not hub.endpoints

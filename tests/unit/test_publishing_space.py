@@ -8,7 +8,8 @@ import yaml
 
 from studio.errors import HubError, RunError
 from studio.preset.files import validate
-from studio.publishing import deploy, space
+from studio.publishing import deploy_model, space
+from studio.publishing.pushed import places_in
 from studio.publishing.space import HARDWARE_BYTES, check_space, plan, read_request, stage, write_request
 from studio.runs.estimates import SPACE_PRICES
 from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
@@ -133,7 +134,7 @@ def test_an_adapter_is_asked_on_its_base_and_needs_that_on_the_hub(store, monkey
 def test_a_model_that_does_not_fit_is_told_the_cheapest_hardware_that_does():
     def model(name):
         shape = ModelShape.from_config(KNOWN_CONFIGS[name])
-        return deploy.published(validate({}), deploy.places_in("ana/x", ["merged"]), shape=shape)
+        return deploy_model.published(validate({}), places_in("ana/x", ["merged"]), shape=shape)
 
     assert space.smallest_hardware(model("HuggingFaceTB/SmolLM2-135M-Instruct")) == "cpu-basic"
     assert space.smallest_hardware(model("Qwen/Qwen3-4B-Base")) == "cpu-upgrade"

@@ -11,7 +11,7 @@ from studio import start
 from studio.errors import RunError
 from studio.preset.files import validate
 from studio.preset.schema import PublishSection
-from studio.publishing.deploy import model_on_hub
+from studio.publishing.deploy_model import model_on_hub
 from studio.publishing.request import cancel_request, forget_request, write_request
 from studio.runs.events import PHASES, EventWriter, RunStage
 from studio.runs.launcher import remaining_phases
