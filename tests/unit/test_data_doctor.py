@@ -370,12 +370,13 @@ def test_an_archive_cannot_lead_out_nor_link(look, tmp_path):
 
 def test_a_bomb_is_refused_in_bounded_time(look):
     line = json.dumps(PAIRS[0]).encode() + b" " * 4_000_000 + b"\n"
-    began = time.monotonic()
-    report = look(gzip.compress(line * 30, 9), "rows.jsonl.gz")
+    bomb = gzip.compress(line * 30, 9)
+    began = time.process_time()
+    report = look(bomb, "rows.jsonl.gz")
+    assert time.process_time() - began < 20
     assert "unreadable_file" in counts(report) and any(
         "may be a bomb" in place.detail for finding in report.findings for place in finding.places)
     assert 0 < report.usable_rows < 20
-    assert time.monotonic() - began < 20
 
 
 def test_a_line_without_end_is_left_out_and_the_others_stay(look):
@@ -487,10 +488,10 @@ def test_columns_that_unpack_without_end_are_refused_in_bounded_time(look):
     table = pyarrow.table({"text": pyarrow.repeat("x" * 1000, 200_000)})
     pyarrow.parquet.write_table(table, buffer, compression="zstd")
     assert len(buffer.getvalue()) < 100_000
-    began = time.monotonic()
+    began = time.process_time()
     report = look(buffer.getvalue(), "rows.parquet")
     assert "may be a bomb" in str(report.findings) and 0 < report.usable_rows < 200_000
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
 
 
 def test_rows_are_examined_as_edits_by_hand_leave_them(look, tmp_path):

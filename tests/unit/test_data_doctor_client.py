@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
+import threading
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -15,6 +17,7 @@ from studio.errors import DataError
 from studio.preset.files import override
 from studio.preset.schema import DataSection, Preset
 from studio.settings import PROJECT_DIR, Settings
+from tests.seconds import wait_until
 from tests.tiny_model import make_tiny_tokenizer
 
 
@@ -33,13 +36,50 @@ def settings(tmp_path):
 
 @pytest.fixture
 def preset(tmp_path, model):
-    """A preset whose data are so many good rows and one that is none."""
-    def make(rows, **fields):
+    """A preset whose data are so many good rows, each with so many blanks, and one that is none."""
+    def make(rows, blanks=0, **fields):
         path = tmp_path / f"rows-{rows}.jsonl"
-        path.write_text("".join(json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}) + "\n"
-                                for i in range(rows)) + "rubbish\n")
+        path.write_text("".join(json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}) + " " * blanks
+                                + "\n" for i in range(rows)) + "rubbish\n")
         return override(Preset(), {"data.dataset_name": str(path), "model.model_name_or_path": str(model)} | fields)
     return make
+
+
+class Held:
+    """Examinations that stand still once they have judged their first rows, so that none can end meanwhile."""
+
+    def __init__(self):
+        self.goes_on = threading.Event()
+        self.examinations = 0
+        self.processor_s = 0.0  # until the first rows were judged
+
+    def hold(self, process: doctor_process.DoctorProcess) -> None:
+        group = process._process.pid
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            os.killpg(group, signal.SIGSTOP)
+            used = psutil.Process(group).cpu_times()
+            self.processor_s = used.user + used.system
+        self.examinations += 1
+        self.goes_on.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGCONT)
+
+    def wait(self, examinations: int = 1) -> None:
+        wait_until(lambda: self.examinations == examinations, limit_s=120)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    held, take = Held(), doctor_process.DoctorProcess._take
+
+    def take_and_hold(process, said):
+        take(process, said)
+        if "first" in said:
+            held.hold(process)
+
+    monkeypatch.setattr(doctor_process.DoctorProcess, "_take", take_and_hold)
+    yield held
+    held.goes_on.set()
 
 
 def test_a_set_is_examined_once_and_its_report_is_kept(preset, settings, monkeypatch):
@@ -61,25 +101,30 @@ def test_a_set_is_examined_once_and_its_report_is_kept(preset, settings, monkeyp
     assert kept_report(wanted, settings) is None
 
 
-def test_the_first_rows_are_judged_within_two_seconds_and_a_cancel_leaves_what_was_read(preset, settings):
-    wanted = preset(300_000)
-    began = time.monotonic()
+def test_the_first_rows_are_judged_within_two_seconds_and_a_cancel_leaves_what_was_read(preset, settings, held):
+    wanted = preset(100_000)
     running = examination(wanted, settings)
-    while running.state().report is None and not running.state().done:
-        time.sleep(0.01)
-    seconds = time.monotonic() - began
+    held.wait()
     state = running.state()
     assert state.is_first and not state.done and 1000 <= state.report["rows"] < 10_000
     assert not state.report["complete"] and state.report["verdict"].startswith("1,000 rows")
-    while running.state().share == 0:
-        time.sleep(0.01)
-    assert 0 < running.state().share < 1 and running.state().part == "reading"
     running.cancel()
-    state = running.wait(10)
+    held.goes_on.set()
+    state = running.wait(60)
     assert state.done and state.error is None and not state.report["complete"]
-    assert 1000 <= state.report["rows"] < 300_000
+    assert 1000 <= state.report["rows"] < 100_000
     assert kept_report(wanted, settings) is None
-    assert seconds < 6, "two seconds where nothing else works on the machine"
+    assert held.processor_s < 6, "two seconds where nothing else works on the machine"
+
+
+def test_it_is_told_how_far_the_reading_is(preset, settings, monkeypatch, tmp_path):
+    told, take = [], doctor_process.DoctorProcess._take
+    monkeypatch.setattr(doctor_process.DoctorProcess, "_take",
+                        lambda process, said: take(process, said) or told.append(process.state))
+    # more than is read at a time
+    wanted = preset(3_000, blanks=4_000, **{"model.model_name_or_path": str(tmp_path / "gone")})
+    assert examination(wanted, settings).wait(120).report["usable_rows"] == 3_000
+    assert any(0 < state.share < 1 and state.part == "reading" and 0 < state.rows < 3_000 for state in told)
 
 
 def test_a_model_without_tokenizer_costs_only_the_tokens(preset, settings, tmp_path):
@@ -96,9 +141,9 @@ def test_what_cannot_be_examined_is_an_error_with_a_next_step(preset, settings, 
 
 
 def test_a_process_that_is_killed_is_an_error(preset, settings):
-    running = examination(preset(300_001), settings)
+    running = examination(preset(100_001), settings)
     running._work.process.kill()
-    state = running.wait(10)
+    state = running.wait(60)
     assert state.done and "ended by the system" in state.error.message
 
 
@@ -109,40 +154,43 @@ def test_only_small_sets_are_examined_on_the_way(preset, settings, monkeypatch):
     assert examine_small(override(Preset(), {"data.dataset_name": "owner/name"}), settings) is None
 
 
-def test_the_cancel_of_one_does_not_end_what_another_waits_for(preset, settings):
-    wanted = preset(300_002)
+def test_the_cancel_of_one_does_not_end_what_another_waits_for(preset, settings, held):
+    wanted = preset(100_002)
     first, second = examination(wanted, settings), examination(wanted, settings)
-    while first.state().report is None:
-        time.sleep(0.01)
+    held.wait()
     first.cancel()
     ended = first.state()
     assert ended.done and not ended.report["complete"] and ended.error is None
     assert not second.state().done
     second.cancel()
-    assert second.wait(10).done and not second.state().report["complete"]
     third = examination(wanted, settings)
+    held.wait(examinations=2)
+    held.goes_on.set()
+    assert second.wait(60).done and not second.state().report["complete"]
     assert not third.state().done, "what was ended early is no answer to who asks next"
     third.cancel()
-    assert third.wait(10).done
+    assert third.wait(60).done
 
 
-def test_an_examination_that_is_ended_at_once_says_so(preset, settings):
+def test_an_examination_that_is_ended_at_once_says_so(preset, settings, monkeypatch):
+    # it is not even told what to examine
+    monkeypatch.setattr(doctor_process, "_tell", lambda process, request: process.wait(60))
     running = examination(preset(13), settings)
     running.cancel()
-    state = running.wait(10)
+    state = running.wait(60)
     assert state.done and "ended before the first rows were judged" in state.error.message
 
 
 @pytest.mark.parametrize("line", ["no JSON\n", '{"report": {}}\n', '{"error": {}}\n', "5\n"])
 def test_an_answer_that_nobody_understands_is_an_error_and_not_for_ever(preset, settings, monkeypatch, line):
     fake_worker(monkeypatch, settings, f"import time\nprint({line!r}, flush=True)\ntime.sleep(2)")
-    state = examination(preset(14), settings).wait(10)
+    state = examination(preset(14), settings).wait(60)
     assert state.done and "could not be examined" in state.error.message and state.error.hint
 
 
 def test_a_process_that_reads_nothing_is_an_error(preset, settings, monkeypatch):
     fake_worker(monkeypatch, settings, "import os, sys\nos.close(0)\nsys.exit('no room here')")
-    state = examination(preset(15), settings).wait(10)
+    state = examination(preset(15), settings).wait(60)
     assert state.done and "no room here" in state.error.message
 
 
@@ -201,16 +249,18 @@ def test_a_report_with_fewer_tokens_does_not_replace_one_with_more(tmp_path, rep
     assert doctor_reports.read(path, is_far=True)[0] == sampled, "the Hub may hold something else by now"
 
 
-def test_many_other_examinations_do_not_push_a_running_one_out(preset, settings, monkeypatch):
+def test_many_other_examinations_do_not_push_a_running_one_out(preset, settings, monkeypatch, held):
     monkeypatch.setattr(doctor_client, "REMEMBERED", 1)
-    wanted = preset(300_003)
+    wanted = preset(3_000)
     running = examination(wanted, settings)
+    held.wait()
     fake_worker(monkeypatch, settings, "import sys\nsys.exit('nothing')")
     for n in range(20, 24):
-        examination(preset(n), settings).wait(10)
+        examination(preset(n), settings).wait(60)
     assert examination(wanted, settings)._work is running._work
     running._work.process.kill()
-    running.wait(10)
+    held.goes_on.set()
+    assert running.wait(60).done
 
 
 ORPHANED = """
@@ -232,11 +282,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_the_processes_end_when_the_server_is_killed(preset, settings):
     rows = preset(300_004).data.dataset_name
     done = subprocess.run([sys.executable, "-c", ORPHANED, rows, str(settings.data_dir)], cwd=PROJECT_DIR,
-                          capture_output=True, text=True, timeout=60)
-    group, end = int(done.stdout), time.monotonic() + 5
-    while alive(group) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not alive(group)
+                          capture_output=True, text=True, timeout=600)
+    group = int(done.stdout)
+    wait_until(lambda: not alive(group))
 
 
 def alive(group: int) -> list[int]:

@@ -17,6 +17,7 @@ from studio.data.pdf_rows import read_pdf
 from studio.data.records import read_batches
 from studio.errors import DataError
 from tests import documents
+from tests.seconds import least_seconds
 
 PARAGRAPH = "The baker rose at four. She lit the oven, and the street smelled of bread. Nobody was awake yet.\n\n"
 
@@ -195,12 +196,12 @@ def without_collector():
 def test_a_page_that_takes_for_ever_is_left(monkeypatch, without_collector):
     monkeypatch.setattr(pdf_rows, "PAGE_S", 0.2)
     forms = {b"A%d" % n: b"/A%d Do " % (n + 1) * 9 for n in range(9)} | {b"A9": b"BT /F1 9 Tf (x) Tj ET " * 2000}
-    began = time.process_time()
+    began = time.thread_time()
     error = refusal(read_pdf, documents.pdf_of_streams([b"/A0 Do"], forms=forms))
     assert error.message == "No page of paper.pdf can be read."
     error = refusal(read_pdf, documents.pdf_of_streams([b"/A0 Do"] * 50, forms=forms))
     assert error.message.startswith("paper.pdf takes too long to read: 3 pages up to page 3")
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_form_that_draws_itself_ends():
@@ -245,9 +246,8 @@ def test_entities_that_multiply_are_not_resolved():
     body = b"".join(lines) + (
         b']><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>'
         b"&a11;</w:t></w:r></w:p></w:body></w:document>")
-    began = time.process_time()
-    refusal(read_docx, rezipped(documents.word_document([]), body), "a.docx")
-    assert time.process_time() - began < 1
+    document = rezipped(documents.word_document([]), body)
+    assert least_seconds(lambda: refusal(read_docx, document, "a.docx"), below=1) < 1
 
 
 @pytest.mark.parametrize("data", [

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pyarrow
 import pyarrow.parquet
@@ -16,7 +15,9 @@ from tests.hub_server import HubServer
 
 ROWS = [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(30)]
 READ = """
-import json, sys
+import json, sys, time
+waits, sleep = [], time.sleep
+time.sleep = lambda seconds: waits.append(seconds) or sleep(seconds)
 from studio.data.hub import read_hub, stream_hub
 from studio.errors import DataError
 answers = []
@@ -28,7 +29,7 @@ for case in json.load(sys.stdin):
         else:
             answers.append(read_hub(*case))
     except DataError as error:
-        answers.append([error.message, error.hint, error.field])
+        answers.append([error.message, error.hint, error.field, sum(waits)])
 json.dump(answers, sys.stdout)
 """
 
@@ -46,7 +47,7 @@ def lines(rows):
 def read(home, cases, **environment):
     """Read each (name, config, split, token, limit) in a fresh process: the clients read the address at import."""
     process = subprocess.run([sys.executable, "-c", READ], input=json.dumps(cases), capture_output=True, text=True,
-                             cwd=PROJECT_DIR, env=os.environ | {"HF_HOME": str(home)} | environment, timeout=120)
+                             cwd=PROJECT_DIR, env=os.environ | {"HF_HOME": str(home)} | environment, timeout=600)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
 
@@ -130,7 +131,7 @@ def test_parts_and_older_revisions_of_a_split(answers, case, rows, total):
     ("private", "There is no data set ana/secret on the Hub that you may see.", ""),
 ])
 def test_what_cannot_be_had_is_said_with_the_next_step(answers, case, message, field):
-    said, hint, at = answers[case]
+    said, hint, at, _ = answers[case]
     assert (said, at) == (message, field)
     assert hint
 
@@ -146,9 +147,8 @@ def test_a_script_is_refused_and_not_run(answers):
 
 @pytest.mark.parametrize("limit", [0, 7])
 def test_an_unreachable_hub_is_said_at_once_with_the_way_out(tmp_path, limit):
-    began = time.monotonic()
-    [[message, hint, _]] = read(
+    [[message, hint, _, waited_s]] = read(
         tmp_path, [["ana/pairs", "", "train", None, limit]], HF_ENDPOINT="http://127.0.0.1:9", NO_PROXY="127.0.0.1")
     assert message == "The Hub cannot be reached, and ana/pairs is not on this machine."
     assert "upload" in hint
-    assert time.monotonic() - began < 20
+    assert waited_s < 5, "it is not tried again and again"
