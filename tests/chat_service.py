@@ -61,9 +61,12 @@ def serve_chats(answer: Callable[[dict], Said | None]) -> Iterator[ChatService]:
         def log_message(self, *_):
             pass
 
+    class Server(ThreadingHTTPServer):
+        # where only five may wait to be accepted, one more connects a second later
+        request_queue_size, daemon_threads = 128, True
+
     lock = threading.Lock()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     service = ChatService(f"http://127.0.0.1:{server.server_port}/v1")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

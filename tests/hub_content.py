@@ -2,7 +2,9 @@
 
 import fnmatch
 import hashlib
-from collections.abc import Callable
+import select
+import socket
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +121,14 @@ class HubError(Exception):
     def __init__(self, status: int, message: str, code: str = "", **headers: str):
         super().__init__(message)
         self.status, self.message, self.code, self.headers = status, message, code, headers
+
+
+def has_arrived(sockets: Iterable[socket.socket], wait_s: float | None = None) -> bool:
+    """Whether a connection, bytes or their end wait to be taken from one of these sockets; None waits for them."""
+    looking = select.poll()  # select itself knows no more than 1024 files
+    for one in sockets:
+        looking.register(one, select.POLLIN)
+    return bool(looking.poll(None if wait_s is None else wait_s * 1000))
 
 
 def git_sha1(content: bytes) -> str:

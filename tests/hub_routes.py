@@ -12,7 +12,20 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import yaml
 
-from tests.hub_content import KINDS, Blob, Commit, Fault, HubError, Repo, Request, User, git_sha1, is_lfs, lfs_pointer
+from tests.hub_content import (
+    KINDS,
+    Blob,
+    Commit,
+    Fault,
+    HubError,
+    Repo,
+    Request,
+    User,
+    git_sha1,
+    has_arrived,
+    is_lfs,
+    lfs_pointer,
+)
 from tests.hub_endpoints import RentedRoutes
 from tests.hub_refs import RefRoutes
 from tests.hub_xet import XetRoutes
@@ -33,9 +46,19 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Tests read `requests`, not the terminal."""
 
-    def _serve(self) -> None:
+    def handle_one_request(self) -> None:
+        # at work from its first byte on, which is left to be read: until then the connection is seen to hold one
+        has_arrived([self.connection])
         with self.hub.idle:
             self.hub.working += 1
+        try:
+            super().handle_one_request()
+        finally:
+            with self.hub.idle:
+                self.hub.working -= 1
+                self.hub.idle.notify_all()
+
+    def _serve(self) -> None:
         self._slow_s = 0.0
         split = urlsplit(self.path)
         self._parts = [unquote(part) for part in split.path.strip("/").split("/")]
@@ -59,10 +82,6 @@ class Handler(RentedRoutes, RefRoutes, XetRoutes, BaseHTTPRequestHandler):
             self._send_error(error)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            with self.hub.idle:
-                self.hub.working -= 1
-                self.hub.idle.notify_all()
 
     def _befall(self, fault: Fault) -> bool:
         """Let a fault happen; True where it was the whole answer."""

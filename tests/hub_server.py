@@ -15,11 +15,25 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-from tests.hub_content import ROUTES, Blob, Commit, Fault, Repo, Request, User, git_sha1, is_lfs, lfs_pointer
+from tests.hub_content import (
+    ROUTES,
+    Blob,
+    Commit,
+    Fault,
+    Repo,
+    Request,
+    User,
+    git_sha1,
+    has_arrived,
+    is_lfs,
+    lfs_pointer,
+)
 from tests.hub_routes import Handler
 
 
@@ -31,6 +45,7 @@ class HubServer:
         self.lock = threading.RLock()
         self.closed, self.released = threading.Event(), threading.Event()
         self.idle, self.working = threading.Condition(), 0
+        self.connections: set[socket.socket] = set()
         self.users: dict[str, User] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.lfs: dict[str, Blob] = {}
@@ -114,10 +129,16 @@ class HubServer:
         self.faults.clear()
 
     def settle(self) -> None:
-        """Wait until no request is at work, and let go of those that a fault keeps without an answer."""
+        """Wait until no request is at work or on its way, and let go of those that a fault keeps without an answer.
+
+        What a killed client has sent is still to be read, perhaps its connection still to be accepted.
+        """
         self.released.set()
+        end = time.monotonic() + 60
         with self.idle:
-            assert self.idle.wait_for(lambda: not self.working, 30), "requests are still at work"
+            while self.working or has_arrived([self.server.socket, *self.connections], 0):
+                assert time.monotonic() < end, "requests are still at work"
+                self.idle.wait(0.01)
         self.released.clear()
 
     def reset(self) -> None:
@@ -173,7 +194,20 @@ class HubServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # where only five may wait to be accepted, one more connects a second later
+    request_queue_size = 128
     hub: HubServer
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        with self.hub.idle:
+            connection, address = super().get_request()
+            self.hub.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        with self.hub.idle:
+            self.hub.connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request, client_address) -> None:
         """A request that is still under way when the server closes may fail as it likes."""

@@ -23,7 +23,7 @@ def echo(body):
 
 def asked(service, count=1, **values):
     """All replies by index."""
-    options = {"model": "big", "timeout_s": 5} | values
+    options = {"model": "big", "timeout_s": 60} | values
     return dict(ask_all(Service(service.url, **options), chats(count), 16, first_wait_s=0.01))
 
 
@@ -34,15 +34,21 @@ def failure(answer, count=1, **values) -> EndpointError:
 
 
 def test_every_chat_gets_its_own_answer_greedily_and_some_at_once():
-    together, most = [], []
+    together, most, met = [], [], threading.Event()
 
     def answer(body):
         together.append(body)
         most.append(len(together))
+        if len(together) > 1:
+            met.set()
+        # the first two are asked one by one; the others wait for one another
+        if body["messages"][0]["content"] not in ("question 0", "question 1"):
+            met.wait(60)
         time.sleep(0.02)
         together.pop()
         return echo(body)
 
+    began = time.monotonic()
     with serve_chats(answer) as service:
         replies = asked(service, 9, key=KEY, at_once=3)
     assert {i: reply.text for i, reply in replies.items()} == {i: f"answer to question {i}" for i in range(9)}
@@ -50,7 +56,7 @@ def test_every_chat_gets_its_own_answer_greedily_and_some_at_once():
     assert service.requests[0] | {"messages": 0} == {"model": "big", "temperature": 0, "max_tokens": 16, "messages": 0}
     assert set(service.keys) == {f"Bearer {KEY}"}
     assert (replies[0].prompt_tokens, replies[0].tokens, replies[0].cut) == (7, 3, False)
-    assert 0.02 <= replies[0].seconds < 5
+    assert 0.02 <= replies[0].seconds < time.monotonic() - began
 
 
 def test_an_answer_of_nothing_and_one_that_was_cut_are_answers():
@@ -99,7 +105,7 @@ def test_a_row_on_which_a_working_service_fails_costs_that_row_alone():
 
     with serve_chats(answer) as service:
         replies = asked(service, 4, at_once=1)
-        alone = dict(ask_all(Service(service.url, "big", timeout_s=5), chats(2)[1:], 16, answered_before=True,
+        alone = dict(ask_all(Service(service.url, "big", timeout_s=60), chats(2)[1:], 16, answered_before=True,
                              first_wait_s=0.01))
     assert [i for i, reply in replies.items() if reply.refused] == [1]
     assert alone[0].refused == "fails with status 500" and len(service.requests) == 3 + 4 + 4
@@ -148,7 +154,7 @@ def test_a_service_that_is_not_there_or_never_answers():
     with pytest.raises(EndpointError, match="cannot be reached"):
         asked(service)
     ended = threading.Event()
-    with serve_chats(lambda body: ended.wait(5) and None) as service:
+    with serve_chats(lambda body: ended.wait(60) and None) as service:
         with pytest.raises(EndpointError, match="has not answered within"):
             asked(service, timeout_s=0.05)
         ended.set()
@@ -194,7 +200,8 @@ def test_replies_that_came_before_the_end_are_not_lost():
     got = []
     with serve_chats(answer) as service, pytest.raises(EndpointError):
         got.extend(ask_all(Service(service.url, "big", at_once=1), chats(6), 16, first_wait_s=0.01))
-    assert [(index, bool(reply.refused)) for index, reply in got] == [(0, False), (1, False), (2, True), (3, True)]
+    assert sorted((index, bool(reply.refused)) for index, reply in got) == [
+        (0, False), (1, False), (2, True), (3, True)], "in the order in which they are seen to have come"
 
 
 def test_a_row_that_is_refused_costs_that_row_alone():

@@ -13,7 +13,7 @@ from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
 
-LIMIT_S = 5
+LIMIT_S = 60
 T4 = "aws-us-east-1-nvidia-t4-x1@0.5"
 
 
