@@ -1,12 +1,12 @@
 """Everything between "start" and a working run, for every skin alike: the whole preflight, then the launch."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
-from studio.data import doctor_client
+from studio.data import doctor_client, doctor_reports
 from studio.data.preview_client import preview
 from studio.errors import CheckError, RunError, StudioError
 from studio.evaluation.costs import training_price
@@ -57,7 +57,7 @@ LEVELS = ("error", "warning", "info")
 # fields that matter only once something is trained, exported or published
 OF_TRAINING = ("training.", "lora.", "method.", "export.", "publish.", "evaluation.early_stopping_patience")
 NO_KEYS: Mapping[str, str] = {}
-DATA_REPORT_FILE = "data_report.json"
+DATA_REPORT_FILE = doctor_reports.REPORT_FILE
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,17 @@ class Outlook:
         return all(finding.level != "error" for finding in self.findings)
 
 
-def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> Outlook:
-    """The whole preflight of a preset here: takes seconds; what a person can mend is a finding, not an exception."""
+def look_ahead(preset: Preset, settings: Settings, token: str | None = None,
+               tell: Callable[[str], None] = lambda part: None) -> Outlook:
+    """The whole preflight of a preset here: takes seconds; what a person can mend is a finding, not an exception.
+
+    `tell` hears which part begins, where it takes time: rows, model or hub.
+    """
     device = probe_device()
     findings = [*check_device(preset, device), *check_settings(preset)]
+    tell("rows")
     seen = _try(findings, lambda: preview(preset, settings, rows=1, token=token))
+    tell("model")
     shape = _try(findings, lambda: shape_of(preset.model, settings, token))
     memory = time = money = None
     if seen is not None:
@@ -103,6 +109,7 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None) -> 
         money = estimate_money(time.seconds, price)
     met: list[PushCheck] = []
     if preset.publish.push_to_hub:
+        tell("hub")
         met = _try(findings, lambda: met_by_plan(preset.publish, resolve_token() if token is None else token)) or []
         findings += [Finding("warning", replacing(check), "Start only if you mean this repository.",
                              "publish.hub_model_id") for check in met]
@@ -115,7 +122,8 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
           told: str | None = None) -> str:
     """Start a run whose preflight is `outlook`; returns its id.
 
-    What the data doctor found in just this data goes with the run. `keys` are those of other services, by variable.
+    What the data doctor found in just this data goes with the run; where it has not looked yet, the training has it
+    look. `keys` are those of other services, by variable.
 
     `confirmed` says yes to the repositories that hold something and that the planned push would write to. It counts
     only where `told`, what the person has read of them, still holds; None takes it as it is. Raises `CheckError` if an
@@ -125,11 +133,14 @@ def start(store: RunStore, preset: Preset, outlook: Outlook, *, name: str = "", 
     if outlook.replaced and not (confirmed and told in (None, outlook.replaced)):
         raise exists_error(outlook.replaced, "--set publish.create_pr=true")
     report = doctor_client.kept_report(preset, store.settings, token)
+
+    def keep_report(run_dir: Path) -> None:
+        if report is not None:
+            doctor_reports.write(report, run_dir / DATA_REPORT_FILE)
+
     run_id = launcher.start(
         store, preset, name=name, origin=origin, parent=parent,
-        environment=child_environment(token, keys))
-    if report is not None:
-        (store.run_dir(run_id) / DATA_REPORT_FILE).write_text(json.dumps(report))
+        environment=child_environment(token, keys), prepare=keep_report)
     if outlook.meets:
         confirm(store.run_dir(run_id), preset.publish, outlook.meets)
     return run_id
@@ -188,7 +199,8 @@ def start_slope(store: RunStore, run_id: str, token: str | None = None) -> list[
     view = store.get(run_id)
     if not may_have_slope(view):
         raise RunError(f"{view.name} has no judged answers that a part of its rows could be set against.",
-                       "Compare it first, on its own held-out rows; they must hold questions and answers.")
+                       "Compare it first, on its own held-out rows and by another metric than perplexity; they must "
+                       "hold questions and answers.")
     done = {clone.preset.data.train_share for clone in clones_on_parts(store, run_id)
             if clone.is_live or clone.report is not None}
     # judged as the run was judged last

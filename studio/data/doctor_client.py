@@ -128,7 +128,9 @@ def examine_small(preset: Preset, settings: Settings, token: str | None = None) 
 
 def _key(preset: Preset, settings: Settings, token: str | None) -> str:
     """A hash over all a report hangs on; a private set's report is found only with the same token."""
-    data, model, training = preset.data, preset.model, preset.training
+    model, training = preset.model, preset.training
+    # all rows are examined, whatever share of them is trained
+    data = preset.data.model_copy(update={"train_share": 1.0})
     parts = Preset(model=model, data=data, method=preset.method, training={
         "max_length": training.max_length, "seed": training.seed,
         "per_device_train_batch_size": training.per_device_train_batch_size})

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from studio.data.report import Report
 
+# of a run, in its folder
+REPORT_FILE = "data_report.json"
 KEPT_REPORTS = 200
 # what the Hub holds may change without a sign here
 HUB_REPORT_AGE_S = 3600
@@ -43,12 +45,17 @@ def keep(report: dict[str, Any], path: Path, is_far: bool) -> None:
         if known is not None and _counted(known[0]) > _counted(report):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(report))
-        os.replace(partial, path)
+        write(report, path)
         oldest_last = sorted(path.parent.glob("*.json"), key=lambda file: -file.stat().st_mtime)
         for file in oldest_last[KEPT_REPORTS:]:
             file.unlink(missing_ok=True)
+
+
+def write(report: dict[str, Any], path: Path) -> None:
+    """Write a report in one step. Raises `OSError`."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report))
+    os.replace(partial, path)
 
 
 def is_exact(report: dict[str, Any]) -> bool:

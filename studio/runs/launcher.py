@@ -30,12 +30,15 @@ _starting = threading.Lock()
 
 
 def start(store: RunStore, preset: Preset, *, name: str = "", origin: Preset | None = None, parent: str = "",
-          environment: dict[str, str] | None = None, kind: str = TRAINING) -> str:
+          environment: dict[str, str] | None = None, kind: str = TRAINING,
+          prepare: Callable[[Path], None] = lambda run_dir: None) -> str:
     """Create a run of a kind (see store.py) and start its supervisor; returns the run's id at once.
 
-    `environment` reaches the child only (a Hub token belongs there). Raises `RunError` if nothing can be written.
+    `prepare` gets the run's folder before anything works in it. `environment` reaches the child only (a Hub token
+    belongs there). Raises `RunError` if nothing can be written.
     """
     run_id = store.create(preset, name=name, origin=origin, parent=parent, kind=kind)
+    prepare(store.run_dir(run_id))
     _spawn(store, run_id, planned_phases(preset, kind), environment)
     return run_id
 

@@ -27,6 +27,7 @@ from studio.worker import model as models
 from studio.worker.base_model import BaseModel
 from studio.worker.callbacks import JournalCallback
 from studio.worker.energy import EnergyMeter, find_counters
+from studio.worker.examination import RunExamination
 from studio.worker.generation_settings import write_generation_settings
 from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
@@ -55,28 +56,30 @@ def train(phase: Phase) -> dict:
     if checkpoint:
         phase.say(f"Resuming from {checkpoint.name}")
 
-    phase.say("Reading the data")
-    train_rows, heldout_rows, prepared = _rows(phase, resuming=checkpoint is not None)
+    with RunExamination(phase, resuming=checkpoint is not None) as examination:
+        phase.say("Reading the data")
+        train_rows, heldout_rows, prepared = _rows(phase, resuming=checkpoint is not None)
+        examination.begin()
 
-    phase.say(f"Finding the base model {preset.model.model_name_or_path}, or downloading it")
-    base = base_model.locate(preset.model, phase.settings)
-    if base.note:
-        print(base.note, flush=True)
-        phase.journal.warning(base.note)
-    phase.say("Loading the base model")
-    set_seed(preset.training.seed)
-    model, tokenizer = models.load_base(preset, base, device)
+        phase.say(f"Finding the base model {preset.model.model_name_or_path}, or downloading it")
+        base = base_model.locate(preset.model, phase.settings)
+        if base.note:
+            print(base.note, flush=True)
+            phase.journal.warning(base.note)
+        phase.say("Loading the base model")
+        set_seed(preset.training.seed)
+        model, tokenizer = models.load_base(preset, base, device)
 
-    phase.say("Tokenising the rows")
-    if prepared is not None:
-        cut_documents(prepared, tokenizer, preset)
-    train_rendered = _render(tokenizer, train_rows, preset, prepared, "train")
-    heldout_rendered = _render(tokenizer, heldout_rows, preset, prepared, "heldout")
-    if prepared is not None:
-        _keep_rows(phase, prepared)
-        train_rows, heldout_rows = prepared.train, prepared.heldout
-    train_set = _trainable(phase, train_rendered, "training", prepared)
-    heldout_set = _trainable(phase, heldout_rendered, "held-out", prepared) if heldout_rendered else None
+        phase.say("Tokenising the rows")
+        if prepared is not None:
+            cut_documents(prepared, tokenizer, preset)
+        train_rendered = _render(tokenizer, train_rows, preset, prepared, "train")
+        heldout_rendered = _render(tokenizer, heldout_rows, preset, prepared, "heldout")
+        if prepared is not None:
+            _keep_rows(phase, prepared)
+            train_rows, heldout_rows = prepared.train, prepared.heldout
+        train_set = _trainable(phase, train_rendered, "training", prepared)
+        heldout_set = _trainable(phase, heldout_rendered, "held-out", prepared) if heldout_rendered else None
 
     compiled = False
     if not preset.method.full_finetuning:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from studio.data.doctor_reports import REPORT_FILE
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import Event, read_events
@@ -42,6 +43,8 @@ class Runs:
             "evaluation.max_new_tokens": 16, "evaluation.per_device_eval_batch_size": 4,
         } | {key.replace("__", "."): value for key, value in overrides.items()}
         files.save(files.override(Preset(), values), run_dir / "preset.yaml")
+        # as of data that were examined before the start
+        (run_dir / REPORT_FILE).write_text("{}")
         (run_dir / "run.json").write_text(json.dumps({"run_id": name, "name": name, "git_revision": "0" * 40}))
         return run_dir
 

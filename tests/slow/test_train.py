@@ -9,6 +9,7 @@ import pytest
 from conftest import chats, events, losses, results
 from safetensors.torch import load_file, save_file
 
+from studio.data.doctor_reports import REPORT_FILE
 from studio.worker import checkpoints
 
 PAIRS = [{"prompt": f"question {i}", "completion": f"city {i}"} for i in range(16)]
@@ -30,7 +31,10 @@ def test_each_shape_of_rows_trains(runs, rows):
 def test_rows_that_are_left_out_are_in_the_account_of_the_run(runs):
     run_dir = runs.create([*chats(16), {"messages": []}, {"messages": [{"role": "tool", "content": "x"}]}],
                           data__bad_rows="drop", training__max_steps=1)
+    (run_dir / REPORT_FILE).unlink()
     runs.train(run_dir)
+    report = json.loads((run_dir / REPORT_FILE).read_text())
+    assert (report["rows"], report["usable_rows"], report["tokens"]["rows"]) == (18, 16, 16) and report["complete"]
     account = [json.loads(line) for line in (run_dir / "data" / "left_out.jsonl").read_text().splitlines()]
     assert [(entry["row"], entry["line"], entry["reason"]) for entry in account] == [
         (17, 17, "missing_messages_list"), (18, 18, "example_missing_assistant_message")]
