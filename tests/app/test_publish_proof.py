@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,7 @@ def test_a_gigabyte_needs_little_memory_and_a_killed_push_sends_one_file_again_a
             file.truncate(size)
     asked = {"folder": str(folder), "repo_id": "ana/large", "token": hub.token, "silence_s": 60}
 
-    pid = host.begin(**asked)
-    hub.fail("lfs-put", skip=4, meanwhile=lambda: os.kill(pid, signal.SIGKILL))
-    code, first_kb = host.end()
+    code, first_kb = pushed_and_killed(hub, host, asked, "lfs-put", skip=4)
     assert code == -signal.SIGKILL and hub.files("ana/large") == {}
     finished = {oid for oid, blob in hub.lfs.items() if blob.size in sizes}
     assert len(finished) == 4
@@ -86,9 +85,21 @@ def befall(hub: HubServer, chance: random.Random) -> tuple[str, bool]:
         hub.fail(route, skip=skip, hang=True)
         return f"hang at {route}", False
     # the client dies before or after the Hub has done what it was asked
-    hub.fail(route, skip=skip, drop=chance.choice(["request", ""]),
-             meanwhile=lambda: os.kill(hub.pushing, signal.SIGKILL))
+    hub.fail(route, skip=skip, drop=chance.choice(["request", ""]), meanwhile=lambda: kill_client(hub))
     return f"kill at {route}", True
+
+
+def kill_client(hub: HubServer) -> None:
+    """Kill the push under way; its first request may come before the test has been told its process id."""
+    os.kill(hub.pushing.result(60), signal.SIGKILL)
+
+
+def pushed_and_killed(hub: HubServer, host: PushHost, asked: dict, route: str, **fault: object) -> tuple[int, int]:
+    """Push, and kill the push at a call of a route; returns exit code and peak memory in kB."""
+    hub.pushing = Future()
+    hub.fail(route, meanwhile=lambda: kill_client(hub), **fault)
+    hub.pushing.set_result(host.begin(**asked))
+    return host.end()
 
 
 def test_after_any_fault_the_repository_is_the_old_or_the_new_version(hub, host, tmp_path):
@@ -100,8 +111,9 @@ def test_after_any_fault_the_repository_is_the_old_or_the_new_version(hub, host,
         versions.append(new)
         what, kills = befall(hub, chance)
         asked = {"folder": str(tmp_path / str(number)), "repo_id": "ana/model", "token": hub.token, "hurry": HURRY}
-        hub.pushing = 0
-        hub.pushing = host.begin(**asked, silence_s=0.4)
+        hub.pushing = Future()
+        # only what hangs waits for the watchdog: elsewhere a slow machine is no silence
+        hub.pushing.set_result(host.begin(**asked, silence_s=0.4 if what.startswith("hang") else 60))
         code, _ = host.end()
         hub.heal()
         hub.settle()  # the Hub goes on with what a killed client has asked for
@@ -147,9 +159,7 @@ def test_a_push_by_xet_is_one_commit_continued_after_a_kill_and_refused_in_words
     assert "may not write to ana/by-xet, or the storage of ana is full" in xet_host.output()
     hub.heal()
 
-    pid = xet_host.begin(**asked)
-    hub.fail("xet-shard", skip=1, drop="request", meanwhile=lambda: os.kill(pid, signal.SIGKILL))
-    assert xet_host.end()[0] == -signal.SIGKILL
+    assert pushed_and_killed(hub, xet_host, asked, "xet-shard", skip=1, drop="request")[0] == -signal.SIGKILL
     hub.heal()
     hub.settle()
     assert hub.files("ana/by-xet") == {} and hub.received("lfs-put") == 0
