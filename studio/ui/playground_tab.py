@@ -23,6 +23,7 @@ from studio.ui.access import hub_token, may_look, require_owner, require_viewer
 from studio.ui.conversation import Messages, Sampling, converse, with_system
 from studio.ui.held_out import EXAMPLES, examples, next_question
 from studio.ui.messages import shown
+from studio.ui.opening import show_after
 from studio.ui.transcript import build_transcript
 
 TICK_S = 2
@@ -44,7 +45,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks, h
     playground, kept = Playground(settings, store), duels.Duels(store)
     run_id = gr.Textbox(visible=False)
     base_choice = (text("playground.base.label"), "")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_id="playground-model"):
         model = gr.Dropdown(label=text("playground.model.label"), info=text("playground.model.info"),
                             allow_custom_value=True, scale=4, min_width=240)
         weights = gr.Dropdown(label=text("playground.weights.label"), info=text("playground.weights.info"),
@@ -239,7 +240,7 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks, h
         except StudioError as error:
             return str(error)
 
-    page.load(open_page, None, [model, state, *picked, *fresh], **QUIET)
+    show_after(page.load(open_page, None, [model, state, *picked, *fresh], **QUIET), "playground-model")
     timer.tick(tick, state, state, **QUIET)
     model.input(pick, [model, blind], [*picked, *fresh], **CLICK)
     run_id.change(open_run, [run_id, blind], [model, *picked, *fresh], **CLICK)

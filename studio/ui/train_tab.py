@@ -39,6 +39,7 @@ from studio.ui.form import is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
 from studio.ui.messages import shown
+from studio.ui.opening import show_after
 from studio.ui.replaced_part import asked_first
 from studio.ui.sheet import filled
 from studio.ui.uploads import store_uploads
@@ -135,7 +136,7 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
             return [status_html([str(problem) for problem in error.problems]), *[gr.skip()] * (len(sheet) - 2)]
         return [status_html([]), field_problems({}), draft | {"yaml": written}, *widget_values(preset)]
 
-    page.load(restore, [stored, step], [what.clone_choice, *taken], **QUIET)
+    show_after(page.load(restore, [stored, step], [what.clone_choice, *taken], **QUIET), "steps")
     what.gallery.select(choose, None, [what.chosen, *sheet], show_progress="hidden", **CLICK)
     what.open_button.upload(open_file, what.open_button, taken, show_progress="hidden", **CLICK)
     what.clone_choice.select(clone, what.clone_choice, taken, show_progress="hidden", **CLICK)
