@@ -72,7 +72,9 @@ def build_layout(settings: Settings, store: RunStore, page: gr.Blocks, open_run:
         if not wanted and not tab:
             wanted = open_run
         selected = tab if tab in TABS else "runs" if wanted else "train"
-        return [gr.Tabs(selected=selected, visible=allowed), gr.HTML(visible=not allowed), wanted if allowed else ""]
+        opened = wanted if allowed else ""
+        return [gr.Tabs(selected=selected, visible=allowed), gr.HTML(visible=not allowed), opened,
+                gr.Timer(active=not opened)]
 
     def lead_to(tab: str) -> Callable[[str], list[Any]]:
         return lambda run: [gr.Tabs(selected=tab), run]
@@ -81,7 +83,7 @@ def build_layout(settings: Settings, store: RunStore, page: gr.Blocks, open_run:
         return lead_to("runs")(event.run)
 
     gr.Timer(TICK_S).tick(tick, header, header, **QUIET)
-    page.load(arrive, None, [tabs, private, runs.run_id], **QUIET).then(js=READY_JS, **QUIET)
+    page.load(arrive, None, [tabs, private, runs.run_id, runs.timer], **QUIET).then(js=READY_JS, **QUIET)
     page.load(js=EVERY_EDIT_JS, **QUIET)
     header.select(open_in_header, None, [tabs, runs.run_id], **QUIET)
     train.started.change(lead_to("runs"), train.started, [tabs, runs.run_id], **QUIET)

@@ -54,10 +54,11 @@ watch('value', () => {
 class RunsTab:
     """What other tabs need: the open run, and the buttons that lead from it to them (each takes `run_id` as input).
 
-    Writing an id into `run_id` shows that run, "" the list.
+    Writing an id into `run_id` shows that run, "" the list; `timer` rests until the page has been opened with either.
     """
 
     run_id: gr.Textbox
+    timer: gr.Timer
     talk_button: gr.Button
     publish_button: gr.Button
     clone_button: gr.Button
@@ -74,7 +75,8 @@ def build_runs_tab(settings: Settings, store: RunStore, hub_key: gr.Textbox) -> 
     with gr.Column(elem_id="runs-list-view") as list_column:
         board = gr.HTML("", elem_id="runs-board", js_on_load=_KEEP_FOCUS)
     page = build_run_page()
-    idle_timer = gr.Timer(IDLE_S)
+    # a tick beside the event that opens a run would draw it a second time, over what was typed or chosen by then
+    idle_timer = gr.Timer(IDLE_S, active=False)
 
     def draw(run: str, marks: dict[str, str] | None, log_open: bool, profile: gr.OAuthProfile | None) -> Any:
         marks = dict(marks or {})
@@ -91,19 +93,19 @@ def build_runs_tab(settings: Settings, store: RunStore, hub_key: gr.Textbox) -> 
         return {**updates, seen: marks} if updates else gr.skip()
 
     def turn_to(run: str, profile: gr.OAuthProfile | None) -> Any:
-        return close_page(page) | draw(run, {}, False, profile)
+        return close_page(page) | draw(run, {}, False, profile) | {idle_timer: gr.Timer(active=True)}
 
     parts = [seen, list_column, board, *page.drawn]
     shown_now = {"fn": draw, "inputs": [run_id, seen, page.log_open], "outputs": parts}
     gr.on([idle_timer.tick, page.live_timer.tick], **shown_now, **QUIET)
     # only turning to another run folds the log: an answer to a tick may come late
-    run_id.change(turn_to, run_id, parts, trigger_mode="always_last", **QUIET)
+    run_id.change(turn_to, run_id, [*parts, idle_timer], trigger_mode="always_last", **QUIET)
     run_id.change(None, run_id, None, js=_ADDRESS)
     router.navigate(_run_of, None, run_id, **QUIET)
     wire_live_parts(page, settings, store, run_id)
     wire_deploy(page.deploy, settings, store, run_id, page.live_timer)
     wire_actions(page, settings, store, run_id, shown_now, hub_key)
-    return RunsTab(run_id, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
+    return RunsTab(run_id, idle_timer, page.buttons["talk"], page.buttons["publish"], page.buttons["clone"],
                    page.votes.button)
 
 
