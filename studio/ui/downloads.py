@@ -3,8 +3,11 @@
 Gradio's login does not cover routes of our own, so each request is checked here.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from studio.errors import RunError
 from studio.evaluation.preferences import PREFERENCES_FILE, preference_lines
@@ -23,6 +26,8 @@ FILES = {
     VOTES_FILE: "application/x-ndjson", PREFERENCES_FILE: "application/x-ndjson",
     DATA_REPORT_FILE: "application/json", "card.md": "text/markdown; charset=utf-8",
 }
+# these grow while they are sent: more bytes than were announced would break the download off
+GROWING, BLOCK_BYTES = ("worker.log", "events.jsonl"), 256 * 1024
 
 
 def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) -> FastAPI:
@@ -45,6 +50,11 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
         # a link could lead to anything on the machine
         if path.is_symlink() or not path.is_file():
             raise HTTPException(404, "The run has not written this file.")
+        if name in GROWING:
+            size = path.stat().st_size
+            return StreamingResponse(first_bytes(path, size), media_type=FILES[name], headers={
+                "Cache-Control": "no-store", "Content-Length": str(size),
+                "Content-Disposition": f'attachment; filename="{run_id}-{name}"'})
         return FileResponse(path, media_type=FILES[name], filename=f"{run_id}-{name}",
                             headers={"Cache-Control": "no-store"})
 
@@ -66,3 +76,11 @@ def build_downloads(settings: Settings, store: RunStore, gradio_app: FastAPI) ->
                             headers={"Cache-Control": "no-store"})
 
     return downloads
+
+
+def first_bytes(path: Path, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file in blocks, however long it is by then."""
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, BLOCK_BYTES))):
+            size -= len(block)
+            yield block
