@@ -64,10 +64,16 @@ panel.addEventListener('input', event => {
   waiting = setTimeout(() => trigger('input'), 400);
 });
 """
-TO_DETAILS_JS = """() => setTimeout(() => {
-  const head = document.querySelector('#hub-%s-details h3');
-  if (head) { head.focus({preventScroll: true}); head.scrollIntoView({block: 'nearest'}); }
-}, 50)"""
+# the details are drawn a moment after they have come; where nothing could be found out they have no heading
+TO_DETAILS_JS = """() => {
+  const end = performance.now() + 10000;
+  const go = () => {
+    const head = document.querySelector('#hub-%s-details h3');
+    if (head) { head.focus({preventScroll: true}); head.scrollIntoView({block: 'nearest'}); }
+    else if (performance.now() < end) requestAnimationFrame(go);
+  };
+  go();
+}"""
 TO_FIELD_JS = """() => setTimeout(() => {
   const field = document.querySelector('#%s input, #%s textarea');
   if (field) field.focus();

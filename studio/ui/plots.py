@@ -18,11 +18,9 @@ HIDE_MARKS_JS = """
 const hide = () => {
   const charts = document.querySelectorAll('[id^="runs-plot-"] .vega-embed');
   charts.forEach((chart) => chart.setAttribute('aria-hidden', 'true'));
-  if (charts.length === 4) observer.disconnect();
 };
-const observer = new MutationObserver(hide);
-observer.observe(document.querySelector('#run-body'),
-                 {childList: true, subtree: true, attributes: true, attributeFilter: ['class']});
+new MutationObserver(hide).observe(
+  element.closest('#run-curves'), {childList: true, subtree: true, attributes: true, attributeFilter: ['class']});
 """
 
 
