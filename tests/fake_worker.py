@@ -5,6 +5,7 @@ The preset's description is its script, words like `step_s=0.05`:
   fail=merge      this phase writes an error event      crash=train     this phase dies with a traceback
   fail_on_stop=1  training dies while it saves for a stop
   stubborn=1      training ignores a polite stop        load_s=0        seconds before training counts steps
+  waits_at=3      a training from its beginning waits after this step for a stop, or for the file go_on in its folder
 Training has `training.max_steps` steps (20 where it is -1).
 """
 
@@ -53,6 +54,9 @@ def train(run_dir, preset, script, journal):
         journal.progress("train", step, steps, "steps")
         if step % 5 == 0:
             journal.eval(step, {"eval_loss": loss + 0.2})
+        while first == 1 and script.get("waits_at") == str(step) and not (
+                (run_dir / "stop_request").exists() or (run_dir / "go_on").exists()):
+            time.sleep(0.01)
         stopped = (run_dir / "stop_request").exists() and script.get("stubborn") != "1"
         if stopped and script.get("fail_on_stop"):
             raise OSError("No space left on device")

@@ -1,5 +1,6 @@
 """Runs from start to end with the real launcher and supervisor, and a scripted worker in place of the trainer."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,12 +17,13 @@ from studio.evaluation.request import EvaluateRequest, read_request, write_reque
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs import launcher
+from studio.runs.device import DeviceSlot
 from studio.runs.events import TERMINAL_STAGES, RunStage
-from studio.runs.liveness import read_marks
+from studio.runs.liveness import STALE_BEAT_S, read_marks
 from studio.runs.store import BASELINES
 from studio.ui import run_html, run_words
 
-WAIT_S = 60
+WAIT_S = 300
 
 
 def preset(script="", **fields):
@@ -37,6 +39,15 @@ def wait(store, run_id, condition=lambda view: view.state.stage in TERMINAL_STAG
             return view
         time.sleep(0.05)
     raise AssertionError(f"still {view.state.stage} {view.state.phase} step {view.state.step}: {view.state.error}")
+
+
+@contextlib.contextmanager
+def device_in_use(store):
+    """Runs that are started meanwhile wait for the device."""
+    slot = DeviceSlot(store.settings)
+    assert slot.take("nobody")
+    yield
+    slot.give_back()
 
 
 def test_a_run_goes_through_its_phases(store):
@@ -82,10 +93,13 @@ def test_a_crash_is_told_by_the_last_line_of_its_traceback(store):
 
 
 def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store):
-    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=40))
+    run_id = launcher.start(store, preset("waits_at=3", training__max_steps=40))
     wait(store, run_id, lambda view: view.state.step >= 3)
+    worker = read_marks(store.run_dir(run_id))["worker"].pid
+    os.kill(worker, signal.SIGSTOP)  # it saves no earlier than this has been looked at
     launcher.stop(store, run_id)
     assert store.get(run_id).state.stage is RunStage.STOPPING
+    os.kill(worker, signal.SIGCONT)
     view = wait(store, run_id)
     assert view.state.stage is RunStage.STOPPED and view.has_adapter and not view.has_merged
     stopped_at = view.state.step
@@ -105,7 +119,7 @@ def test_a_stop_does_not_wait_for_the_model_to_load(store):
 
 
 def test_a_stopped_training_can_still_be_resumed_after_a_merge(store):
-    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=30))
+    run_id = launcher.start(store, preset("waits_at=3", training__max_steps=30))
     wait(store, run_id, lambda view: view.state.step >= 3)
     launcher.stop(store, run_id)
     view = wait(store, run_id)
@@ -168,12 +182,12 @@ def test_a_killed_worker_is_failed_with_its_cause(store):
     os.kill(read_marks(store.run_dir(run_id))["worker"].pid, signal.SIGKILL)
     killed = time.monotonic()
     view = wait(store, run_id)
-    assert time.monotonic() - killed < 10
+    assert time.monotonic() - killed < STALE_BEAT_S - 10, "nobody waited for its heartbeat to grow old"
     assert view.state.stage is RunStage.FAILED and "killed by the system" in view.state.error
 
 
 def test_a_run_whose_processes_all_vanished_is_failed_and_can_be_resumed(store):
-    run_id = launcher.start(store, preset("step_s=0.1", training__max_steps=60))
+    run_id = launcher.start(store, preset("waits_at=11", training__max_steps=60))
     wait(store, run_id, lambda view: view.state.step >= 11)
     for name in ("supervisor", "worker"):
         os.kill(read_marks(store.run_dir(run_id))[name].pid, signal.SIGKILL)
@@ -201,13 +215,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_one_run_at_a_time_in_the_order_of_their_start(store):
-    first = launcher.start(store, preset("step_s=0.1"))
+    first = launcher.start(store, preset("waits_at=20"))
     wait(store, first, lambda view: view.state.stage is RunStage.RUNNING)
     second = launcher.start(store, preset())
     wait(store, second, lambda view: read_marks(view.run_dir))
     third = launcher.start(store, preset())
-    wait(store, third, lambda view: read_marks(view.run_dir))
-    assert store.get(second).state.stage is RunStage.QUEUED
+    wait(store, third, lambda view: (view.run_dir / "heartbeat").exists())
+    assert store.get(second).state.stage is store.get(third).state.stage is RunStage.QUEUED
+    (store.run_dir(first) / "go_on").touch()
     ends = [wait(store, run_id) for run_id in (first, second, third)]
     assert all(view.state.stage is RunStage.COMPLETED for view in ends)
     assert ends[0].state.ended_at <= ends[1].state.started_at <= ends[1].state.ended_at <= ends[2].state.started_at
@@ -242,8 +257,9 @@ def test_a_phase_of_a_finished_run_can_be_done_again(store):
     view = wait(store, run_id)
     assert view.state.stage is RunStage.FAILED and view.has_adapter and not view.has_merged
     assert launcher.remaining_phases(view) == ["merge"]
-    launcher.run_phases(store, run_id, ["evaluate"])
-    assert store.get(run_id).state.stage is RunStage.QUEUED
+    with device_in_use(store):
+        launcher.run_phases(store, run_id, ["evaluate"])
+        assert store.get(run_id).state.stage is RunStage.QUEUED
     assert wait(store, run_id).state.stage is RunStage.COMPLETED
 
 
@@ -256,11 +272,12 @@ def test_nothing_is_merged_before_it_is_trained(store):
 
 def test_a_secret_reaches_the_worker_only_by_its_environment(store):
     secret = "hf_verysecretvalue"
-    run_id = launcher.start(store, preset("step_s=0.1"), environment={"HF_TOKEN": secret})
+    run_id = launcher.start(store, preset("waits_at=1"), environment={"HF_TOKEN": secret})
     wait(store, run_id, lambda view: view.state.step >= 1)
     worker = psutil.Process(read_marks(store.run_dir(run_id))["worker"].pid)
     assert worker.environ()["HF_TOKEN"] == secret
     assert secret not in " ".join(worker.cmdline() + worker.parent().cmdline())
+    (store.run_dir(run_id) / "go_on").touch()
     view = wait(store, run_id)
     for path in view.run_dir.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
@@ -297,8 +314,9 @@ def test_two_clicks_at_once_start_one_supervisor(store):
             refused.append(error)
 
     clicks = [threading.Thread(target=click) for _ in range(5)]
-    for thread in clicks:
-        thread.start()
-    for thread in clicks:
-        thread.join()
+    with device_in_use(store):  # what was started goes on until all have clicked
+        for thread in clicks:
+            thread.start()
+        for thread in clicks:
+            thread.join()
     assert len(refused) == 4
