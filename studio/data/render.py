@@ -110,6 +110,34 @@ def render_prompt(tokenizer: Any, prompt: str | Messages, preset: Preset,
     return text, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
+def render_answer(tokenizer: Any, prompt: str | Messages, answer: str, preset: Preset,
+                  tools: list | None = None) -> tuple[list[int], list[int]]:
+    """What follows the tokens of `render_prompt` where the answer was given: (what the template puts before it, the
+    answer's own tokens), without what ends the turn.
+
+    Question and answer are tokenised as one text and parted behind the question, as lm-evaluation-harness does. Raises
+    as `render` does.
+    """
+    renderer, lead = _Renderer(tokenizer, preset), ""
+    text, ids = render_prompt(tokenizer, prompt, preset, tools)
+    plain = tokenizer.chat_template is None and isinstance(prompt, str)
+    if not plain:
+        answer = answer.strip()  # as many templates do
+        turns = renderer.with_system_prompt(_as_messages(prompt, "user")) + _as_messages(answer, "assistant")
+        whole = renderer.part_text(turns, tools, False) or ""
+        if whole.startswith(text) and answer in whole[len(text):]:
+            lead = whole[len(text):whole.index(answer, len(text))]
+
+    def behind(before: list[int], written: str, added: str) -> list[int]:
+        both = tokenizer(written + added, add_special_tokens=plain)["input_ids"]
+        both = both[:-1] if plain and renderer.adds_eos else both
+        parts = both[:len(before)] == before and len(both) > len(before)
+        return both[len(before):] if parts else tokenizer(added, add_special_tokens=False)["input_ids"]
+
+    led = behind(ids, text, lead) if lead else []
+    return led, behind(ids + led, text + lead, answer)
+
+
 @dataclass(frozen=True)
 class _Layout:
     """A row before tokenisation; plain rows get the tokenizer's own special tokens, templates write theirs out."""
@@ -201,14 +229,14 @@ class _Renderer:
         Templates that rewrite earlier turns (drop their reasoning, move the system prompt) break that comparison;
         there a marker in place of the content shows where it stands.
         """
-        prompt = self._part_text(messages[:turn], tools, True) if turn else None
+        prompt = self.part_text(messages[:turn], tools, True) if turn else None
         last = turn == len(messages) - 1
-        through = text if last else self._part_text(messages[:turn + 1], tools, False)
+        through = text if last else self.part_text(messages[:turn + 1], tools, False)
         has_prompt = prompt is not None and text.startswith(prompt)
         if has_prompt and through is not None and text.startswith(through) and len(through) > len(prompt):
             return len(prompt), len(through)
         marked = [*messages[:turn], messages[turn] | {"content": MARKER}, *messages[turn + 1:]]
-        marked_text = self._part_text(marked, tools, False)
+        marked_text = self.part_text(marked, tools, False)
         if marked_text is not None and marked_text.count(MARKER) == 1:
             head, tail = marked_text.split(MARKER)
             if text.startswith(head) and text.endswith(tail) and len(head) + len(tail) <= len(text):
@@ -248,7 +276,7 @@ class _Renderer:
                 f"the model's chat template refuses the chat: {reason}.",
                 "Change the roles or their order, or choose another model.", field="model.model_name_or_path") from None
 
-    def _part_text(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str | None:
+    def part_text(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str | None:
         """The first turns of a chat, which a template may rightly refuse by themselves: None then."""
         try:
             return self.chat_text(messages, tools, add_generation_prompt)

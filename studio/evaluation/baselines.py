@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from studio.evaluation.scores import LOWER_IS_BETTER
 from studio.evaluation.summary import WayRow, metric_name, way_name, way_row, with_interval
 from studio.evaluation.verdict import MIN_ROWS
 from studio.texts import text
@@ -33,7 +34,8 @@ def baselines_words(found: dict[str, Any]) -> str:
     """What follows from the figures, in two sentences."""
     figure = found["ways"][found["best"]]["metrics"][found["metric"]]
     low, _ = figure["interval"]
-    key = "few" if found["n"] < MIN_ROWS else "enough" if low >= ENOUGH else "room"
+    key = ("few" if found["n"] < MIN_ROWS else "foresees" if found["metric"] in LOWER_IS_BETTER
+           else "enough" if low >= ENOUGH else "room")
     return text(f"evaluation.baselines.{key}", way=way_name(found["best"]), metric=metric_name(found["metric"]),
                 value=with_interval(figure, found["metric"]), rows=MIN_ROWS)
 

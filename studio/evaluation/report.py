@@ -23,6 +23,8 @@ from studio.evaluation.answers import Answer
 from studio.evaluation.bootstrap import Resamples, interval, p_value, share_interval
 from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
+from studio.evaluation.perplexity import RowLosses, perplexities
 from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
 from studio.evaluation.verdict import decide, weigh_costs
 from studio.evaluation.ways import BASE, TUNED
@@ -37,15 +39,6 @@ class WayAnswers:
 
     answers: list[Answer]
     examples: list[int]
-
-
-@dataclass(frozen=True)
-class RowLosses:
-    """Summed negative log-likelihood (nats) and number of learned tokens of each held-out row, under one model."""
-
-    nll: list[float]
-    tokens: list[int]
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,8 @@ def compare_answers(
     """Judge the answers of all ways, `base` and `tuned` among them.
 
     `metric` decides who wins a row; "auto", or one that does not apply to these rows, is replaced by one that fits.
-    `own` are ways of the same training, which the verdict leaves aside.
+    `own` are ways of the same training, which the verdict leaves aside. Where perplexity decides, a row's score is the
+    mean probability of a token of its wanted answer.
     Returns the report and one prediction a row (for predictions.jsonl).
     """
     rules = rules or Rules()
@@ -84,6 +78,9 @@ def compare_answers(
     scores = score_ways(texts, expected, decides, rules)
     resamples = Resamples(len(expected), seed)
     figures = {name: _figures(by_way, resamples) for name, by_way in scores.items()}
+    if decides == PERPLEXITY:
+        scores[PERPLEXITY] = {way: rules.losses[way].likelihoods() for way in ways}
+        figures = {PERPLEXITY: _perplexities(rules.losses, resamples)} | figures
     labels = Labels(expected) if "label_accuracy" in scores else None
     if labels is not None:
         figures["macro_f1"] = _macro_f1(labels, texts, expected, resamples)
@@ -113,18 +110,15 @@ def refused(chosen: str, decides: str) -> str:
 
 
 def compare_perplexity(base: RowLosses, tuned: RowLosses, seed: int, training_seconds: float) -> dict[str, Any]:
-    """Report on plain text: perplexity, the exponential of the mean loss per token; lower is better."""
-    tokens, losses = np.array(tuned.tokens), np.array([base.nll, tuned.nll])
-    drawn = Resamples(len(tokens), seed).sums(np.column_stack([*losses, tokens]))
-    values = np.exp(losses.sum(axis=1) / tokens.sum())
-    by_way = {way: _Figure(values[i], np.exp(drawn[:, i] / drawn[:, 2])) for i, way in enumerate((BASE, TUNED))}
-    gains = losses[0] - losses[1]
+    """Report on plain text by its perplexity (see perplexity.py); lower is better."""
+    by_way = _perplexities({BASE: base, TUNED: tuned}, Resamples(len(tuned.nll), seed))
+    gains = np.array(base.nll) - np.array(tuned.nll)
     report = {
-        "n": len(tokens), "metric": "perplexity", "refused_metric": "", "notes": [],
-        "metrics": {"perplexity": _compared(by_way[BASE], by_way[TUNED], "perplexity")}, **_duels(gains),
+        "n": len(gains), "metric": PERPLEXITY, "refused_metric": "", "notes": [],
+        "metrics": {PERPLEXITY: _compared(by_way[BASE], by_way[TUNED], PERPLEXITY)}, **_duels(gains),
         "base": {"seconds": round(base.seconds, 1)}, "tuned": {"seconds": round(tuned.seconds, 1)},
         "best": [], "worst": [],
-        "ways": {way: {"metrics": {"perplexity": figure.shown()}} for way, figure in by_way.items()},
+        "ways": {way: {"metrics": {PERPLEXITY: figure.shown()}} for way, figure in by_way.items()},
         "against": {BASE: _against(by_way, BASE, gains)}, "labels": None, "wanted_words": 0.0,
         "wanted_tokens": 0.0, "training_seconds": training_seconds, "data": "",
     }
@@ -136,6 +130,10 @@ def _figures(by_way: dict[str, list[float]], resamples: Resamples) -> dict[str, 
     rows = np.array([by_way[way] for way in by_way]).T
     resampled = resamples.means(rows)
     return {way: _Figure(rows[:, i].mean(), resampled[:, i], len(rows)) for i, way in enumerate(by_way)}
+
+
+def _perplexities(losses: dict[str, RowLosses], resamples: Resamples) -> dict[str, _Figure]:
+    return {way: _Figure(*found) for way, found in perplexities(losses, resamples).items()}
 
 
 def _macro_f1(labels: Labels, texts: dict[str, list[str]], expected: list[str],

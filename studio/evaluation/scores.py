@@ -6,6 +6,8 @@ from statistics import median
 
 from studio.evaluation import metrics, numeric, sql
 from studio.evaluation.labels import Labels, are_labels
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
+from studio.evaluation.perplexity import RowLosses
 from studio.evaluation.refusals import is_empty, refuses
 from studio.evaluation.similarities import METRIC as EMBEDDING_SIMILARITY
 from studio.evaluation.ways import Question
@@ -14,7 +16,7 @@ from studio.preset.schema import EvaluationSection
 
 # wanted answers of so few words are values, which are right or wrong
 VALUE_WORDS = 8
-LOWER_IS_BETTER = frozenset({"refusals", "empty", "perplexity"})
+LOWER_IS_BETTER = frozenset({"refusals", "empty", PERPLEXITY})
 
 Scores = dict[str, dict[str, list[float]]]
 Judge = Callable[[str, str], float]
@@ -25,12 +27,14 @@ class Rules:
     """What answers are judged by besides the wanted ones: `tables` for the SQL of each row, a person's own `checks`,
     and the share by which a number may differ. No tables stand for none in any row.
 
-    `measured` are scores of the very answers that are judged, which a model found (see worker/embedding.py)."""
+    `measured` are scores of the very answers that are judged, which a model found (see worker/embedding.py); `losses`
+    say by way how well it foresees the wanted ones (see worker/answer_losses.py)."""
 
     tables: tuple[str, ...] = ()
     checks: tuple[AnswerCheck, ...] = ()
     tolerance: float = 1e-6
     measured: Scores = field(default_factory=dict)
+    losses: dict[str, RowLosses] = field(default_factory=dict)
 
 
 def read_rules(evaluation: EvaluationSection, questions: list[Question]) -> Rules:
@@ -68,6 +72,8 @@ def applies(metric: str, expected: list[str], rules: Rules) -> bool:
         return _are_runnable(expected, rules)
     if metric == EMBEDDING_SIMILARITY:
         return metric in rules.measured
+    if metric == PERPLEXITY:
+        return bool(rules.losses)
     return metric != "checks" or bool(rules.checks)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from studio.evaluation.bootstrap import Resamples, share_interval
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
 from studio.evaluation.verdict import MARGIN, MIN_ROWS
 from studio.preset.schema import Preset, Section
 from studio.runs.store import TRAINING, RunStore, RunView
@@ -73,7 +74,7 @@ def may_have_slope(view: RunView) -> bool:
     if report is None or view.preset.data.train_share < 1 or not (view.run_dir / "predictions.jsonl").is_file():
         return False
     try:
-        return report["metric"] != "perplexity" and not report.get("data")
+        return report["metric"] != PERPLEXITY and not report.get("data")
     except (AttributeError, KeyError, TypeError):  # written by another version of the studio
         return False
 

@@ -9,6 +9,7 @@ from typing import Any
 from studio import words
 from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import judge_words
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
 from studio.evaluation.verdict import BASE_WAYS, GOOD, MARGIN, MIN_ROWS, Outcome
 from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
 from studio.preset.answer_checks import MEASURE
@@ -16,7 +17,7 @@ from studio.texts import table, text
 
 TONES = {Outcome.WORTH_IT: "ok", Outcome.MORE_ROWS: "warning", Outcome.BETTER_PROMPT: "warning",
          Outcome.CHEAPER: "ok", Outcome.CANNOT_TELL: "info"}
-PLAIN = frozenset({"perplexity", "loss", "eval_loss"})  # measures that are no share
+PLAIN = frozenset({PERPLEXITY, "loss", "eval_loss"})  # measures that are no share
 PLAN = ("use_case", "good_answer", "requests_per_month")
 # a way that leaves so many answers empty, or has so many cut, is named
 MANY_SILENT, MANY_CUT = 0.2, 0.1
@@ -264,6 +265,8 @@ def reservations(report: dict[str, Any]) -> list[str]:
         chosen = report["refused_metric"]
         notes.append(_say("note.refused_metric", chosen=metric_name(chosen), why=_say(f"why.{chosen}"),
                           metric=metric_name(report["metric"])))
+    if report["metric"] == PERPLEXITY and all("prompt_tokens" in found for found in report["ways"].values()):
+        notes.append(_say("note.likelihood"))
     for way, found in report["ways"].items():
         silent = found["metrics"]["empty"]["value"] if "empty" in found["metrics"] else 0
         if silent >= MANY_SILENT:

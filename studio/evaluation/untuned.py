@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from studio.evaluation.bootstrap import Resamples, share_interval
+from studio.evaluation.bootstrap import Resamples, interval, share_interval
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
+from studio.evaluation.perplexity import perplexities
 from studio.evaluation.report import WayAnswers, refused, way_costs
-from studio.evaluation.scores import Rules, choose_metric, score_ways
+from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
 
 SAMPLES = 10
 
@@ -24,9 +26,13 @@ def compare_baselines(prompts: list[str], expected: list[str], ways: dict[str, W
         for i, way in enumerate(ways):
             figures[way][name] = {"value": float(rows[:, i].mean()),
                                   "interval": share_interval(resampled[:, i], len(rows))}
+    if decides == PERPLEXITY:
+        for way, (value, resampled) in perplexities(rules.losses, resamples).items():
+            figures[way] = {PERPLEXITY: {"value": value, "interval": interval(resampled)}} | figures[way]
+    sign = -1 if decides in LOWER_IS_BETTER else 1
     return {
         "n": len(expected), "metric": decides, "refused_metric": refused(metric, decides), "notes": [],
         "ways": {way: {"metrics": figures[way], **way_costs(said, resamples)} for way, said in ways.items()},
-        "best": max(ways, key=lambda way: figures[way][decides]["value"]),
+        "best": max(ways, key=lambda way: sign * figures[way][decides]["value"]),
         "samples": [{"prompt": prompts[i], "expected": expected[i]} | {way: texts[way][i] for way in ways}
                     for i in range(min(SAMPLES, len(expected)))]}

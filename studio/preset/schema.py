@@ -308,7 +308,7 @@ class EvaluationSection(Section):
         "What the base model is told in the comparison; empty takes the data's own system prompt.")
     metric: Literal["auto", "exact_match", "normalised_match", "json_match", "field_f1", "label_accuracy",
                     "numeric_match", "sql_match", "token_f1", "rouge_l", "chrf", "embedding_similarity",
-                    "checks"] = parameter(
+                    "checks", "perplexity"] = parameter(
         "auto", "Metric",
         "What decides whether an answer is good; auto proposes one from the wanted answers: JSON, SQL, labels, "
         "numbers, a few words, or longer texts.")

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from typing import Any
 
 from studio.data.jsonl import write_jsonl
 from studio.data.prepare import prepare
@@ -10,16 +11,18 @@ from studio.data.shapes import refusal
 from studio.errors import DataError
 from studio.evaluation.answers import AnswerFile
 from studio.evaluation.baselines import FILE
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
 from studio.evaluation.scores import read_rules
 from studio.evaluation.untuned import compare_baselines
 from studio.evaluation.ways import ENDPOINT, TUNED, Example, compared_rows, last_words, planned_ways
 from studio.runs.checks import require_device
 from studio.runs.device import probe_device
+from studio.worker.answer_losses import AnswerLosses
 from studio.worker.embedding import measure_similarities
 from studio.worker.phase import Phase
 from studio.worker.row_answers import plan_answers
 from studio.worker.row_prompts import asked_rows
-from studio.worker.services import answer_by_endpoint
+from studio.worker.services import answer_by_endpoint, note_service_left_out
 from studio.worker.weights import find_base, on_each_side
 
 ROWS_FILES = ("data/train.jsonl", "data/heldout.jsonl")
@@ -41,14 +44,24 @@ def try_baselines(phase: Phase) -> dict:
                       [way for way in planned_ways(evaluation) if way != TUNED], kept)
     for note in rows.notes:
         phase.note(note)
-    on_each_side(phase, weights, rows.sides, rows.longest, rows.work)
-    ways = rows.results()
-    other = answer_by_endpoint(phase, tokenizer, rows.rows, kept) if evaluation.endpoint_url else None
+    losses = AnswerLosses(phase, weights, tokenizer, rows) if evaluation.metric == PERPLEXITY else None
+
+    def work(side: str, model: Any) -> None:
+        rows.work(side, model)
+        if losses:
+            losses.work(side, model)
+
+    on_each_side(phase, weights, rows.sides | (losses.sides if losses else set()), rows.longest, work)
+    ways, other = rows.results(), None
+    if losses:
+        note_service_left_out(phase)
+    elif evaluation.endpoint_url:
+        other = answer_by_endpoint(phase, tokenizer, rows.rows, kept)
     if other:
         ways[ENDPOINT] = other
     expected, texts = [row.answer for row in rows.rows], {way: [a.text for a in ways[way].answers] for way in ways}
     rules = replace(read_rules(evaluation, [row.question for row in rows.rows]),
-                    measured=measure_similarities(phase, texts, expected))
+                    measured=measure_similarities(phase, texts, expected), losses=losses.results() if losses else {})
     found = compare_baselines([last_words(row.question) for row in rows.rows], expected, ways, evaluation.metric,
                               preset.training.seed, rules) | {"notes": phase.notes}
     if found["refused_metric"]:

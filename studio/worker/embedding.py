@@ -15,8 +15,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from studio.errors import ModelError
 from studio.evaluation.answers import weights_mark
+from studio.evaluation.figure_file import FigureFile
 from studio.evaluation.scores import Scores
-from studio.evaluation.similarities import METRIC, SimilarityFile, similarity_key
+from studio.evaluation.similarities import METRIC, similarity_key
 from studio.preset.schema import ModelSection
 from studio.runs.device import probe_device
 from studio.worker import base_model
@@ -37,7 +38,7 @@ def measure_similarities(phase: Phase, texts: dict[str, list[str]], expected: li
         return {}
     pairs = {(answer, wanted) for answers in texts.values() for answer, wanted in zip(answers, expected, strict=True)
              if answer.strip()}
-    kept = SimilarityFile(phase.run_dir / "similarities.json")
+    kept = FigureFile(phase.run_dir / "similarities.json")
     try:
         phase.say(f"Finding the encoder {name}, or downloading it")
         folder = base_model.locate(ModelSection(model_name_or_path=name), phase.settings).folder

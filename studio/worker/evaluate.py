@@ -14,7 +14,9 @@ from studio.evaluation.guard import guard_words
 from studio.evaluation.judge import Pair
 from studio.evaluation.other import read_other
 from studio.evaluation.page import render_page
-from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
+from studio.evaluation.perplexity import METRIC as PERPLEXITY
+from studio.evaluation.perplexity import RowLosses
+from studio.evaluation.report import WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.request import PLAN, read_request
 from studio.evaluation.scores import read_rules
 from studio.evaluation.summary import rows_words
@@ -31,6 +33,7 @@ from studio.evaluation.ways import (
 from studio.preset import files
 from studio.runs.estimates import price_per_hour
 from studio.runs.trainings import training_effort
+from studio.worker.answer_losses import AnswerLosses
 from studio.worker.embedding import measure_similarities
 from studio.worker.guard import Guard
 from studio.worker.other_model import answer_by_other
@@ -38,7 +41,7 @@ from studio.worker.phase import Phase
 from studio.worker.row_answers import DOING, plan_answers
 from studio.worker.row_losses import measure_losses
 from studio.worker.row_prompts import asked_rows, learned_rows, rows_to_compare
-from studio.worker.services import answer_by_endpoint, judge_pairs, mean_tokens
+from studio.worker.services import answer_by_endpoint, judge_pairs, mean_tokens, note_service_left_out
 from studio.worker.weights import Weights, find_trained, on_each_side
 
 SAMPLE_ROWS = 5
@@ -48,8 +51,8 @@ def evaluate(phase: Phase) -> dict:
     """Compare the ways on `compare_rows` held-out rows; writes report.json, report.html and predictions.jsonl.
 
     Chats and prompts are answered and judged by the metric; plain text is judged by perplexity. Answers that
-    answers.jsonl holds are not given again. Returns the phase's facts. Raises `RunError` where there is no trained
-    model, `DataError` where no row can be asked.
+    answers.jsonl holds are not given again, and losses not measured again. Returns the phase's facts. Raises `RunError`
+    where there is no trained model, `DataError` where no row can be asked.
     """
     request = read_request(phase.run_dir)
     if request.settings:
@@ -78,9 +81,12 @@ def evaluate(phase: Phase) -> dict:
             phase.note(f"This run was trained on {seen} of the {len(asked)} compared rows, so its figures promise more "
                        "than it reaches on new ones.")
         kept = AnswerFile(phase.run_dir / "answers.jsonl")
-        asked, answers = _answers(phase, weights, asked, guard, kept)
+        asked, answers, losses = _answers(phase, weights, asked, guard, kept)
         own: frozenset[str] = frozenset()
-        if request.against:
+        if request.against and losses:
+            phase.note(f"{request.against} is left out of the comparison: perplexity is measured for the ways of this "
+                       "run alone.")
+        elif request.against:
             named = read_other(request.against)
             other = answer_by_other(phase, named, asked, kept)
             if other:
@@ -89,7 +95,7 @@ def evaluate(phase: Phase) -> dict:
         prompts, expected = [last_words(row.question) for row in asked], [row.answer for row in asked]
         texts = {way: [answer.text for answer in said.answers] for way, said in answers.items()}
         rules = replace(read_rules(phase.preset.evaluation, [row.question for row in asked]),
-                        measured=measure_similarities(phase, texts, expected))
+                        measured=measure_similarities(phase, texts, expected), losses=losses)
         report, predictions = compare_answers(prompts, expected, answers, phase.preset.evaluation.metric, seed,
                                               effort.seconds, rules, own)
         report["wanted_tokens"] = mean_tokens(weights.tokenizer(phase), expected)
@@ -119,24 +125,35 @@ def evaluate(phase: Phase) -> dict:
 
 
 def _answers(phase: Phase, weights: Weights, asked: list[Example],
-             guard: Guard | None, answers: AnswerFile) -> tuple[list[Example], dict[str, WayAnswers]]:
-    """The rows that fit the model, and what was answered to them in each way; the guard's questions are asked too."""
+             guard: Guard | None, answers: AnswerFile
+             ) -> tuple[list[Example], dict[str, WayAnswers], dict[str, RowLosses]]:
+    """The rows that fit the model, what was answered to them in each way, and where perplexity shall decide how well
+    the wanted answers are foreseen; the guard's questions are asked too.
+    """
     tokenizer = weights.tokenizer(phase)
     rows = plan_answers(phase, weights, tokenizer, asked, planned_ways(phase.preset.evaluation), answers)
     for note in rows.notes:
         phase.note(note)
 
+    losses = AnswerLosses(phase, weights, tokenizer, rows) if phase.preset.evaluation.metric == PERPLEXITY else None
+
     def work(side: str, model: Any) -> None:
         rows.work(side, model)
         if guard:
             guard.work(side, model)
+        if losses:
+            losses.work(side, model)
 
-    on_each_side(phase, weights, rows.sides | (guard.sides if guard else set()), rows.longest, work)
+    sides = rows.sides | (guard.sides if guard else set()) | (losses.sides if losses else set())
+    on_each_side(phase, weights, sides, rows.longest, work)
     ways = rows.results()
+    if losses:
+        note_service_left_out(phase)
+        return rows.rows, ways, losses.results()
     other = answer_by_endpoint(phase, tokenizer, rows.rows, answers) if phase.preset.evaluation.endpoint_url else None
     if other:
         ways = _before_tuned(ways, ENDPOINT, other)
-    return rows.rows, ways
+    return rows.rows, ways, {}
 
 
 def _before_tuned(ways: dict[str, WayAnswers], name: str, answers: WayAnswers) -> dict[str, WayAnswers]:

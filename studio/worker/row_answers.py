@@ -31,7 +31,8 @@ def plan_answers(phase: Phase, weights: Weights, tokenizer: Any, asked: list[Exa
 
 
 class RowAnswers:
-    """`rows` are those that can be asked, `notes` say what was left out; `sides` those whose model has still to answer.
+    """`rows` are those that can be asked, with their `prompts` by way as tokens; `notes` say what was left out, `sides`
+    whose model has still to answer.
 
     `longest` is the most tokens of prompt and answer together; `doing` says what is done, by way. The `engine`
     that answers is "" for our own batches: another takes another time. Raises `DataError` where no row can be asked.
@@ -42,17 +43,17 @@ class RowAnswers:
         evaluation = phase.preset.evaluation
         self._phase, self._tokenizer, self._answers, self._doing = phase, tokenizer, answers, doing
         planned = row_prompts(phase, tokenizer, asked, ways, weights.context() - evaluation.max_new_tokens)
-        self.rows, self.notes, self._prompts, self._examples = (
+        self.rows, self.notes, self.prompts, self._examples = (
             planned.rows, planned.notes, planned.prompts, planned.examples)
         self._ways = ways = list(planned.prompts)
         marks = {side: weights.mark(phase, side) + engine for side in (BASE, TUNED)}
         limits = evaluation.max_new_tokens, evaluation.per_device_eval_batch_size
-        self._keys = {way: [answer_key(marks[_side(way)], ids, *limits) for ids in self._prompts[way]] for way in ways}
+        self._keys = {way: [answer_key(marks[side_of(way)], ids, *limits) for ids in self.prompts[way]] for way in ways}
         answers.take_over(phase.settings.runs_dir.glob("*/answers.jsonl"),
                           {key: way for way in ways for key in self._keys[way]})
         self._missing = {way: [i for i, key in enumerate(self._keys[way]) if answers.find(key) is None] for way in ways}
-        self.sides = {_side(way) for way in ways if self._missing[way]}
-        self.longest = max(len(ids) for way in ways for ids in self._prompts[way]) + evaluation.max_new_tokens
+        self.sides = {side_of(way) for way in ways if self._missing[way]}
+        self.longest = max(len(ids) for way in ways for ids in self.prompts[way]) + evaluation.max_new_tokens
         self._done = len(self.rows) * len(ways) - sum(map(len, self._missing.values()))
 
     def work(self, side: str, model: Any) -> None:
@@ -65,10 +66,10 @@ class RowAnswers:
         """Have the missing answers of a side given by `batches`, which yields them by the prompt's index."""
         for way in self._ways:
             missing = self._missing[way]
-            if _side(way) != side or not missing:
+            if side_of(way) != side or not missing:
                 continue
             self._say(way)
-            for batch in batches([self._prompts[way][i] for i in missing]):
+            for batch in batches([self.prompts[way][i] for i in missing]):
                 self._answers.add({self._keys[way][missing[i]]: answer for i, answer in batch.items()}, way)
                 self._done += len(batch)
                 self._say(way)
@@ -89,5 +90,6 @@ class RowAnswers:
             self._phase.name, self._done, len(self.rows) * len(self._ways), "rows", self._doing[way])
 
 
-def _side(way: str) -> str:
+def side_of(way: str) -> str:
+    """Whose model answers in that way."""
     return TUNED if way == TUNED else BASE

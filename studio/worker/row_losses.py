@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from studio.data.render import IGNORED
-from studio.evaluation.report import RowLosses
+from studio.evaluation.perplexity import RowLosses
 
 
 def measure_losses(model: Any, rows: list[tuple[list[int], list[int]]],
@@ -25,7 +25,9 @@ def measure_losses(model: Any, rows: list[tuple[list[int], list[int]]],
 @torch.inference_mode()
 def _loss(model: Any, input_ids: list[int], labels: list[int]) -> tuple[float, int]:
     """Summed negative log-likelihood (nats) of the learned tokens of one row, and how many there are."""
-    wanted = torch.tensor(labels[1:], device=model.device)
-    logits = model(input_ids=torch.tensor([input_ids], device=model.device)).logits[0, :-1].float()
+    first = next((i for i, label in enumerate(labels) if i and label != IGNORED), 1)
+    wanted = torch.tensor(labels[first:], device=model.device)
+    # as float32 only what is learned: behind a long prompt all would take several times the memory
+    logits = model(input_ids=torch.tensor([input_ids], device=model.device)).logits[0, first - 1:-1].float()
     summed = torch.nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
     return summed.item(), int((wanted != IGNORED).sum())

@@ -48,6 +48,13 @@ def answer_by_endpoint(phase: Phase, tokenizer: Any, rows: list[Example], answer
     return WayAnswers(given, [0] * len(rows))
 
 
+def note_service_left_out(phase: Phase) -> None:
+    """Say that the other service, where one is named, is not asked because perplexity decides."""
+    if phase.preset.evaluation.endpoint_url:
+        phase.note(f"{way_name(ENDPOINT)} is left out of the comparison: it does not tell how likely it finds a wanted "
+                   "answer, so that it has no perplexity.")
+
+
 def judge_pairs(phase: Phase, pairs: list[Pair], answers: AnswerFile) -> dict[str, Any] | None:
     """The report's `judge`, None where the judge could not be asked. Pairs of equal answers are ties unasked."""
     preset, evaluation = phase.preset, phase.preset.evaluation

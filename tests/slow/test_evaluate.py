@@ -42,6 +42,19 @@ def test_tuned_model_beats_the_base_on_a_task_it_learned(runs, tmp_path):
     assert any("forgot general knowledge" in event.values["message"] for event in events(run_dir, "warning"))
     few_shot = report["ways"]["few_shot"]
     assert few_shot["examples"] == 3 and few_shot["prompt_tokens"] > 2 * report["ways"]["tuned"]["prompt_tokens"]
+    write_request(run_dir, EvaluateRequest(against="20260101-000000-other-0000", settings={
+        "evaluation.metric": "perplexity", "evaluation.endpoint_url": "http://127.0.0.1:1/v1"}))
+    assert runs.work("evaluate", run_dir) == 0, (run_dir / "worker.log").read_text()
+    foreseen = json.loads((run_dir / "report.json").read_text())
+    assert foreseen["metric"] == "perplexity" and list(foreseen["ways"]) == list(report["ways"])
+    by_way = {way: found["metrics"]["perplexity"]["value"] for way, found in foreseen["ways"].items()}
+    assert by_way["tuned"] < 1.5 and min(by_way.values()) == by_way["tuned"] and by_way["base"] != by_way["few_shot"]
+    assert foreseen["ways"]["base"]["metrics"]["json_match"] == report["ways"]["base"]["metrics"]["json_match"]
+    assert sum("perplexity" in note for note in foreseen["notes"]) == 2, "other service and other run are left out"
+    read = [event.values for event in events(run_dir, "progress") if event.values["unit"] == "answers"]
+    assert (read[0]["done"], read[-1]["done"], read[-1]["total"]) == (0, 20, 20)
+    assert runs.work("evaluate", run_dir) == 0
+    assert len([event for event in events(run_dir, "progress") if event.values["unit"] == "answers"]) == len(read)
 
 
 def test_batching_changes_no_answer(runs):

@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from studio.data.formats import split_answer
 from studio.data.prepare import prepare
-from studio.data.render import IGNORED, render, render_each, render_prompt, render_rows
+from studio.data.render import IGNORED, render, render_answer, render_each, render_prompt, render_rows
 from studio.errors import DataError, ModelError
 from studio.preset.schema import Preset
 from studio.settings import Settings
@@ -118,6 +118,18 @@ def test_learned_tokens_follow_exactly_the_prompt_that_the_model_will_be_given(t
             assert rendered.labels[len(prompt)] == rendered.input_ids[len(prompt)]
 
 
+@pytest.mark.parametrize("template", [CHATML, SMOLLM, LLAMA3, MISTRAL, QWEN3, PHI3, NO_END])
+def test_a_wanted_answer_stands_behind_its_question_as_it_was_learned(tokenizer, template):
+    tokenizer.chat_template = template
+    _, prompt = render_prompt(tokenizer, TWO_TURNS[:1], preset())
+    lead, wanted = render_answer(tokenizer, TWO_TURNS[:1], "The first answer", preset())
+    assert tokenizer.decode(wanted).strip() == "The first answer"
+    assert tokenizer.decode(lead) == ("<think>\n\n</think>\n\n" if template == QWEN3 else
+                                      " " if template == MISTRAL else "")
+    rendered = render(tokenizer, {"messages": TWO_TURNS[:2]}, preset())
+    assert rendered.input_ids[:len(prompt + lead + wanted)] == prompt + lead + wanted
+
+
 def test_the_default_system_message_of_smollm_is_read_not_learned(tokenizer):
     tokenizer.chat_template = SMOLLM
     rendered = render(tokenizer, {"messages": TWO_TURNS[:2]}, preset())
@@ -217,6 +229,9 @@ def test_without_a_template_prompt_and_completion_stay_plain(tokenizer):
     assert learned(tokenizer, rendered) == "answer<|im_end|>"
     _, ids = render_prompt(tokenizer, "question: a\n", preset())
     assert rendered.input_ids[:len(ids)] == ids
+    lead, wanted = render_answer(tokenizer, "question: a\n", "answer", preset())
+    assert (lead, tokenizer.decode(wanted)) == ([], "answer") and rendered.input_ids == ids + wanted + [
+        tokenizer.eos_token_id]
 
 
 def test_plain_text_is_learned_whole_with_its_end(tokenizer):
@@ -239,6 +254,7 @@ def test_a_tokenizer_that_adds_its_own_specials_gets_each_once(tokenizer):
     assert learned(tokenizer, rendered) == " of<|im_end|>"
     _, prompt = render_prompt(tokenizer, "the city", preset())
     assert rendered.input_ids[:len(prompt)] == prompt
+    assert prompt + render_answer(tokenizer, "the city", " of", preset())[1] == rendered.input_ids[:-1]
 
 
 def test_long_rows_are_cut_at_the_end(tokenizer):

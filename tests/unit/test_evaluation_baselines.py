@@ -6,6 +6,7 @@ import pytest
 
 from studio.evaluation.answers import Answer
 from studio.evaluation.baselines import FILE, baseline_rows, baselines_words, read_baselines
+from studio.evaluation.perplexity import RowLosses
 from studio.evaluation.report import WayAnswers
 from studio.evaluation.scores import Rules
 from studio.evaluation.summary import reservations
@@ -52,6 +53,15 @@ def test_what_an_earlier_studio_found_is_read(tmp_path):
     earlier = {name: part for name, part in found(base=1).items() if name not in ("refused_metric", "notes")}
     (tmp_path / FILE).write_text(json.dumps(earlier))
     assert reservations(read_baselines(tmp_path)) == []
+
+
+def test_where_perplexity_decides_the_lowest_is_the_best():
+    ways = {way: WayAnswers([Answer("no", 30, 2, 0.5, False)] * 20, [3] * 20) for way in ("base", "few_shot")}
+    losses = {"base": RowLosses([20.0] * 20, [10] * 20), "few_shot": RowLosses([10.0] * 20, [10] * 20)}
+    baselines = compare_baselines(["q"] * 20, ["yes"] * 20, ways, "perplexity", 1, Rules(losses=losses))
+    assert (baselines["metric"], baselines["best"]) == ("perplexity", "few_shot")
+    assert baselines_words(baselines).startswith("The way that foresees the wanted answers best")
+    assert baseline_rows(baselines)[1].figure.startswith("2.7")
 
 
 def test_a_row_right_in_every_case_is_no_certainty():

@@ -6,6 +6,8 @@ import pytest
 
 from studio.evaluation.answers import Answer
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
+from studio.evaluation.scores import Rules
+from studio.evaluation.summary import reservations
 
 
 def said(texts, prompt_tokens=20, examples=0):
@@ -128,6 +130,30 @@ def test_perplexity_is_taken_over_tokens_and_lower_wins():
     assert figures["tuned"]["value"] == pytest.approx(math.exp(15 / 12))
     assert figures["difference"]["value"] < 0 and not figures["higher_is_better"]
     assert (report["wins"], report["ties"], report["losses"]) == (1, 0, 1)
+
+
+def test_perplexity_of_the_wanted_answers_decides_where_it_was_measured():
+    """Long answers weigh more, a row is won where its answer is likelier, and its score is a token's probability."""
+    rows = 30
+    tokens = [10, 2] * (rows // 2)
+    losses = {"base": RowLosses([20.0, 6.0] * (rows // 2), tokens),
+              "few_shot": RowLosses([10.0, 1.0] * (rows // 2), tokens),
+              "tuned": RowLosses([5.0, 2.0] * (rows // 2), tokens)}
+    ways = {way: said(["x"] * rows) for way in losses}
+    report, predictions = compare_answers(["q"] * rows, ["a"] * rows, ways, "perplexity", 1, 60, Rules(losses=losses))
+    assert (report["metric"], report["refused_metric"]) == ("perplexity", "")
+    assert next(iter(report["metrics"])) == "perplexity"
+    figure = report["ways"]["tuned"]["metrics"]["perplexity"]
+    assert figure["value"] == pytest.approx(math.exp(7 / 12))
+    assert figure["interval"][0] < figure["value"] < figure["interval"][1]
+    assert not report["metrics"]["perplexity"]["higher_is_better"]
+    few_shot = report["against"]["few_shot"]
+    assert (few_shot["wins"], few_shot["losses"]) == (15, 15) and few_shot["difference"]["value"] < 0
+    assert report["against"]["base"]["p_value"] < 0.001 and report["verdict"]["rival"] == "few_shot"
+    assert predictions[0]["tuned_score"] == pytest.approx(math.exp(-0.5))
+    assert "likely" in reservations(report)[0], "the page says what the percentage of a row is"
+    unmeasured, _ = compare_answers(["q"] * rows, ["a"] * rows, ways, "perplexity", 1, 60)
+    assert (unmeasured["metric"], unmeasured["refused_metric"]) == ("exact_match", "perplexity")
 
 
 def test_every_way_has_its_figures_and_what_a_request_costs():
