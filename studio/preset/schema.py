@@ -407,13 +407,6 @@ class PublishSection(Section):
             raise ValueError("a pull request goes to main and is tagged once it is merged: leave branch and tag empty")
         return self
 
-    @model_validator(mode="after")
-    def _loadable(self) -> "PublishSection":
-        if self.load_test and self.what == ["gguf"]:
-            raise ValueError("GGUF files alone are not loaded from the Hub here: publish another form too, or turn off "
-                             "publish.load_test")
-        return self
-
 
 class Preset(Section):
     """One whole run: what to train, on what, how, how to judge it, and where it goes."""

@@ -28,27 +28,32 @@ EXIT_NO_MEMORY = 5
 
 
 def load_test(run_dir: Path, target: Target, revision: str, on_alive: Callable[[], None]) -> dict[str, Any]:
-    """Let the form at the top of a repository answer a question, as it lies on the Hub and as it lies here.
+    """Let the form at the top of a repository answer a question, as it lies on the Hub and as it lies here; of several
+    GGUF files the smallest.
 
-    Returns {"same": whether the answers are the same tokens, "answer": text, "seconds": float}. `on_alive` is called
-    whenever the test has moved. Raises `HubError` where it does not load, there is no room for it, or only GGUF files
-    were pushed.
+    Returns {"repo_id", "file": that of GGUF files, "same": whether the answers are the same tokens, "answer": text,
+    "seconds": float, "reason": ""}; where nothing here reads such a file, "reason" says so and "same" is None.
+    `on_alive` is called whenever the test has moved. Raises `HubError` where it does not load, or has no room.
     """
     form = target.forms[0]
-    if form == "gguf":
-        raise HubError("GGUF files were pushed alone, and these are not loaded here.",
-                       "Try them with llama.cpp or Ollama, and leave the load test out.", FIELD)
     clear_download(run_dir)
-    size_bytes = sum(file.size_bytes for file in model_files(run_dir, [form]))
+    files, name = model_files(run_dir, [form]), ""
+    if form == "gguf":
+        files = [next(file for file in files if file.path.suffix == ".gguf")]  # the smallest comes first
+        name = files[0].path.name
+    size_bytes = sum(file.size_bytes for file in files)
     if shutil.disk_usage(run_dir).free < 1.1 * size_bytes:
         raise HubError(f"The push is complete. To load it from the Hub takes {words.size(size_bytes)} of disk, and "
                        "less is left.", "Free some space and push again, or leave the load test out.", FIELD)
     folder = run_dir / FOLDER
     folder.mkdir()
     try:
-        asked = {"repo_id": target.repo_id, "revision": revision, "form": form, "here": str(run_dir / form),
-                 "folder": str(folder), "preset": str(run_dir / "preset.yaml"), "question": QUESTION}
-        return _answered(asked, folder / "answer.json", target.repo_id, on_alive)
+        words_of = next(place for name in ("merged", "adapter") if (place := run_dir / name).is_dir())
+        asked = {"repo_id": target.repo_id, "revision": revision, "form": form, "file": name,
+                 "here": str(run_dir / form), "words": str(words_of), "folder": str(folder),
+                 "preset": str(run_dir / "preset.yaml"), "question": QUESTION}
+        tried = _answered(asked, folder / "answer.json", target.repo_id, on_alive)
+        return tried | {"repo_id": target.repo_id, "file": name}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -111,7 +111,9 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
         facts["collection"] = add_to_collection(
             request.hub_collection, [goal.repo_id for goal in goals], token, private=request.hub_private_repo)
     if request.load_test:
-        facts["load_test"] = _loaded(run_dir, goals, pushed, report)
+        loaded = [_loaded(run_dir, goal, result, lambda name, done=done: report.loading(name, done, len(goals)))
+                  for done, (goal, result) in enumerate(zip(goals, pushed, strict=True))]
+        facts["load_test"] = {"seconds": round(sum(each["seconds"] for each in loaded), 1), "loaded": loaded}
     print(f"Published {words.size(facts['total_bytes'])} at {facts['url']}", flush=True)
     return facts | {"seconds": round(time.monotonic() - started, 1)}
 
@@ -146,11 +148,11 @@ def _licence_conflicts(preset: Preset, text: str, licence: Licence, token: str |
         dataset, hub.stated_licence(dataset, token, kind="dataset") if dataset else licences.NONE)
 
 
-def _loaded(run_dir: Path, goals: list[Target], pushed: list[PushResult], report: "Reporter") -> dict[str, Any]:
-    """What the load test of the first repository found. Raises `HubError` where what was loaded answers otherwise."""
-    goal, result = goals[0], pushed[0]
-    tried = load_test(run_dir, goal, result.commit, on_alive=report.loading)
-    if not tried["same"]:
+def _loaded(run_dir: Path, goal: Target, result: PushResult, on_alive: Callable[[str], None]) -> dict[str, Any]:
+    """What the load test of a repository found. Raises `HubError` where what was loaded answers otherwise."""
+    on_alive(goal.repo_id)
+    tried = load_test(run_dir, goal, result.commit, on_alive=lambda: on_alive(goal.repo_id))
+    if tried["same"] is False:
         raise HubError(f"What was loaded from {goal.repo_id} answers otherwise than the model here.",
                        "Both answers are in the log. Merge again, then push again.", "publish.load_test")
     return tried
@@ -175,9 +177,16 @@ class Reporter:
         self.files_behind += len(release)
         self.bytes_behind += sum(file.size_bytes for file in release)
 
-    def loading(self) -> None:
-        """The load test is still at work."""
-        self(Progress("Loading it from the Hub", "", 0, 0, 0, 0))
+    def loading(self, repo_id: str, number: int, repositories: int) -> None:
+        """The load test of a repository is still at work, `number` of all are done; bytes say nothing of how long."""
+        doing = f"Loading {repo_id} from the Hub"
+        self.watchdog.alive(f"l{doing[1:]}")
+        with self.lock:
+            if self.told == ("loading", repo_id):
+                return
+            self.told = ("loading", repo_id)
+            print(doing, flush=True)
+            self.journal.progress(self.phase, number, repositories, "repositories", doing)
 
     def __call__(self, progress: Progress) -> None:
         file = f" {progress.file}" if progress.file else ""

@@ -4,6 +4,7 @@ Names and cards are hostile text: everything goes through a template that escape
 """
 
 import base64
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,7 +32,7 @@ from studio.texts import text
 HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 LOOK_UP_LIMIT_S = 8
 # what not every push has, and an earlier studio did not know
-UNSAID = {"collection": "", "load_test": None, "revision": "", "tag": "", "pull_request": ""}
+UNSAID = {"collection": "", "revision": "", "tag": "", "pull_request": ""}
 # the fields of the schema that the form asks, in its order
 FIELDS = ("what", "hub_model_id", "hub_private_repo", "separate_repos", "hub_revision", "hub_tag", "create_pr",
           "hub_collection", "load_test")
@@ -117,9 +118,17 @@ def status_html(view: RunView) -> str:
     model = deploy_model.model_on_hub(view) if result else None
     return _render(
         "publish_status.html", stands=stands, view=view, phase=phase, result=UNSAID | result,
-        repositories=[UNSAID | pushed for pushed in result.get("repositories", [result])],
+        repositories=[UNSAID | pushed for pushed in result.get("repositories", [result])], loaded=_loaded(result),
         examples=deploy.usage_examples(model) if model else [], share=phase.done / phase.total if phase.total else None,
         of_bytes=phase.unit == "bytes")
+
+
+def _loaded(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was loaded from the Hub after a push; an earlier studio loaded the first repository alone."""
+    tried = result.get("load_test")
+    if not tried:
+        return []
+    return tried.get("loaded") or [tried | {"repo_id": result["repo_id"], "file": "", "reason": ""}]
 
 
 def files_html(view: RunView, request: PublishSection, licence: str, card_text: str) -> str:
@@ -132,7 +141,9 @@ def files_html(view: RunView, request: PublishSection, licence: str, card_text: 
     files = [file for each in planned for file in each]
     (name, phase), stands = _step(view), standing(view)
     pushing = name == "publish" and stands in ("pushing", "paused")
-    marks = iter(file_marks(files, phase.done if pushing else 0, moving=stands == "pushing"))
+    # repositories are counted once all bytes are sent
+    sent = math.inf if phase.unit == "repositories" else phase.done
+    marks = iter(file_marks(files, sent if pushing else 0, moving=stands == "pushing"))
     groups = [(goal.repo_id, [(file, next(marks)) for file in each]) for goal, each in zip(goals, planned, strict=True)]
     base, base_licence = view.preset.model.model_name_or_path, Licence.unpacked(licence)
     return _render("publish_files.html", groups=groups, marked=pushing, licence=str(base_licence), count=len(files),

@@ -15,7 +15,8 @@ from studio.publishing.load_test import load_test
 from studio.publishing.request import Target, write_request
 from studio.runs.events import read_events
 from studio.settings import PROJECT_DIR
-from studio.worker.load_test import _prompt, ask
+from studio.worker.gguf_convert import Conversion
+from studio.worker.load_test import _prompt, ask, ask_gguf
 from tests.finished_run import checked, finished_run
 from tests.hub_server import HubServer
 from tests.tiny_model import make_tiny_model
@@ -34,7 +35,7 @@ def hub():
 def run(command: list[str], hub: HubServer, home, token: str) -> subprocess.CompletedProcess:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return subprocess.run([sys.executable, *command], cwd=PROJECT_DIR, env=clean | hub.environment(home, token),
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=600)
 
 
 def test_a_pushed_model_is_loaded_from_the_hub_and_answers_the_same(store, tiny_model, hub, tmp_path, monkeypatch):
@@ -46,10 +47,11 @@ def test_a_pushed_model_is_loaded_from_the_hub_and_answers_the_same(store, tiny_
     pushed = run(["-m", "studio.publishing", str(run_dir)], hub, tmp_path / "hf", hub.token)
     assert pushed.returncode == 0, pushed.stderr
     result = read_events(run_dir)[0][-1].values["result"]
-    assert result["load_test"]["same"] and result["load_test"]["answer"]
+    loaded, = result["load_test"]["loaded"]
+    assert loaded["repo_id"] == "ana/recipes" and loaded["same"] and loaded["answer"] and not loaded["reason"]
     assert not (run_dir / "load-test").exists() and not (tmp_path / "hf" / "hub").exists(), "nothing is left of it"
     told = [event.values["message"] for event in read_events(run_dir)[0] if event.type == "progress"]
-    assert told[-1] == "Loading it from the Hub"
+    assert told[-1] == "Loading ana/recipes from the Hub"
     stranger = run(["-c", PULL, "ana/recipes"], hub, tmp_path / "hf-stranger", "")
     assert "RepositoryNotFoundError" in stranger.stderr, "it is private"
 
@@ -64,6 +66,14 @@ def test_a_model_with_other_weights_is_told_by_its_answer(tiny_model, tmp_path):
     here, again, there = (ask(place, tiny_model, "merged", "two cups of flour", Preset())
                           for place in (tiny_model, tiny_model, other))
     assert here.is_like(again) and not here.is_like(there)
+
+
+def test_a_gguf_file_is_loaded_and_asked_as_the_model_it_was_made_of(tiny_model, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    Conversion(tiny_model, tmp_path / "tiny.gguf", "f16", "tiny", tokenizer, None).write()
+    made_of = ask(tiny_model, tiny_model, "merged", "two cups of flour", Preset())
+    loaded = ask_gguf(tmp_path / "tiny.gguf", tiny_model, "two cups of flour", Preset())
+    assert loaded.text == made_of.text and (loaded.logits - made_of.logits).abs().max() < 0.02
 
 
 def test_a_template_without_system_messages_is_no_failure_of_the_push(tiny_model):

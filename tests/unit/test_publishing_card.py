@@ -259,7 +259,7 @@ def test_the_repositories_of_a_request():
 @pytest.mark.parametrize(("fields", "said"), [
     ({"hub_tag": "first try"}, "branches and tags have names of"), ({"hub_revision": "a..b"}, "names of"),
     ({"create_pr": True, "hub_tag": "v1"}, "leave branch and tag empty"),
-    ({"what": ["gguf"], "load_test": True}, "GGUF files alone are not loaded"), ({"what": []}, "at least 1"),
+    ({"what": []}, "at least 1"),
     ({"what": ["onnx"]}, "'merged', 'adapter' or 'gguf'")])
 def test_what_cannot_be_asked_of_a_push(fields, said):
     with pytest.raises(PresetError, match=said):

@@ -208,6 +208,21 @@ def test_a_failed_try_that_will_be_repeated_is_a_sign_of_life():
     assert watchdog.listener not in logger.handlers
 
 
+def test_each_repository_of_a_push_is_loaded_and_one_that_answers_otherwise_is_named(tmp_path, monkeypatch):
+    answers = {"ana/x": {"same": True}, "ana/x-GGUF": {"same": None, "reason": "No."}, "ana/x-adapter": {"same": False}}
+    monkeypatch.setattr(push, "load_test", lambda run_dir, target, commit, on_alive: answers[target.repo_id])
+
+    def loaded(repo_id):
+        return push._loaded(tmp_path, Target(repo_id, ("merged",)), SimpleNamespace(commit="abc"), told.append)
+
+    told = []
+
+    assert loaded("ana/x")["same"] and loaded("ana/x-GGUF")["reason"] == "No."
+    with pytest.raises(HubError, match="What was loaded from ana/x-adapter answers otherwise"):
+        loaded("ana/x-adapter")
+    assert told == list(answers)
+
+
 def test_a_load_test_lives_while_it_downloads_or_computes_and_not_while_it_waits(tmp_path):
     worker = SimpleNamespace(cpu_times=lambda: (spent, 0.0))
     spent, answer = 1.0, tmp_path / "answer.json"

@@ -21,7 +21,7 @@ from studio.runs.store import RunStore
 from studio.runs.supervisor import Supervisor, _cause
 from studio.settings import Settings
 from studio.terminal.run import ended_well
-from studio.ui.publish_view import standing, status_html
+from studio.ui.publish_view import files_html, standing, status_html
 from studio.ui.run_html import head
 from tests.finished_run import finished_run
 from tests.pushed_run import pushed_run
@@ -181,6 +181,27 @@ def test_what_an_earlier_push_has_put_on_the_hub_is_there_while_the_next_one_fai
     assert standing(view) == "failed" and view.state.phases["publish"].result is None
     assert model_on_hub(view).merged == "ana/recipes"
     assert "publish" not in remaining_phases(view)
+
+
+def test_the_page_says_of_each_repository_whether_it_was_loaded_and_shows_all_as_sent_meanwhile(store):
+    run_dir = store.run_dir(finished_run(store))
+    request = PublishSection(hub_model_id="ana/x", separate_repos=True)
+    write_request(run_dir, request)
+    begin(run_dir, "publish")
+    _write(run_dir, lambda journal: journal.progress("publish", 1, 2, "repositories", "Loading ana/x-GGUF"))
+    files = files_html(store.get(run_dir.name), request, "", "# card")
+    assert "✓ sent" in files and "waiting" not in files
+    loaded = [{"repo_id": "ana/x", "file": "", "same": True, "answer": "a", "seconds": 9.0, "reason": ""},
+              {"repo_id": "ana/x-GGUF", "file": "x-F16.gguf", "same": None, "answer": "", "seconds": 0.0,
+               "reason": "Nothing reads it."}]
+    pushed = {"repo_id": "ana/x", "url": "https://hub/ana/x", "commit": "0" * 40, "commit_url": "https://hub/c",
+              "private": True, "files": 1, "total_bytes": 1, "sent_bytes": 1, "seconds": 1.0, "what": ["merged"],
+              "load_test": {"seconds": 9.0, "loaded": loaded}}
+    _write(run_dir, lambda journal: journal.done("publish", pushed))
+    _write(run_dir, lambda journal: journal.stage(RunStage.COMPLETED))
+    said = status_html(store.get(run_dir.name))
+    assert "Loaded from the Hub, ana/x answers as the model here does (checked in 9 s)." in said
+    assert "ana/x-GGUF (x-F16.gguf) was not loaded: Nothing reads it." in said
 
 
 def test_what_a_push_completed_before_it_failed_is_known_and_said(store):

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from gguf import GGUFWriter
 
 from studio.errors import HubError, ModelError
 from studio.publishing import load_test as publishing
@@ -33,3 +34,15 @@ def test_what_a_killed_test_downloaded_is_gone_before_the_space_is_counted(tmp_p
     with pytest.raises(HubError, match="of disk"):
         publishing.load_test(run_dir, Target("ana/recipes", ("merged",)), "main", lambda: None)
     assert seen == [False]
+
+
+def test_a_gguf_file_that_nothing_here_reads_is_said_before_it_is_downloaded(tmp_path):
+    for architecture, said in (("llama", ""),
+                               ("granite", "transformers does not read weights of the kind granite from GGUF.")):
+        file = tmp_path / f"{architecture}.gguf"
+        writer = GGUFWriter(file, architecture)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        assert worker.unreadable(file) == said
