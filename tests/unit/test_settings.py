@@ -8,6 +8,7 @@ import pytest
 from studio.address import require_address
 from studio.errors import SettingsError
 from studio.settings import Settings
+from tests.conftest import free_port
 
 
 def test_a_machine_of_ones_own(tmp_path):
@@ -45,10 +46,10 @@ def test_a_number_without_size_is_none(tmp_path, number):
 
 
 def test_a_host_that_is_not_ours_is_told_from_a_port_that_is_taken(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
-        with pytest.raises(SettingsError, match=rf"Port {settings.port} is taken"):
-            require_address(settings)
+    settings = Settings(data_dir=tmp_path, port=free_port())
+    with socket.create_server(("127.0.0.1", settings.port)), pytest.raises(
+            SettingsError, match=rf"Port {settings.port} is taken"):
+        require_address(settings)
     require_address(settings)
     # an address for documentation, and no name at all
     for host in ("203.0.113.7", "no host", "x" * 70 + ".y"):

@@ -73,7 +73,7 @@ def test_texts_of_a_preset_are_escaped(settings):
     assert page.count(" checked") == 1
 
 
-def test_the_presets_that_come_with_the_studio_have_whole_cards():
-    shipped = list_cards(Settings.from_environment())
+def test_the_presets_that_come_with_the_studio_have_whole_cards(tmp_path):
+    shipped = list_cards(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
     assert len(shipped) >= 4 and shipped[0].id == "quickstart.yaml"
     assert all(card.needs and card.sentence and not card.preset.model.load_in_4bit for card in shipped[:1])

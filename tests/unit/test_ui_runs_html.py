@@ -2,9 +2,11 @@
 
 import json
 import re
+from datetime import datetime, timedelta
 
 import pytest
 
+from studio import words
 from studio.evaluation.predictions import Prediction, PredictionPage
 from studio.preset import files
 from studio.preset.schema import Preset
@@ -69,8 +71,15 @@ def test_a_failure_leads_with_cause_hint_and_the_end_of_the_log(store, hostile):
     assert failure < page.index("runs-cause") < page.index("runs-hint") < page.index("line one") < headline
 
 
-def test_the_list_names_stage_loss_and_age_and_links_to_the_run(store):
+def test_the_list_names_stage_loss_and_age_and_links_to_the_run(store, monkeypatch):
     view = store.get(finished_run(store, name="recipes"))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromisoformat(view.state.ended_at) + timedelta(seconds=5)
+
+    monkeypatch.setattr(words, "datetime", Clock)
     page = run_html.run_list([view])
     assert f'href="?run={view.run_id}"' in page
     for part in ("recipes", "Done", "just now"):
