@@ -1,6 +1,5 @@
-"""How far an examination is: a bar that is changed in place, so that its Cancel button keeps the keyboard's focus."""
+"""How far an examination is, as the value of its bar."""
 
-import html
 from typing import Any
 
 from studio import words
@@ -8,27 +7,6 @@ from studio.data.doctor_process import ExaminationState
 from studio.texts import text
 
 SOON_S = 2
-
-PROGRESS_HTML = f"""<div class="examination" hidden>
-<p role="status"></p>
-<div class="track" role="progressbar" aria-label="{html.escape(text("doctor.report.progress_label"))}" aria-valuemin="0"
- aria-valuemax="100"><span></span></div>
-<button type="button" class="fix">{html.escape(text("doctor.report.cancel"))}</button>
-</div>"""
-PROGRESS_JS = """
-const box = element.querySelector('.examination'), said = box.querySelector('p');
-const track = box.querySelector('.track'), cancel = box.querySelector('button');
-const draw = () => {
-  const now = props.value || {};
-  box.hidden = !now.text;
-  track.hidden = cancel.hidden = !now.running;
-  if (said.textContent !== (now.text || '')) said.textContent = now.text || '';
-  track.setAttribute('aria-valuenow', Math.round(100 * (now.share || 0)));
-  track.firstElementChild.style.width = 100 * (now.share || 0) + '%';
-};
-cancel.addEventListener('click', () => trigger('select', {}));
-draw(); watch('value', draw);
-"""
 
 
 def progress_of(state: ExaminationState, seconds: float) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from studio.errors import StudioError
 from studio.preset.files import dumps, override
 from studio.preset.schema import Preset
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui.access import hub_token, is_owner, require_owner
-from studio.ui.doctor_progress import PROGRESS_HTML, PROGRESS_JS, progress_of
+from studio.ui.doctor_progress import progress_of
 from studio.ui.doctor_view import REPORT_JS, UNSURE, empty_html, error_html, report_html
 from studio.ui.draft import preset_from
 from studio.ui.messages import shown
+from studio.ui.progress_bar import build_progress
 from studio.ui.sheet import filled
 
 TICK_S = 0.5
@@ -59,8 +61,7 @@ _watched: OrderedDict[str, _Watched] = OrderedDict()
 
 def build_report() -> ReportPart:
     """The bar and the report, into the present column."""
-    progress = gr.HTML({}, html_template=PROGRESS_HTML, js_on_load=PROGRESS_JS, elem_id="examination",
-                       elem_classes="flush")
+    progress = build_progress(text("doctor.report.progress_label"), "examination", text("doctor.report.cancel"))
     report = gr.HTML(empty_html(), js_on_load=REPORT_JS, elem_id="doctor", elem_classes="flush")
     asked, seen, changed, unsure = (gr.Textbox(visible=False) for _ in range(4))
     return ReportPart(progress, report, asked, seen, changed, unsure, gr.Timer(TICK_S, active=False))

@@ -16,6 +16,7 @@ from studio.ui.findings_view import FIX_JS
 from studio.ui.form import build_fields, group_title
 from studio.ui.gallery import CHOOSE_JS, cards_html, list_cards
 from studio.ui.hub_browser import BrowserPart, build_browser
+from studio.ui.progress_bar import build_progress
 from studio.ui.replaced_part import ReplacedPart, build_replaced
 
 # which sections of the schema each step shows; "" stands for the preset's own fields
@@ -81,6 +82,7 @@ class CheckStep:
     """Step 4: findings and estimates."""
 
     step: gr.Step
+    progress: gr.HTML
     findings: gr.HTML
     again_button: gr.Button
     back_button: gr.Button
@@ -97,6 +99,7 @@ class StartStep:
     endpoint_key: gr.Textbox
     judge_key: gr.Textbox
     try_button: gr.Button
+    progress: gr.HTML
     back_button: gr.Button
     start_button: gr.Button
 
@@ -173,10 +176,11 @@ def build_method_step() -> MethodStep:
 def build_check_step() -> CheckStep:
     with gr.Step(text("train.check.step"), id=4) as step:
         _heading("check")
+        progress = build_progress(text("train.check.progress_label"), "check-progress")
         findings = gr.HTML(js_on_load=FIX_JS, elem_id="findings", elem_classes="flush")
         again_button = gr.Button(text("train.check.again"), size="md", elem_classes="narrow")
         back_button, next_button = _actions(text("train.check.next"), ready=False)
-    return CheckStep(step, findings, again_button, back_button, next_button)
+    return CheckStep(step, progress, findings, again_button, back_button, next_button)
 
 
 def build_start_step() -> StartStep:
@@ -193,8 +197,9 @@ def build_start_step() -> StartStep:
                 endpoint_key, judge_key = _secret("start.endpoint_key"), _secret("start.judge_key")
             gr.HTML(f'<p class="lead">{text("train.start.try_help")}</p>', elem_classes="flush")
             try_button = gr.Button(text("train.start.try"), size="md", elem_classes="narrow")
+        progress = build_progress(text("train.check.progress_label"), "start-progress")
         back_button, start_button = _actions(text("train.start.button"))
-    return StartStep(step, fields, word, endpoint_key, judge_key, try_button, back_button, start_button)
+    return StartStep(step, fields, word, endpoint_key, judge_key, try_button, progress, back_button, start_button)
 
 
 def _secret(name: str) -> gr.Textbox:

@@ -4,6 +4,7 @@ Wiring only. What a preset is worth, what is wrong with it and how it looks is w
 """
 
 import html
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,8 @@ from studio.publishing.repositories import ExistsError, in_words, met_by_plan
 from studio.runs.checks import Finding
 from studio.runs.store import RunStore
 from studio.settings import Settings
-from studio.start import look_ahead, start_baselines
 from studio.start import start as start_run
+from studio.start import start_baselines
 from studio.texts import text
 from studio.ui import pasted_tokens
 from studio.ui import train_steps as steps
@@ -38,6 +39,7 @@ from studio.ui.findings_view import findings_html, outlook_html, status_html
 from studio.ui.form import is_choice, names_column
 from studio.ui.gallery import cards_html, chosen_html, find_card, list_cards
 from studio.ui.hub_browser import wire_browser
+from studio.ui.look_ahead_progress import NOTHING, Looking
 from studio.ui.messages import shown
 from studio.ui.opening import show_after
 from studio.ui.replaced_part import asked_first
@@ -153,47 +155,59 @@ def build_train_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> Tra
 
     @shown
     def begin(draft: dict[str, Any], hub_key: str, endpoint_key: str, judge_key: str, confirmed: bool, told: str,
-              profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> dict[Any, Any]:
+              profile: gr.OAuthProfile | None, token: gr.OAuthToken | None, **values: Any) -> Iterator[dict[Any, Any]]:
         require_owner(settings, profile)
         if found := own_problems(values):
-            return found
+            yield found
+            return
         act = partial(start_run, confirmed=confirmed, told=told)
         keys = {pasted(ENDPOINT_KEY): endpoint_key, pasted(JUDGE_KEY): judge_key}
         try:
-            run_id = begin_with(act, preset_from(values), draft, hub_key, token, keys)
+            run_id = yield from begin_with(act, preset_from(values), draft, hub_key, token, keys)
         except ExistsError as error:
             gr.Warning(html.escape(text("publish.confirm.first")), title="")
-            return asked_first(start.word, error.message)
-        return {started: run_id, **asked_first(start.word, "")}
+            yield asked_first(start.word, error.message)
+        else:
+            yield {started: run_id, **asked_first(start.word, "")}
 
     @shown
     def try_untuned(draft: dict[str, Any], hub_key: str, endpoint_key: str, profile: gr.OAuthProfile | None,
-                    token: gr.OAuthToken | None, **values: Any) -> dict[Any, Any]:
+                    token: gr.OAuthToken | None, **values: Any) -> Iterator[dict[Any, Any]]:
         require_owner(settings, profile)
+        if found := own_problems(values):
+            yield found
+            return
         # nothing is made that could be published
-        return own_problems(values) or {started: begin_with(
-            start_baselines, override(preset_from(values), {PUSH: False}), draft, hub_key, token,
-            {pasted(ENDPOINT_KEY): endpoint_key})}
+        preset = override(preset_from(values), {PUSH: False})
+        run_id = yield from begin_with(
+            start_baselines, preset, draft, hub_key, token, {pasted(ENDPOINT_KEY): endpoint_key})
+        yield {started: run_id}
 
     def own_problems(values: dict[str, Any]) -> dict[Any, Any]:
         """What is wrong with the fields of this step, for inside them; what is wrong elsewhere is told as a message."""
         found = problems(values)
         return {wrong: refuse(found)} if found.keys() & start.fields.keys() else {}
 
-    def begin_with(act: Any, preset: Preset, draft: dict[str, Any], hub_key: str, token: gr.OAuthToken | None,
-                   keys: dict[str, str]) -> str:
+    def begin_with(act: Callable[..., str], preset: Preset, draft: dict[str, Any], hub_key: str,
+                   token: gr.OAuthToken | None, keys: dict[str, str]) -> Iterator[dict[Any, Any]]:
+        """How far the look ahead is, then the id of the run that `act` starts as the generator's return value."""
         hub = hub_token(settings, token, hub_key)
         origin, parent = _came_from(settings, store, draft["origin"])
-        outlook = look_ahead(preset, settings, hub)
-        run_id = act(store, preset, outlook, origin=origin, parent=parent, token=hub, keys=keys)
+        looking = Looking(preset, settings, hub)
+        for now in looking.progress():
+            yield {start.progress: now}
+        run_id = act(store, preset, looking.outlook(), origin=origin, parent=parent, token=hub, keys=keys)
         pasted_tokens.keep(run_id, hub_key)
         return run_id
 
+    # the look may have ended as an error too
+    is_over = {"fn": lambda: NOTHING, "inputs": None, "outputs": start.progress, **QUIET}
     start.start_button.click(
         begin, [stored, hub_key, start.endpoint_key, start.judge_key, start.word.confirm, start.word.replaced],
-        [started, *start.word.drawn, wrong], inputs_kwargs=fields, **CLICK)
-    start.try_button.click(try_untuned, [stored, hub_key, start.endpoint_key], [started, wrong], inputs_kwargs=fields,
-                           **CLICK)
+        [started, *start.word.drawn, wrong, start.progress], inputs_kwargs=fields, show_progress="hidden",
+        **CLICK).then(**is_over)
+    start.try_button.click(try_untuned, [stored, hub_key, start.endpoint_key], [started, wrong, start.progress],
+                           inputs_kwargs=fields, show_progress="hidden", **CLICK).then(**is_over)
     return TrainTab(hub_key, started, taken, clone, take_votes)
 
 
@@ -264,23 +278,27 @@ def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserSta
     """Findings on entering the step and on request; a finding's button mends the preset and checks again."""
 
     def check(hub_key: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None,
-              **values: Any) -> tuple[str, Any]:
+              **values: Any) -> Iterator[tuple[Any, Any, Any]]:
         try:
             require_owner(settings, profile)
             # whether to publish is decided in the next step and checked at the start
             preset = override(preset_from(values), {PUSH: False})
-            outlook = look_ahead(preset, settings, hub_token(settings, token, hub_key))
+            looking = Looking(preset, settings, hub_token(settings, token, hub_key))
+            for now in looking.progress():
+                yield "", gr.Button(interactive=False), now
+            outlook = looking.outlook()
         except StudioError as error:
             problems = error.problems if isinstance(error, PresetError) else (error,)
-            return findings_html([Finding.of(problem) for problem in problems]), gr.Button(interactive=False)
-        return outlook_html(outlook), gr.Button(interactive=outlook.may_start)
+            yield findings_html([Finding.of(problem) for problem in problems]), gr.Button(interactive=False), NOTHING
+        else:
+            yield outlook_html(outlook), gr.Button(interactive=outlook.may_start), NOTHING
 
     @shown
     def mend(event: gr.EventData, draft: dict[str, Any], **values: Any) -> list[Any]:
         return filled(override(preset_from(values), event.fix), draft["origin"])
 
-    checks = {"fn": check, "inputs": hub_key, "outputs": [part.findings, part.next_button], "inputs_kwargs": fields,
-              "trigger_mode": "always_last", **CLICK}
+    checks = {"fn": check, "inputs": hub_key, "outputs": [part.findings, part.next_button, part.progress],
+              "inputs_kwargs": fields, "show_progress": "hidden", "trigger_mode": "always_last", **CLICK}
     gr.on([part.step.select, part.again_button.click], **checks)
     part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
 

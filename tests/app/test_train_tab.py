@@ -117,7 +117,7 @@ def test_no_run_starts_whose_push_would_replace_what_nobody_has_seen(hub, studio
     hub.add_repo("ana/taken", {"model.safetensors": b"theirs"}, private=True)
     planned = files.override(preset, {"publish.push_to_hub": True, "publish.hub_model_id": "ana/taken"})
     secrets, caller = (hub.token, "", ""), Caller(studio.url)
-    _, box, said, shown, _ = start(caller, planned, secrets)["output"]["data"]
+    _, box, said, shown, *_ = start(caller, planned, secrets)["output"]["data"]
     assert box["visible"] and "ana/taken is there already" in said and said in html.unescape(shown["value"])
     assert studio.store.list() == hub.spawned == []
     asked = start(caller, planned, secrets, (True, "ana/other is there already."))["output"]["data"]
@@ -190,7 +190,7 @@ def test_a_planned_push_without_a_repository_is_refused_in_its_field(studio, pre
     values = dict(zip((name for name, _ in leaves()), widget_values(preset), strict=True))
     planned = values | {"publish.push_to_hub": True}
     answer = Caller(studio.url).queued("begin", [draft(preset), *NO_SECRETS, *NO_WORD, *planned.values()])
-    wrong = answer["output"]["data"][-1]
+    *_, wrong, _ = answer["output"]["data"]
     assert "needs a repository" in wrong["problems"]["field-publish-hub_model_id"] and wrong["go"]
     assert studio.store.list() == []
 
