@@ -5,8 +5,8 @@ from typing import Literal
 
 from rapidfuzz.distance import LCSseq
 
-# a word, or a sign, with the space after it
-WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+# a word or a number, or a sign, with the space after it
+WORD = re.compile(r"\w+(?:\.\d+)*\s*|[^\w\s]\s*|\s+")
 # texts that share less say nothing when marked word by word: nearly every word would be
 SHARED_AT_LEAST = 0.2
 MAX_MARKED = 6000  # characters; longer texts would take seconds and nobody reads marks in them

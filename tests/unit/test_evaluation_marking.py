@@ -14,6 +14,11 @@ def test_words_that_differ_are_marked_and_others_are_not():
         ("same", '{"a": '), ("missing", "2"), ("extra", "1"), ("same", "}")]
 
 
+def test_a_number_is_one_word():
+    assert mark('{"a": 1.25, "b": 3}', '{"a": 1.5, "b": 3}') == [
+        ("same", '{"a": '), ("missing", "1.5"), ("extra", "1.25"), ("same", ', "b": 3}')]
+
+
 def test_the_last_word_is_the_same_with_or_without_a_space():
     assert mark("rye", "rye flour")[0] == ("same", "rye")
 

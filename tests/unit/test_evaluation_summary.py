@@ -81,7 +81,7 @@ def test_ahead_by_is_more_where_less_is_better(tuned, sign, tone):
 
 
 def test_rows_needed_are_told_for_a_difference_and_for_none():
-    assert "About 80 rows would show it" in summarise(report(base=19, tuned=20, rows=20)).grounds[2]
+    assert "About 80 compared rows would show it" in summarise(report(base=19, tuned=20, rows=20)).grounds[2]
     same = summarise(report(base=20, tuned=20, rows=20)).grounds[2]
     assert "two are equal. About 60 rows" in same and "chance" not in same
 
