@@ -4,15 +4,19 @@
 (`tests.fake_worker`).
 """
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from studio.errors import SettingsError
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.liveness import read_marks
@@ -71,14 +75,21 @@ class serve:
     """Serve a studio while the block runs: `with serve(settings) as studio`."""
 
     def __init__(self, settings: Settings, open_run: str = ""):
-        self._settings = replace(settings, port=free_port())
+        self._settings = settings
         self._open_run = open_run
 
     def __enter__(self) -> Studio:
         from studio import app
 
-        self._demo = app.launch(self._settings, self._open_run, prevent_thread_lock=True)
-        return Studio(f"http://127.0.0.1:{self._settings.port}", self._settings, RunStore(self._settings))
+        for others_may_take_the_port in (True, True, True, False):
+            settings = replace(self._settings, port=free_port())
+            try:
+                self._demo = app.launch(settings, self._open_run, prevent_thread_lock=True)
+                break
+            except SettingsError:
+                if not others_may_take_the_port:
+                    raise
+        return Studio(f"http://127.0.0.1:{settings.port}", settings, RunStore(settings))
 
     def __exit__(self, *_) -> None:
         self._demo.close()
@@ -92,15 +103,24 @@ def write_preset(path: Path, model: Path, header: str, fields: dict | None = Non
     path.write_text(f"# {header}\n#\n# Needs: nothing but a CPU\n\n{files.dumps(preset)}")
 
 
+# below those that the system hands out by itself; each process of the tests begins at another
+_ports = itertools.islice(itertools.cycle(range(11_000, 32_000)), os.getpid() * 101 % 21_000, None)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free and, as seconds may pass until it is used, that nobody else is likely to be given."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
 
 
 def end_runs(store: RunStore) -> None:
-    """Kill what still works on the runs of a store."""
-    for view in store.list():
-        for mark in read_marks(view.run_dir).values():
-            if mark.is_alive():
-                os.kill(mark.pid, signal.SIGKILL)
+    """Kill what still works on the runs of a store, and wait until it is gone."""
+    killed = [mark for view in store.list() for mark in read_marks(view.run_dir).values() if mark.is_alive()]
+    for mark in killed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(mark.pid, signal.SIGKILL)
+    while any(mark.is_alive() for mark in killed):
+        time.sleep(0.01)
