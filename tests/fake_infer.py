@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 WORD_S, SLOW_WORD_S = 0.01, 0.2
-MODELS = {"fails": "refuses to load with a cause", "dies": "ends without a word", "slow": "needs two seconds to load",
+MODELS = {"fails": "refuses to load with a cause", "dies": "ends without a word", "slow": "waits for a file go_on",
           "deaf": "does not hear SIGTERM"}
 
 
@@ -48,7 +48,8 @@ def main(argv: list[str]) -> int:
         return 1
     if arguments.model == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(2 if arguments.model == "slow" else 0)
+    while arguments.model == "slow" and not arguments.status_file.with_name("go_on").exists():
+        time.sleep(0.01)
     names = (["base", "tuned"] if arguments.run_dir else ["base"]) + ["rival"] * bool(arguments.rival_dir)
     key = os.environ["STUDIO_INFER_KEY"]
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(key, names))
