@@ -81,7 +81,7 @@ def checked(run_dir: Path) -> None:
     figures = parity.Figures(equal_tokens=1.0, equal_answers=1.0, max_abs=0.57, mean_kl=5e-5, same_top=1.0)
     forms = {form: parity.FormCheck(form, "bfloat16", "same", parity.fingerprint(run_dir, form),
                                     parity.fingerprint(run_dir, parity.ADAPTER), figures=figures, seconds=9.5)
-             for form in parity.forms_in(run_dir)}
+             for form in parity.forms_of(run_dir, ("adapter", "merged", "gguf"))}
     parity.write(run_dir, parity.Parity("made up", 20, "heldout", "float32 on the CPU", 1.01, forms))
 
 

@@ -18,7 +18,6 @@ NEAR_SIMILARITY = 0.8
 PERMUTATIONS, BANDS, SEED = 64, 16, 42
 BAND_WIDTH = PERMUTATIONS // BANDS
 SIGNED_AT_ONCE, COMPARED_AT_ONCE = 1000, 100_000
-SHINGLE_WORDS = 3
 # shorter rows are near to each other by chance
 NEAR_WORDS = 12
 # rows are told apart by their beginning

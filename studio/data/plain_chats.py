@@ -20,7 +20,7 @@ from studio.data.report import Place
 from studio.data.row_checks import check_row
 from studio.data.scan import Scan
 
-NEWLINE, QUOTE, BACKSLASH, OPEN, CLOSE = b'\n"\\{}'
+NEWLINE, QUOTE, OPEN, CLOSE = b'\n"{}'
 LETTERS = {"system": "s", "developer": "d", "user": "u", "assistant": "a", "tool": "t"}
 ROLES = {letter: role for role, letter in LETTERS.items()}
 # template tokens that begin with <

@@ -49,11 +49,6 @@ class Way:
     missing: str = ""
 
 
-def all_ways(model: Model) -> list[Way]:
-    """Every way, in the order in which they are shown."""
-    return [way(name, model) for name in WAYS]
-
-
 def way(name: str, model: Model) -> Way:
     """One way by its name, of WAYS. Raises `RunError` for another name."""
     builders: dict[str, Callable[[Model], tuple[list[Block], str]]] = {

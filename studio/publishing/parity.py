@@ -131,11 +131,6 @@ def require_parity(run_dir: Path, forms: Iterable[str]) -> None:
         raise RunError(found.sentence, found.hint)
 
 
-def forms_in(run_dir: Path) -> list[str]:
-    """The forms a run has: adapter, merged model, then GGUF files from the truest to the smallest."""
-    return [form_of(run_dir, export) for export in list_exports(run_dir)]
-
-
 def form_of(run_dir: Path, export: Export) -> str:
     """The name of an export here: its path in the run folder."""
     return export.path.relative_to(run_dir).as_posix()

@@ -22,7 +22,7 @@ class JournalCallback(TrainerCallback):
     """
 
     def __init__(self, run_dir: Path, preset: Preset, journal: EventWriter):
-        self._run_dir, self._journal = run_dir, journal
+        self._journal = journal
         self._save_steps = preset.training.save_steps
         self._stop_request = run_dir / "stop_request"
         self._process = psutil.Process()

@@ -11,7 +11,7 @@ import pytest
 from studio.errors import RunError
 from studio.preset.files import validate
 from studio.publishing import deploy, deploy_code, deploy_model, deploy_texts
-from studio.publishing.deploy import WAYS, all_ways, way
+from studio.publishing.deploy import WAYS, way
 from studio.publishing.deploy_model import Model, model_here, model_on_hub, published
 from studio.publishing.pushed import places_in
 from studio.runs.model_shape import ModelShape
@@ -188,7 +188,7 @@ def test_a_private_repository_says_how_to_get_at_it():
     private = published(validate({}), places_in("ana/recipes", ["merged"]), private=True)
     public = published(validate({}), places_in("ana/recipes", ["merged"]), private=False)
     assert any("hf auth login" in note for note in way("vllm", private).notes)
-    assert not any("private" in note for found in all_ways(public) for note in found.notes)
+    assert not any("private" in note for name in WAYS for note in way(name, public).notes)
 
 
 def test_a_model_without_chat_template_continues_texts():
