@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from studio import words
-from studio.data import duplicates, languages, overlay, ranges
+from studio.data import duplicates, hub_rows, languages, overlay, ranges
 from studio.data.archives import Part, open_parts
 from studio.data.batches import Batch
 from studio.data.cycles import without_cycle_search
-from studio.data.hub import stream_hub, unknown_source
+from studio.data.doctor_reports import HUB_REPORT_AGE_S
+from studio.data.hub import HubRows, stream_hub, unknown_source
 from studio.data.privacy import mask_text
 from studio.data.records import read_batches
 from studio.data.report import PLACES, Duplicates, Overlap, Place, Report, automatic_epochs, verdict
@@ -102,8 +103,7 @@ def _scan_source(
 ) -> Iterator[float]:
     try:
         if is_hub(name):
-            split, revision = section.dataset_train_split, section.dataset_revision
-            source = stream_hub(name, section.dataset_config, split, token, revision)
+            source = _hub_rows(section.model_copy(update={"dataset_name": name}), settings, token)
             facts = scan.begin_file(name, "Hub", 0)
             for rows in source.batches:
                 scan.take(facts, Batch(rows, [0] * len(rows), []))
@@ -116,6 +116,16 @@ def _scan_source(
             yield from _scan_part(part, scan, head)
     except DataError as error:
         scan.note_unreadable(name, error)
+
+
+def _hub_rows(section: DataSection, settings: Settings, token: str | None) -> HubRows:
+    """All rows of a data set on the Hub, read once an hour and kept for the page. Raises `DataError`."""
+    folder = hub_rows.folder_of(section, settings, token)
+    if hub_rows.is_kept(folder, HUB_REPORT_AGE_S):
+        return HubRows(hub_rows.batches(folder), hub_rows.count(folder))
+    return stream_hub(
+        section.dataset_name, section.dataset_config, section.dataset_train_split, token, section.dataset_revision,
+        section.max_rows, lambda tables: hub_rows.keeping(folder, tables, section.max_rows))
 
 
 def _scan_part(part: Part, scan: Scan, head: _Once | None) -> Iterator[float]:

@@ -2,9 +2,10 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from studio.errors import DataError
@@ -56,17 +57,25 @@ def read_hub(
         return list(loaded.take(limit)), total
 
 
-def stream_hub(name: str, config: str, split: str, token: str | None, revision: str = "") -> HubRows:
-    """The same without a limit, held in batches only, and nothing of it kept on disk. Raises as `read_hub`."""
+def stream_hub(
+    name: str, config: str, split: str, token: str | None, revision: str = "", limit: int = 0,
+    keep: Callable[[Iterator[Any]], Iterator[Any]] = lambda tables: tables,
+) -> HubRows:
+    """The same held in batches only, and nothing of it kept on disk, unless `keep` does, through which the tables go.
+
+    What was downloaded whole before is read from this machine. Raises as `read_hub`.
+    """
     source = _Source(name, config, split, token, revision)
 
     def batches() -> Iterator[list[dict[str, Any]]]:
         with source.explained():
-            for table in loaded.with_format("arrow").iter(BATCH_ROWS):
+            for table in keep(loaded.with_format("arrow").iter(BATCH_ROWS)):
                 yield table.to_pylist()
 
     with source.explained():
         loaded, total = source.streamed()
+    if limit:
+        loaded, total = loaded.take(limit), total and min(total, limit)
     return HubRows(batches(), total)
 
 
@@ -113,8 +122,17 @@ class _Source:
             # both libraries look this up at each call, and would retry for half a minute before they take the cached
             # copy
             huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-        return datasets.load_dataset(self.name, self.config or None, split=split, revision=self.revision or None,
-                                     token=self.token, streaming=streaming)
+        source = {"path": self.name, "name": self.config or None, "revision": self.revision or None,
+                  "token": self.token}
+        if not streaming:
+            return datasets.load_dataset(**source, split=split)
+        builder = datasets.load_dataset_builder(**source)
+        if not Path(builder.cache_dir).is_dir():
+            return builder.as_streaming_dataset(split=split)
+        # downloaded before, as by a run
+        rows = builder.as_dataset(split=split).to_iterable_dataset()
+        rows.info.splits = builder.info.splits
+        return rows
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from studio.data.privacy import mask_row
 from studio.data.row_checks import check_row, check_source, unused_keys
 from studio.data.row_reader import RowReader
 from studio.data.shapes import PROBLEMS, Refused, Shape
-from studio.data.sources import HUB_ROWS, is_hub, row_batches
+from studio.data.sources import HUB_ROWS, is_hub, is_hub_kept, row_batches
 from studio.errors import DataError
 from studio.preset.schema import DataSection
 from studio.settings import Settings
@@ -69,11 +69,15 @@ class Row:
 
 @dataclass
 class Found:
-    """How many rows the query has in all, those asked for, and how many rows were searched."""
+    """How many rows the query has in all, those asked for, and how many rows were searched.
+
+    `only_first` where those are no more than the first HUB_ROWS of a data set on the Hub.
+    """
 
     total: int
     rows: list[Row]
     searched: int
+    only_first: bool = False
 
 
 @without_cycle_search()
@@ -81,18 +85,19 @@ def find_rows(section: DataSection, settings: Settings, query: Query, token: str
     """Search all rows; a million take about ten seconds. Raises `DataError`."""
     lost: list[Entry] = []
     edits = overlay.load(section, settings)
+    only_first = is_hub(section.dataset_name) and not is_hub_kept(section, settings, token)
     search = _Search(section, query, edits)
     for row in _read(section, settings, token, lost, edits):
         search.take(*row)
         if search.has_page:
-            return Found(query.known_total, search.rows(), search.searched)
+            return Found(query.known_total, search.rows(), search.searched, only_first)
     if not search.searched:
         raise DataError("The data set holds no row that can be read.", "Choose another file.",
                         field="data.dataset_name")
     if not (section.max_rows or is_hub(section.dataset_name)):
         edits.check(search.searched)
     search.finish(lost)
-    return Found(search.total, search.rows(), search.searched)
+    return Found(search.total, search.rows(), search.searched, only_first)
 
 
 def _read(

@@ -20,7 +20,7 @@ Order = Literal["file", "random"]
 
 @dataclass(frozen=True)
 class RowsPage:
-    """`total` rows were found among the `searched`; `rows` are those of the page.
+    """`total` rows were found among the `searched`; `rows` are those of the page, `only_first` is as in rows.Found.
 
     A row is {"number", "file", "line", "source", "original", "is_long", "excluded", "edited", "problems", "masked",
     "detail"} as in rows.Row, with {"segments", "shortened", "tokens", "trained_tokens", "truncated"} as in
@@ -30,6 +30,7 @@ class RowsPage:
     total: int
     searched: int
     rows: list[dict[str, Any]]
+    only_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,13 @@ def find_rows(
     wanted = {"text": query, "only": only, "order": order, "seed": seed, "offset": offset, "limit": limit,
               "known_total": known}
     answer = ask_worker("rows", {"preset": dumps(preset, comments=False), "query": wanted}, settings, token)
-    _totals[key] = answer["total"], max(answer["searched"], searched)
+    searched = max(answer["searched"], searched)
+    _totals[key] = answer["total"], searched
+    if answer["only_first"]:  # the next page may have them all
+        del _totals[key]
     while len(_totals) > KEPT_TOTALS:
         _totals.pop(next(iter(_totals)))
-    return RowsPage(answer["total"], _totals[key][1], answer["rows"])
+    return RowsPage(answer["total"], searched, answer["rows"], answer["only_first"])
 
 
 def propose_mapping(preset: Preset, settings: Settings, token: str | None = None) -> Mapping:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from studio.data import hub_rows as kept_rows
 from studio.data.account import Entry, sentences, stops
 from studio.data.archives import open_parts
 from studio.data.batches import Batch, Fault, FileFacts
@@ -29,7 +30,7 @@ from studio.preset.schema import DataSection
 from studio.settings import Settings
 
 UPLOAD, BUNDLED = "upload:", "bundled:"
-# of a data set on the Hub only so many rows are downloaded to be looked at and searched
+# of a data set on the Hub that was not examined yet so many rows are downloaded to be looked at and searched
 HUB_ROWS = 1000
 UPLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
@@ -101,14 +102,23 @@ def row_batches(
     section: DataSection, settings: Settings, token: str | None, hub_rows: int, lost: list[Entry]
 ) -> Iterator[tuple[str, Batch]]:
     """The training rows in batches with the name of their file, for one pass in bounded memory; of a data set on the
-    Hub the first `hub_rows`. `lost` is added to as in `Table`. Raises `DataError`.
+    Hub that is not kept here the first `hub_rows`. `lost` is added to as in `Table`. Raises `DataError`.
     """
     path = local_path(section.dataset_name, settings)
+    if path is None and is_hub_kept(section, settings, token):
+        for rows in kept_rows.batches(kept_rows.folder_of(section, settings, token)):
+            yield section.dataset_name, Batch(rows, [0] * len(rows))
+        return
     if path is None:
         table = read_rows(section, settings, token, hub_rows)
         yield section.dataset_name, Batch(table.rows, list(table.lines))
         return
     yield from file_batches(path, lost, section.max_rows)
+
+
+def is_hub_kept(section: DataSection, settings: Settings, token: str | None) -> bool:
+    """Whether all rows of a data set on the Hub are here, as an examination has read them."""
+    return is_hub(section.dataset_name) and kept_rows.is_kept(kept_rows.folder_of(section, settings, token))
 
 
 def fingerprint(rows: list[dict[str, Any]]) -> str:

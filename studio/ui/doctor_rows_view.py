@@ -8,7 +8,7 @@ from typing import Any
 
 from studio import words
 from studio.data.rows_client import RowsPage
-from studio.data.sources import HUB_ROWS, has_own_heldout, is_hub
+from studio.data.sources import HUB_ROWS, has_own_heldout
 from studio.preset.schema import DataSection
 from studio.texts import text
 from studio.ui.preview_view import legend_html, pieces_html
@@ -44,13 +44,13 @@ def rows_html(page: RowsPage, section: DataSection, offset: int, seed: str) -> s
               else f'<p class="no-rows">{html.escape(_none(page))}</p>')
     return (f'<section class="preview row-page" aria-label="{_t("title")}" data-offset="{offset}" '
             f'data-seed="{html.escape(seed)}" data-name="{html.escape(section.dataset_name)}">'
-            f'{_first_html(page, section)}{_apart_html(section)}{legend_html(cut)}{listed}'
+            f'{_first_html(page)}{_apart_html(section)}{legend_html(cut)}{listed}'
             f'{_pager_html(page, offset, seed)}</section>')
 
 
-def _first_html(page: RowsPage, section: DataSection) -> str:
+def _first_html(page: RowsPage) -> str:
     """That only the first rows are here, where the data set is on the Hub and may have more."""
-    if page.searched < HUB_ROWS or not is_hub(section.dataset_name):
+    if not page.only_first or page.searched < HUB_ROWS:
         return ""
     return f'<p class="apart">{html.escape(text("doctor.rows.hub_first", n=words.count(page.searched)))}</p>'
 

@@ -38,7 +38,7 @@ def find(preset: Preset, settings: Settings, request: dict[str, Any]) -> dict[st
     found = find_rows(preset.data, settings, Query(**request["query"]), os.environ.get("HF_TOKEN"))
     usable = [row for row in found.rows if row.normalised is not None]
     shown = dict(zip([id(row) for row in usable], _rendered(usable, preset, settings), strict=True))
-    return {"total": found.total, "searched": found.searched,
+    return {"total": found.total, "searched": found.searched, "only_first": found.only_first,
             "rows": [_as_json(row, shown.get(id(row), {})) for row in found.rows]}
 
 

@@ -18,12 +18,28 @@ READ = """
 import json, sys, time
 waits, sleep = [], time.sleep
 time.sleep = lambda seconds: waits.append(seconds) or sleep(seconds)
+import tempfile
+from pathlib import Path
+from datasets import DatasetBuilder
+from studio.data.doctor import examine
 from studio.data.hub import read_hub, stream_hub
+from studio.data.rows import Query, find_rows
 from studio.errors import DataError
-answers = []
+from studio.preset.schema import DataSection
+from studio.settings import Settings
+answers, settings = [], Settings(data_dir=Path(tempfile.mkdtemp()))
+streaming = DatasetBuilder.as_streaming_dataset
+def pages(fields):
+    found = find_rows(DataSection(**fields), settings, Query(offset=1090, limit=2))
+    return [found.total, found.searched, found.only_first, [row.number for row in found.rows]]
 for case in json.load(sys.stdin):
+    DatasetBuilder.as_streaming_dataset = None if case[0] == "local" else streaming
     try:
-        if case[0] == "stream":
+        if case[0] == "pages":
+            before, usable = pages(case[1]), examine(DataSection(**case[1]), settings, thorough=False).usable_rows
+            DatasetBuilder.as_streaming_dataset = None
+            answers.append([before, usable, pages(case[1]), examine(DataSection(**case[1]), settings).usable_rows])
+        elif case[0] in ("stream", "local"):
             rows = stream_hub(*case[1:])
             answers.append([[row for batch in rows.batches for row in batch], rows.total])
         else:
@@ -64,6 +80,8 @@ def answers(tmp_path_factory):
             "data/test-00000-of-00001.parquet": parquet(ROWS[:4])})
         hub.add_repo("ana/two", kind="datasets", files={
             "README.md": configs, "small.jsonl": lines(ROWS[:3]), "big.jsonl": lines(ROWS)})
+        hub.add_repo("ana/many", kind="datasets", files={"train.jsonl": lines(
+            [{"prompt": f"question {i}", "completion": f"answer {i}"} for i in range(1200)])})
         hub.add_repo("ana/gated", kind="datasets", gated=True, files={
             "README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines(ROWS)})
         hub.add_repo("ana/secret", kind="datasets", private=True, files={
@@ -96,6 +114,9 @@ def answers(tmp_path_factory):
             "stream percent of lines": ["stream", "ana/two", "big", "train[:10%]", None],
             "stream no split": ["stream", "ana/pairs", "", "validation", None],
             "script": ["ana/script", "", "train", None, 0],
+            "local": ["local", "ana/pairs", "", "train[2:7]", None],
+            "pages": ["pages", {"dataset_name": "ana/many"}],
+            "pages of a part": ["pages", {"dataset_name": "ana/many", "max_rows": 1100}],
         }
         return dict(zip(cases, read(home, list(cases.values()), **hub.environment(home)), strict=True))
 
@@ -139,6 +160,15 @@ def test_what_cannot_be_had_is_said_with_the_next_step(answers, case, message, f
 def test_the_hints_name_what_there_is(answers):
     assert "train, test" in answers["no split"][1]
     assert answers["no config"][1] == answers["bad config"][1] == "Choose one of small, big."
+
+
+def test_what_was_downloaded_before_is_not_streamed(answers):
+    assert answers["local"] == [ROWS[2:7], 5]
+
+
+def test_all_rows_can_be_paged_once_an_examination_has_read_them(answers):
+    assert answers["pages"] == [[1000, 1000, True, []], 1200, [1200, 1200, False, [1091, 1092]], 1200]
+    assert answers["pages of a part"] == [[1000, 1000, True, []], 1100, [1100, 1100, False, [1091, 1092]], 1100]
 
 
 def test_a_script_is_refused_and_not_run(answers):
