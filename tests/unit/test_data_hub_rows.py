@@ -38,7 +38,7 @@ def test_a_limit_ends_them_before_the_last_is_taken(tmp_path):
 
 @pytest.mark.parametrize("how", ["broken off", "too many", "no room", "no room at all"])
 def test_what_is_not_whole_is_not_kept(tmp_path, monkeypatch, how):
-    def full(*_):
+    def full(*_, **__):
         raise OSError("No space left on device")
 
     if how == "too many":
