@@ -14,6 +14,7 @@ from conversion import ModelBase, ModelType, get_model_architecture, get_model_c
 
 from studio.errors import ModelError
 from studio.worker import remote_code
+from studio.worker.tokenizer import SENTENCEPIECE
 
 FIELD = "export.gguf"
 FILE_TYPES = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
@@ -50,6 +51,7 @@ class Conversion:
         self._tokenizer = tokenizer
         self._model = _model_class(merged)(merged, FILE_TYPES[kind], target, model_name=name)
         self._name_pre_tokenizer(merged)
+        self._name_added_tokens()
         with torch.inference_mode(), _plain_errors(merged), remote_code.refused():
             self._model.prepare_tensors()
             self._model.prepare_metadata(vocab_only=False)
@@ -88,6 +90,23 @@ class Conversion:
         named = {value.value for key, value in self._model.gguf_writer.kv_data[0].items() if key in ENDS}
         if taught_end is not None and taught_end not in named:
             self._model.gguf_writer.add_eot_token_id(taught_end)
+
+    def _name_added_tokens(self) -> None:
+        """Tell the converter of the tokens that stand beside those of tokenizer.model, turn marks among them: it looks
+        for them where transformers no longer writes them, and would take them for ordinary text."""
+        of_pieces = self._model._create_vocab_sentencepiece
+
+        def create() -> tuple[list[bytes], list[float], list[int]]:
+            tokens, scores, kinds = of_pieces()
+            for number, added in self._tokenizer.added_tokens_decoder.items():
+                if number < len(tokens):
+                    is_mark = added.special or self._model.does_token_look_special(added.content)
+                    tokens[number] = (added.content if is_mark else added.content.replace("\u2581", " ")).encode()
+                    kinds[number] = gguf.TokenType.CONTROL if is_mark else gguf.TokenType.USER_DEFINED
+                    scores[number] = -1000.0
+            return tokens, scores, kinds
+
+        self._model._create_vocab_sentencepiece = create
 
     def _name_pre_tokenizer(self, merged: Path) -> None:
         """Where the converter does not know the tokenizer by its tokens, know it by how it splits text."""
@@ -155,6 +174,11 @@ def _plain_errors(merged: Path) -> Iterator[None]:
     """What the converter says it cannot do, as an error a person can answer."""
     try:
         yield
-    except (NotImplementedError, ValueError, KeyError) as error:
+    except (NotImplementedError, ValueError, KeyError, FileNotFoundError) as error:
+        if SENTENCEPIECE in str(error):
+            raise ModelError(
+                f"llama.cpp's converter reads {SENTENCEPIECE} for this model, and the base model brings none.",
+                "Train from the family's original model, or publish the merged model instead; it runs with "
+                "transformers and vLLM.", FIELD) from error
         raise ModelError(f"The model in {merged.name} cannot be converted: {str(error).strip().splitlines()[0][:200]}",
                          "Publish the merged model instead; it runs with transformers and vLLM.", FIELD) from error

@@ -27,12 +27,14 @@ from studio.publishing import exports
 from studio.publishing.exports import FULL_KINDS, GGUF_DIR, expected_sizes
 from studio.publishing.gguf_request import read_request
 from studio.runs.device import free_memory_bytes
+from studio.worker import base_model
 from studio.worker.gguf_convert import ENDS, FIELD, Conversion, UnknownArchitecture, adds_bos
 from studio.worker.gguf_quantize import quantize
 from studio.worker.growth import LOOK_S, watched
 from studio.worker.modelfile import MOST_CONTEXT_TOKENS, modelfile
 from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
+from studio.worker.tokenizer import add_sentencepiece, lacks_sentencepiece
 
 # what converting a tensor holds of it at most: read, in 32 bits, turned, stored
 BYTES_PER_WEIGHT = 14
@@ -54,6 +56,8 @@ def export(phase: Phase) -> dict[str, Any]:
         raise RunError("The run has no merged model to make GGUF files of.", "Merge it first.")
     if not kinds:
         raise RunError("No kind of GGUF file was asked for.", "Name at least one, such as q4_k_m.", FIELD)
+    if lacks_sentencepiece(merged):  # of an earlier studio, or with all weights trained
+        add_sentencepiece(base_model.locate(phase.preset.model, phase.settings, weights=False).folder, merged)
     folder.mkdir(exist_ok=True)
     # a polite end cleans up too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -23,7 +23,7 @@ from studio.worker.growth import watched
 from studio.worker.parity_prompts import taught_end
 from studio.worker.phase import Phase
 from studio.worker.stored_weights import count_weights
-from studio.worker.tokenizer import load_tokenizer
+from studio.worker.tokenizer import add_sentencepiece, load_tokenizer
 
 BYTES_PER_WEIGHT, WRITTEN_BYTES_PER_WEIGHT = 8, 2
 BUFFERS = ".merge-buffers"
@@ -40,8 +40,9 @@ def merge(phase: Phase) -> dict:
         if not (merged / "config.json").is_file():
             raise RunError("The run has no trained model to merge.", "Resume the run, then merge again.")
         phase.say("Checking the merged model")
-        parameters = _check(merged)
-        _write_settings(phase, base_model.locate(preset.model, phase.settings), merged)
+        parameters, base = _check(merged), base_model.locate(preset.model, phase.settings)
+        _write_settings(phase, base, merged)
+        add_sentencepiece(base.folder, merged)
         return _facts(merged, parameters)
 
     base = base_model.locate(preset.model, phase.settings)
@@ -57,6 +58,7 @@ def merge(phase: Phase) -> dict:
         else:
             parameters = _merge_with_unsloth(phase, base, partial, needed)
         _write_settings(phase, base, partial)
+        add_sentencepiece(base.folder, partial)
         exports.write_record(partial / exports.MERGED_RECORD, adapter)
     return _facts(merged, parameters)
 

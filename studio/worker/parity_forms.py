@@ -25,7 +25,7 @@ from studio.publishing.parity import ADAPTER, MERGED, name
 from studio.runs.device import Device, free_memory_bytes
 from studio.worker.base_model import BaseModel
 from studio.worker.parity_faults import Expected, Fault, Shipped, fault
-from studio.worker.parity_gguf import GgufFile, Render
+from studio.worker.parity_gguf import GgufFile, Render, head_width
 from studio.worker.parity_heads import ADAPTER_WEIGHTS, find_head_fault
 from studio.worker.stored_weights import count_weights, is_packed
 
@@ -234,6 +234,9 @@ def _load_gguf(path: Path, base: BaseModel, place: Place) -> Any:
     # the file holds the stretched angles as a tensor, which transformers does not read
     if scaled and scaled.get("rope_type", "default") != "default":
         config.rope_parameters = scaled
+    # nor does it read of every family how wide a head is
+    if width := head_width(path):
+        config.head_dim = width
     model, found = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, config=config, dtype=place.dtype, output_loading_info=True)
     return _whole(model, found, path.name) or model

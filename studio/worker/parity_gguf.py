@@ -23,6 +23,13 @@ ADDS_BOS_MODELS, ADDS_BOS_PRE = frozenset({"llama"}), frozenset({"llama3", "llam
 Render = Callable[[Any], tuple[list[str], list[list[int]]]]
 
 
+def head_width(path: Path) -> int | None:
+    """How wide an attention head is by a file's own word, None where it says nothing."""
+    fields = GGUFReader(path).fields
+    said = fields.get(f"{fields['general.architecture'].contents()}.attention.key_length")
+    return None if said is None else int(said.contents())
+
+
 class GgufFile:
     """The metadata of a file, and how its weights are stored. Raises what `GGUFReader` does for a file that is torn."""
 

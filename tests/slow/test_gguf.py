@@ -11,9 +11,13 @@ import time
 import pytest
 from conftest import PROJECT_DIR, chats, events, results
 
+from studio.preset import files
 from studio.publishing import exports
 from studio.publishing.exports import list_exports
 from studio.publishing.gguf_request import GgufRequest, write_request
+from studio.worker.parity_gguf import head_width
+from studio.worker.tokenizer import load_tokenizer
+from tests.tiny_model import CHATML, CORPUS
 
 
 @pytest.fixture
@@ -112,6 +116,57 @@ def test_killed_half_way_nothing_half_is_left_under_a_name(runs, merged, tmp_pat
     assert runs.work("gguf", merged) == 0
     assert [export.name for export in list_exports(merged)] == ["merged", "f16", "q4_k_m"]
     assert not [name for name in names(merged) if "partial" in name]
+
+
+@pytest.fixture
+def gemma(tmp_path):
+    """A tiny base model whose tokenizer was made by SentencePiece, as those of Gemma and Phi-3 are."""
+    import sentencepiece
+    from transformers import Gemma2Config, Gemma2ForCausalLM, GemmaTokenizer
+
+    folder = tmp_path / "gemma"
+    folder.mkdir()
+    (tmp_path / "rows.txt").write_text("\n".join(CORPUS))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "rows.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=400, model_type="bpe",
+        byte_fallback=True, add_dummy_prefix=False, hard_vocab_limit=False, minloglevel=2, pad_id=0, eos_id=1, bos_id=2,
+        unk_id=3, user_defined_symbols=["<start_of_turn>", "<end_of_turn>"])
+    tokenizer = GemmaTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<beside>"], special_tokens=True)
+    tokenizer.chat_template = CHATML.replace("<|im_start|>", "<start_of_turn>").replace("<|im_end|>", "<end_of_turn>")
+    tokenizer.save_pretrained(folder)
+    Gemma2ForCausalLM(Gemma2Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=512, bos_token_id=2, eos_token_id=1,
+        pad_token_id=0)).save_pretrained(folder)
+    return folder
+
+
+def test_a_family_with_a_tokenizer_model_keeps_it_and_its_turn_marks_are_tokens_of_their_own(runs, gemma):
+    """transformers saves tokenizer.json alone, and names no token of its own where the converter looks for them."""
+    from gguf import GGUFReader, TokenType
+
+    run_dir = runs.create(chats(4), name="gemma", model__model_name_or_path=str(gemma))
+    shutil.copytree(gemma, run_dir / "merged")
+    (run_dir / "merged" / "tokenizer.model").unlink()
+    tokenizer = load_tokenizer(gemma, files.load(run_dir / "preset.yaml").model)
+    tokenizer.save_pretrained(run_dir / "merged")
+    assert str(gemma) not in (run_dir / "merged" / "tokenizer_config.json").read_text(), "a folder of this machine"
+
+    assert runs.work("gguf", asked(run_dir, "f16")) == 0, (run_dir / "worker.log").read_text()
+    fields = GGUFReader(exports.gguf_file(run_dir, "f16")).fields
+    kinds, tokens = fields["tokenizer.ggml.token_type"].contents(), fields["tokenizer.ggml.tokens"].contents()
+    assert fields["tokenizer.ggml.model"].contents() == "llama" and tokens[-1] == "<beside>"
+    marks = ("<start_of_turn>", "<end_of_turn>", "<beside>")
+    own = (TokenType.USER_DEFINED, TokenType.USER_DEFINED, TokenType.CONTROL)
+    assert tuple(kinds[tokens.index(mark)] for mark in marks) == own
+    assert head_width(exports.gguf_file(run_dir, "f16")) == 16
+    assert (run_dir / "merged" / "tokenizer.model").read_bytes() == (gemma / "tokenizer.model").read_bytes()
+
+    for folder in (gemma, run_dir / "merged"):
+        (folder / "tokenizer.model").unlink()
+    assert runs.work("gguf", asked(run_dir, "bf16")) == 3
+    assert "reads tokenizer.model for this model" in events(run_dir, "error")[-1].values["message"]
 
 
 def test_a_run_without_a_merged_model_is_refused(runs):
