@@ -1,6 +1,7 @@
 """Fine-Tune Studio: a no-code studio for fine-tuning open language models.
 
-The folders follow the life of a run: `preset`, `data`, `runs`, `worker`, `evaluation`, `publishing`, `ui`.
+The folders follow the life of a run: `preset`, `data`, `runs`, `worker`, `evaluation`, `publishing`; over them lie the
+page in `ui` and the command line in `commands` and `terminal`.
 Nothing outside `worker` imports torch, transformers, trl or unsloth.
 """
 

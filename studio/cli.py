@@ -18,7 +18,7 @@ EXIT_INTERRUPTED = 130
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 the run did not complete, 2 the request was refused,
     130 interrupted."""
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     try:
         return arguments.command(RunStore(Settings.from_environment()), arguments) or 0
     except StudioError as error:
@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their arguments; the parsed ones hold in `command` the function that is called."""
     parser = argparse.ArgumentParser(
         prog="python -m studio", description="Fine-tune open language models without code.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")  # listed in this order

@@ -22,7 +22,7 @@ FILE = "parity.json"
 ADAPTER, MERGED = "adapter", "merged"
 # gigabytes: told apart by size and time, all else by content
 WEIGHTS = frozenset({".safetensors", ".gguf"})
-CHECK_FIRST = "Check it first: `python -m studio parity`, or publish from the page, which checks by itself."
+CHECK_FIRST = "Check it first: `python -m studio parity RUN`, or publish from the page, which checks by itself."
 
 Outcome = Literal["same", "close", "differs", "unread", "refused"]
 State = Literal["missing", "stale", "passed", "refused"]

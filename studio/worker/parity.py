@@ -87,7 +87,7 @@ def compare(phase: Phase) -> dict:
     exports = list_exports(phase.run_dir)
     forms = [parity.form_of(phase.run_dir, export) for export in exports if export.fresh]
     if not forms:
-        raise RunError("The run has no exported model to check.", "Merge it first: `python -m studio merge`.")
+        raise RunError("The run has no exported model to check.", "Merge it first: `python -m studio merge RUN`.")
     for export in exports:
         if not export.fresh:
             phase.journal.warning(f"{parity.name(parity.form_of(phase.run_dir, export))} is older than the trained "

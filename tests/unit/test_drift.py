@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires, version
@@ -12,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from studio.cli import build_parser
 from studio.preset.files import header, load
 from studio.preset.reference import reference
 from studio.preset.renew import renewed
@@ -65,6 +67,16 @@ def test_a_preset_loads_and_its_header_says_what_it_is_for_what_it_needs_and_how
     assert any(line.startswith("Takes: ") for line in rest)
     assert f"Start: python -m studio run presets/{path.name} --follow" in rest
     assert f"| `{path.stem}` |" in README
+
+
+def test_the_commands_that_readme_pages_and_presets_name_are_understood():
+    pages = [PROJECT_DIR / "README.md", *(PROJECT_DIR / "docs").glob("*.md"), *PRESETS]
+    commands = [command for page in pages
+                for command in re.findall(r"python -m studio ([a-z][^\n`#]*)", page.read_text())]
+    assert len(commands) > 30
+    parser = build_parser()
+    for command in commands:
+        parser.parse_args(shlex.split(re.sub(r"[][]", "", command)))
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
