@@ -112,7 +112,8 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         if not run or request is None or not may_look(settings, profile):
             return gr.skip()
         watched = store.get(run)
-        mark = [run, watched.state.updated_at, watched.state.stage.value, view.standing(watched)]
+        # with what it draws from: an answer that comes after that to a later change is drawn over by the next
+        mark = [run, watched.state.updated_at, watched.state.stage.value, view.standing(watched), licence, *values]
         if (marks or {}).get("mark") == mark:
             return gr.skip()
         return _stands(form, watched, request, licence) | {seen: {"mark": mark}}
@@ -169,7 +170,8 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
         **QUIET).then(ask_hub, asked, answered, **QUIET).then(look_there, looked, word, **QUIET)
     wire_exports(form.exports, settings, store, form.run)
     form.exports.table.change(offer, [form.run, fields["what"]], fields["what"], **QUIET)
-    form.token.blur(ask_hub, asked, answered, **QUIET).then(look_there, looked, word, **QUIET)
+    form.token.blur(ask_hub, asked, answered, trigger_mode="always_last", **QUIET).then(
+        look_there, looked, word, **QUIET)
     form.owner.input(view.owned_by, [form.owner, fields["hub_model_id"]], fields["hub_model_id"], **QUIET).then(
         look_there, looked, word, **QUIET)
     gr.on([fields["hub_model_id"].blur, fields["hub_revision"].blur, fields["what"].input,
@@ -184,7 +186,8 @@ def build_publish_tab(settings: Settings, store: RunStore, page: gr.Blocks) -> P
                        [form.publish, form.pause, *word], **CLICK)
     form.pause.click(pause, form.run, None, **CLICK)
     form.cancel.click(cancel, form.run, None, **CLICK)
-    form.edit.blur(save_card, [form.run, form.edit, form.licence, *form.request], [*form.sheet, form.drawn], **CLICK)
+    form.edit.blur(save_card, [form.run, form.edit, form.licence, *form.request], [*form.sheet, form.drawn],
+                   trigger_mode="always_last", **CLICK)
     form.anew.click(write_anew, drawn, [*form.sheet, *form.typed], **CLICK)
     return PublishTab(run_id)
 
