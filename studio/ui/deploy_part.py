@@ -109,6 +109,7 @@ def wire_deploy(part: DeployPart, settings: Settings, store: RunStore, run_id: g
             return gr.skip()
 
     part.mark.change(draw, [run_id, part.seen], part.drawn, trigger_mode="always_last", **QUIET)
-    gr.on([part.way.input, part.place.input], choose, [run_id, part.way, part.place], part.shown, **QUIET)
+    gr.on([part.way.input, part.place.input], choose, [run_id, part.way, part.place], part.shown,
+          trigger_mode="always_last", **QUIET)
     wire_space(part.space, settings, store, run_id, live_timer)
     wire_endpoint(part.endpoint, settings, store, run_id)

@@ -119,9 +119,10 @@ def wire_space(part: SpacePart, settings: Settings, store: RunStore, run_id: gr.
         return view_of.questions_html(store.get(run), wanted)
 
     part.make.click(make, [run_id, *part.asked], [part.secret, part.make, live_timer], **CLICK)
-    part.hardware.input(_confirm, part.hardware, part.confirm, **QUIET)
-    part.examples.input(show_questions, [run_id, part.examples], part.questions, **QUIET)
-    part.with_secret.input(lambda wanted: gr.Textbox(visible=wanted), part.with_secret, part.secret, **QUIET)
+    part.hardware.input(_confirm, part.hardware, part.confirm, trigger_mode="always_last", **QUIET)
+    part.examples.input(show_questions, [run_id, part.examples], part.questions, trigger_mode="always_last", **QUIET)
+    part.with_secret.input(lambda wanted: gr.Textbox(visible=wanted), part.with_secret, part.secret,
+                           trigger_mode="always_last", **QUIET)
 
 
 def _confirm(hardware: str | None) -> gr.CheckboxGroup:

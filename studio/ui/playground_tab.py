@@ -242,10 +242,10 @@ def build_playground_tab(settings: Settings, store: RunStore, page: gr.Blocks, h
 
     show_after(page.load(open_page, None, [model, state, *picked, *fresh], **QUIET), "playground-model")
     timer.tick(tick, state, state, **QUIET)
-    model.input(pick, [model, blind], [*picked, *fresh], **CLICK)
+    model.input(pick, [model, blind], [*picked, *fresh], trigger_mode="always_last", **CLICK)
     run_id.change(open_run, [run_id, blind], [model, *picked, *fresh], **CLICK)
     gr.on([blind.input, rival.input, new_chat.click], switch, [model, blind, rival], [next_row, *fresh],
-          show_progress="hidden", **CLICK)
+          show_progress="hidden", trigger_mode="always_last", **CLICK)
     samples.click(pick_example, [samples, model], [prompt, wanted, system], **CLICK)
     load.click(load_model, [model, weights, rival, hub_key], state, **CLICK)
     unload.click(unload_model, None, state, **CLICK)

@@ -234,9 +234,10 @@ def _wire_steps(walkthrough: gr.Walkthrough, step: gr.BrowserState, wrong: gr.HT
         if number > 1:
             part.back_button.click(go_to(number - 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
         if number in (1, 2, 3):
+            # one that mends what was refused may click again before it has been told so
             part.next_button.click(
                 go_on(number + 1, part.fields), None, [walkthrough, step, wrong], inputs_kwargs=fields,
-                show_progress="hidden", **CLICK).then(js=TO_TOP, **QUIET)
+                show_progress="hidden", trigger_mode="always_last", **CLICK).then(js=TO_TOP, **QUIET)
         elif number < LAST_STEP:
             part.next_button.click(go_to(number + 1), None, [walkthrough, step], **QUIET).then(js=TO_TOP, **QUIET)
 
