@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from studio.settings import Settings
 from tests.conftest import Studio, serve
 
-WAIT_MS = 45_000
+# far beyond what a machine needs that does ten things at once
+WAIT_MS = 90_000
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
              "--no-first-run", "--disable-dev-shm-usage"]
 NO_DEFECTS = ("Failed to load resource", "Failed to fetch", "AbortError", "Unexpected error Connection errored out")
