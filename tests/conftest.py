@@ -24,6 +24,8 @@ from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from tests.tiny_model import make_tiny_model
 
+# when to give up, in seconds, where nothing is measured: a test that waits for a condition or an answer
+LONG_S = 300
 # pages of one's own server only: no proxy, no telemetry, no look-up of newer versions
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
