@@ -7,10 +7,12 @@ from playwright.sync_api import expect
 
 from studio.preset import files
 from studio.runs import launcher
+from tests.ui.waiting import wait_for_tick
 
 
 def slow_run(studio, name="slow one"):
-    preset = files.override(files.load(studio.settings.presets_dir / "first.yaml"), {"description": "step_s=0.5"})
+    preset = files.override(files.load(studio.settings.presets_dir / "first.yaml"), {
+        "description": "step_s=0.5", "training.max_steps": 5000})  # works as long as anybody looks
     return launcher.start(studio.store, preset, name=name)
 
 
@@ -56,7 +58,7 @@ def test_a_stranger_sees_a_private_studio_s_door_only(page, studio, serving):
     with serving(replace(studio.settings, owners=("someone",))) as served:
         page.goto(served.url)
         expect(page.get_by_role("note")).to_contain_text("This studio is private")
-        page.wait_for_timeout(4000)
+        wait_for_tick(page)
         assert "secret run" not in page.content()
         expect(page.get_by_role("tab")).to_have_count(0)
 
