@@ -13,6 +13,12 @@ from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
 
 TOKEN_BOX = "Hub token"
+# a button says what became of a click for a moment only: all that it has said
+SAID = """button => {
+  const said = [];
+  new MutationObserver(() => said.push(button.textContent)).observe(button, {childList: true, subtree: true});
+  return said;
+}"""
 
 
 @pytest.fixture
@@ -29,6 +35,12 @@ def hub(monkeypatch, tmp_path):
         yield hub
 
 
+def close_messages(page):
+    """Close those that have not gone by themselves yet."""
+    page.get_by_test_id("toast-close").evaluate_all("all => all.forEach(one => one.click())")
+    expect(page.get_by_test_id("toast-close")).to_have_count(0)
+
+
 def choose(page, demo, hardware):
     demo.get_by_label("Hardware").click()
     page.get_by_role("option", name=f"{hardware}:").click()
@@ -42,8 +54,9 @@ def test_a_run_that_was_not_pushed_is_used_from_its_folder_and_the_command_is_co
         page.get_by_role("radio", name="vLLM").check()
         block = page.locator(".deploy-block").first
         expect(block).to_contain_text(f"vllm serve {store.run_dir(run_id).resolve()}/merged")
+        said = block.get_by_role("button").evaluate_handle(SAID)
         block.get_by_role("button", name="Copy").click()
-        expect(block.get_by_role("button")).to_have_text("Copied")
+        page.wait_for_function("said => said.includes('Copied')", arg=said)
         assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text()
         expect(page.get_by_label("Model from")).to_have_count(0)
         page.get_by_role("button", name="Chat demo as a Space").click()
@@ -71,7 +84,7 @@ def test_a_demo_is_made_and_an_endpoint_is_rented_paused_and_deleted(page, setti
         expect(agreed).not_to_be_checked()
         demo.get_by_role("button", name="Make the demo").click()
         expect(page.get_by_text("t4-small costs $0.40 an hour while the Space runs.")).to_be_visible()
-        page.get_by_test_id("toast-close").click()
+        close_messages(page)
         agreed.check()
         choose(page, demo, "cpu-basic")
         expect(agreed).to_have_count(0)
@@ -111,7 +124,7 @@ def test_only_the_owner_makes_demos_and_rents(page, settings, store, serving, hu
         page.get_by_role("button", name="Chat demo as a Space").click()
         page.get_by_role("button", name="Make the demo").click()
         expect(refusal).to_be_visible()
-        page.get_by_test_id("toast-close").click()
+        close_messages(page)
         expect(refusal).to_have_count(0)
         page.get_by_role("button", name="Inference Endpoint").click()
         page.get_by_role("button", name="Look up machines").click()
