@@ -10,9 +10,9 @@ from playwright.sync_api import Locator, Page, expect
 from studio.preset import files
 from studio.runs.events import TERMINAL_STAGES
 from studio.ui.form import widget_id
+from tests.ui.waiting import kept, stand_still, until, wait_for_tick, wait_until_kept
 
 STEPS = ("What", "Data", "Model and method", "Check", "Start")
-DONE_S = 30
 # the editor scrolls by its caret, which axe does not see
 AXE = {"resultTypes": ["violations"], "rules": {"scrollable-region-focusable": {"enabled": False}}}
 
@@ -36,6 +36,13 @@ def go_on(page: Page, to: str) -> None:
     expect(page.get_by_role("tab", name=to)).to_have_attribute("aria-selected", "true")
 
 
+def choose_second(page: Page) -> None:
+    """Choose the second card, and wait until the form is filled with it."""
+    before = kept(page, "studio.draft")
+    page.get_by_text("Answer in my style").click()
+    wait_until_kept(page, "studio.draft", before)
+
+
 def to_step(page: Page, number: int) -> None:
     for name in STEPS[1:number]:
         go_on(page, name)
@@ -51,7 +58,7 @@ def wait_for_the_run(page: Page, studio):
 
 def test_a_run_is_started_from_the_gallery_by_mouse_alone(page, studio):
     open_studio(page, studio)
-    page.get_by_text("Answer in my style").click()
+    choose_second(page)
     go_on(page, "Data")
     expect(page.locator(".preview mark.trained").nth(1)).to_be_visible()
     go_on(page, "Model and method")
@@ -62,10 +69,7 @@ def test_a_run_is_started_from_the_gallery_by_mouse_alone(page, studio):
     page.get_by_role("button", name="Start training").click()
     view = wait_for_the_run(page, studio)
     assert view.name == "second" and view.info["origin"] == "second"
-    for _ in range(DONE_S):
-        if studio.store.get(view.run_id).state.stage in TERMINAL_STAGES:
-            break
-        page.wait_for_timeout(1000)
+    until(lambda: studio.store.get(view.run_id).state.stage in TERMINAL_STAGES)
     assert studio.store.get(view.run_id).state.stage.value == "COMPLETED"
 
 
@@ -76,8 +80,10 @@ def test_a_run_is_started_by_keyboard_alone(page, studio):
         if page.evaluate("document.activeElement.name === 'preset-card'"):
             break
         page.keyboard.press("Tab")
+    before = kept(page, "studio.draft")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("radio").nth(1)).to_be_checked()
+    wait_until_kept(page, "studio.draft", before)
     for name in STEPS[1:]:
         tab_to(page, "Next:")
         page.keyboard.press("Enter")
@@ -94,6 +100,7 @@ def test_the_untouched_model_is_tried_first_and_the_plan_goes_with_it(page, stud
     field(page, "plan.requests_per_month").fill("-5")
     page.get_by_role("button", name="Next:").click()
     expect(page.locator(f"#{widget_id('plan.requests_per_month')}")).to_contain_text("Must be greater than or equal to")
+    expect(field(page, "plan.requests_per_month")).to_be_focused()
     field(page, "plan.requests_per_month").fill("3000")
     to_step(page, 5)
     page.get_by_role("button", name="Try without tuning first").click()
@@ -115,29 +122,47 @@ def tab_to(page: Page, text: str) -> None:
 
 def test_the_draft_survives_a_reload(page, studio):
     open_studio(page, studio)
-    page.get_by_text("Answer in my style").click()
+    choose_second(page)
     to_step(page, 3)
+    before = kept(page, "studio.draft")
     field(page, "lora.r").fill("24")
     expect(page.locator("#yaml")).to_contain_text("r: 24")
+    wait_until_kept(page, "studio.draft", before)
     page.reload()
     expect(page.get_by_role("tab", name="Model and method")).to_have_attribute("aria-selected", "true")
     expect(field(page, "lora.r")).to_have_value("24")
+    before = kept(page, "studio.step")
     page.get_by_role("tab", name="What").click()
     expect(page.get_by_role("radio").nth(1)).to_be_checked()
-    page.wait_for_timeout(1500)
+    wait_until_kept(page, "studio.step", before)
     page.reload()
     expect(page.get_by_role("tab", name="What")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("radio").nth(1)).to_be_checked()
 
 
+def test_a_click_before_the_page_has_read_its_draft_is_not_lost(page, studio):
+    """The step that was kept came after the click, and what the form had by then was overwritten."""
+    held = []
+    page.route("**/run/predict*", held.append)
+    page.goto(studio.url)
+    expect(page.locator("#steps")).to_be_attached()
+    expect(page.get_by_role("button", name="Next:")).to_be_hidden()
+    page.unroute("**/run/predict*")
+    for route in held:
+        route.continue_()
+    go_on(page, "Data")
+    page.get_by_role("tab", name="What").click()
+    expect(page.get_by_role("radio").first).to_be_checked()
+
+
 def test_nothing_secret_is_kept_in_the_browser(page, studio):
     open_studio(page, studio)
     to_step(page, 5)
-    before = page.evaluate("localStorage['studio.draft']")
+    before = kept(page, "studio.draft")
     page.get_by_text("paste a Hub token").click()
     page.get_by_label("Token for the Hugging Face Hub").fill("hf_secret_of_the_test")
     field(page, "name").fill("renamed")
-    page.wait_for_function("draft => localStorage['studio.draft'] !== draft", arg=before)
+    wait_until_kept(page, "studio.draft", before)
     assert "hf_secret_of_the_test" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
     page.reload()
     expect(field(page, "name")).to_have_value("renamed")
@@ -156,8 +181,7 @@ def test_a_wrong_value_is_named_inside_its_own_field(page, studio):
     expect(page.locator("#yaml-status")).to_contain_text("Learning rate: Enter a value.")
     page.get_by_role("button", name="Next:").click()
     expect(field(page, "lora.r")).to_be_focused()
-    with page.expect_response("**/run/predict*"):
-        pass  # the header's tick, and whatever else the page asks for, leaves the messages as they are
+    wait_for_tick(page)  # of the header, or whatever else the page asks for, leaves the messages as they are
     expect(rank).to_contain_text("Must be greater than or equal to 1")
     expect(rate).to_contain_text("Enter a value.")
     expect(field(page, "training.learning_rate")).to_have_attribute("aria-invalid", "true")
@@ -279,10 +303,9 @@ def test_a_text_from_a_preset_is_never_markup(page, studio):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scroll_and_labels_are_labels(browser, studio, theme):
+def test_a_phone_needs_no_sideways_scroll_and_labels_are_labels(page, studio, theme):
     """Width and the axe rules in one walk through all steps."""
-    context = browser.new_context(viewport={"width": 390, "height": 800})
-    page = context.new_page()
+    page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"{studio.url}/?__theme={theme}")
     expect(page.get_by_role("radio").first).to_be_checked()
     for number in range(1, 6):
@@ -291,7 +314,7 @@ def test_a_phone_needs_no_sideways_scroll_and_labels_are_labels(browser, studio,
         if number == 4:
             expect(page.get_by_role("button", name="Next:")).to_be_enabled()
             expect(page.locator("#findings .finding").first).to_be_visible()
-        page.wait_for_timeout(600)  # what fades in is pale until it stands
+        stand_still(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, STEPS[number - 1]
         found = Axe().run(page, options=AXE).response["violations"]
         serious = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found
@@ -300,4 +323,3 @@ def test_a_phone_needs_no_sideways_scroll_and_labels_are_labels(browser, studio,
         if number < 5:
             page.get_by_role("button", name="Next:").click()
             expect(page.get_by_text(f"Step {number + 1}/5")).to_be_visible()
-    context.close()
