@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from studio.evaluation.votes import read_votes
 from studio.runs.playground import release
 from tests.finished_run import finished_run
+from tests.ui.waiting import until
 
 ROWS = [{"prompt": "2 eggs", "completion": '{"quantity": 2}'},
         {"prompt": '<img src=x onerror="window.hacked=1"> 3', "completion": "{}"},
@@ -31,6 +32,7 @@ def page(settings, page, serving):
     with serving(settings) as studio:
         page.goto(f"{studio.url}/?tab=playground")
         expect(page.get_by_text("Not loaded")).to_be_visible()
+        expect(page.get_by_role("button", name="2 eggs")).to_be_visible()
         yield page
         release(settings)
 
@@ -72,12 +74,7 @@ def test_stop_ends_the_answer_and_the_next_prompt_is_answered(page, settings):
     page.get_by_role("button", name="Stop").click()
     expect(side(page, "Base model").locator(".facts")).to_have_text("Stopped")
     expect(side(page, "Tuned model").locator(".facts")).to_have_text("Stopped")
-    for _ in range(100):
-        if "hung up" in (settings.playground_dir / "worker.log").read_text():
-            break
-        page.wait_for_timeout(50)
-    else:
-        pytest.fail("the model was not stopped")
+    until(lambda: "hung up" in (settings.playground_dir / "worker.log").read_text())  # the model stops, too
     page.get_by_role("button", name="New chat").click()
     expect(side(page, "Base model")).to_contain_text("The untouched base model answers here")
     page.get_by_label("Prompt", exact=True).fill("hello")
@@ -91,6 +88,7 @@ def test_a_killed_process_is_told_in_a_sentence_and_the_next_prompt_loads_again(
     expect(page.get_by_text("killed by the system").first).to_be_visible()
     expect(side(page, "Base model").locator(".facts")).to_have_text("Broke off")
     page.get_by_role("button", name="New chat").click()
+    expect(side(page, "Base model")).to_contain_text("The untouched base model answers here")
     page.get_by_label("Prompt", exact=True).fill("hello")
     page.get_by_role("button", name="Send").click()
     expect(side(page, "Tuned model")).to_contain_text("tuned heard: hello 0 1")
@@ -126,8 +124,8 @@ def test_a_blind_vote_by_keyboard_names_the_models_afterwards_and_marks_what_dif
     page.get_by_role("checkbox", name="Mark what differs").uncheck()
     expect(side(page, "Answer A").locator("mark")).to_have_css("text-decoration-line", "none")
     button = page.get_by_role("button", name="Answer B is better")
-    button.focus()
-    page.keyboard.press("Enter")
+    expect(button).to_be_enabled()
+    button.press("Enter")
     expect(page.get_by_text("Vote kept: Answer B is better.")).to_be_visible()
     vote, = read_votes(store.list()[0].run_dir).votes
     named = {"base": "base model"}.get(vote.b.model, "tuned model")
