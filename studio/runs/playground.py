@@ -96,6 +96,7 @@ class Playground:
         self._settings = settings
         self._store = store or RunStore(settings)
         self._idle_minutes = idle_minutes
+        self._mark_file = _mark_file(settings)
         self._process: _Process | None = None
         self._lock = threading.Lock()
 
@@ -242,7 +243,7 @@ class Playground:
         mark = ProcessMark.of(popen.pid)
         partial = folder / ".process.json"
         partial.write_text(json.dumps(mark.to_json()))
-        os.replace(partial, folder / "process.json")
+        os.replace(partial, self._mark_file)
         self._process = _Process(popen, mark, key, target, weights, time.time())
 
     def _end(self) -> None:
@@ -264,7 +265,8 @@ class Playground:
             return PlaygroundStatus(PlaygroundStage.EMPTY)
         if said and said.get("stage") == "ended":
             return PlaygroundStatus(PlaygroundStage.EMPTY, message=said["message"])
-        if code in (0, -signal.SIGTERM):
+        # whoever frees the device takes the mark away, also of a process that did not listen and was killed
+        if code in (0, -signal.SIGTERM) or _read_json(self._mark_file) != process.mark.to_json():
             return PlaygroundStatus(PlaygroundStage.EMPTY, message="The model was unloaded to free the device.")
         error = self._death(code)
         return PlaygroundStatus(PlaygroundStage.FAILED, process.target, message=error.message, hint=error.hint)
@@ -361,7 +363,7 @@ def chat_once(store: RunStore, run_id: str, prompt: str, *, base: bool = False, 
 
 def release(settings: Settings, grace_s: float = RELEASE_GRACE_S) -> None:
     """End whatever inference process this data folder has, from any process; nothing happens where there is none."""
-    path = settings.playground_dir / "process.json"
+    path = _mark_file(settings)
     values = _read_json(path)
     if not values:
         return
@@ -369,6 +371,11 @@ def release(settings: Settings, grace_s: float = RELEASE_GRACE_S) -> None:
     if mark.is_alive():
         terminate_group(mark.pid, grace_s)
     path.unlink(missing_ok=True)
+
+
+def _mark_file(settings: Settings) -> Path:
+    """Names the process for whoever has to end it."""
+    return settings.playground_dir / "process.json"
 
 
 def _raise_error(answer: dict[str, Any]) -> None:

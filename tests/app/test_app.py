@@ -16,10 +16,14 @@ from studio.preset.flatten import leaves
 from studio.preset.schema import Preset
 from studio.texts import TABLES, table
 from studio.ui.form import widget_id
-from tests.conftest import serve
+from tests.conftest import LONG_S, serve
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
 TEXT_KEY = re.compile(r'\btext\(\s*f?"([a-z]+\.[^"]+)"')
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=LONG_S)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def demo(settings) -> gr.Blocks:
 def test_importing_the_app_loads_no_training_code():
     code = ("import sys, studio.app; print([m for m in ('torch', 'transformers', 'trl', 'peft', 'unsloth', 'datasets')"
             " if m in sys.modules])")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=STUDIO.parent, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=STUDIO.parent)
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
@@ -69,29 +73,30 @@ def test_every_text_that_is_asked_for_exists():
 
 
 def test_the_page_is_served_and_its_description_is_not(studio):
-    assert httpx.get(studio.url).status_code == 200
-    assert httpx.get(f"{studio.url}/openapi.json").status_code == 404
+    assert get(studio.url).status_code == 200
+    assert get(f"{studio.url}/openapi.json").status_code == 404
 
 
 def test_downloads_hand_out_listed_files_of_existing_runs_only(studio):
     run_id = studio.store.create(Preset())
     (studio.store.run_dir(run_id) / "worker.log").write_text("a line\n")
     (studio.store.run_dir(run_id) / "process.json").write_text("{}")
-    get = lambda path: httpx.get(f"{studio.url}/download/{path}")  # noqa: E731
-    assert get(f"{run_id}/worker.log").text == "a line\n"
-    assert get(f"{run_id}/preset.yaml").status_code == 200
-    assert get(f"{run_id}/process.json").status_code == 404
-    assert get(f"{run_id}/report.json").status_code == 404
-    assert get("20260101-000000-none-0000/worker.log").status_code == 404
+    downloads = f"{studio.url}/download"
+    assert get(f"{downloads}/{run_id}/worker.log").text == "a line\n"
+    assert get(f"{downloads}/{run_id}/preset.yaml").status_code == 200
+    assert get(f"{downloads}/{run_id}/process.json").status_code == 404
+    assert get(f"{downloads}/{run_id}/report.json").status_code == 404
+    assert get(f"{downloads}/20260101-000000-none-0000/worker.log").status_code == 404
     (studio.settings.data_dir / "outside").write_text("secret")
     (studio.store.run_dir(run_id) / "report.json").symlink_to(studio.settings.data_dir / "outside")
-    assert get(f"{run_id}/report.json").status_code == 404
-    assert get("..%2F..%2Fetc/worker.log").status_code == 404
+    assert get(f"{downloads}/{run_id}/report.json").status_code == 404
+    assert get(f"{downloads}/..%2F..%2Fetc/worker.log").status_code == 404
 
 
 def test_a_password_guards_page_and_downloads(settings, store):
     run_id = store.create(Preset())
-    with serve(replace(settings, password="let me in")) as studio, httpx.Client(base_url=studio.url) as client:
+    with (serve(replace(settings, password="let me in")) as studio,
+          httpx.Client(base_url=studio.url, timeout=LONG_S) as client):
         assert client.get("/config").status_code == 401
         assert client.get(f"/download/{run_id}/preset.yaml").status_code == 401
         assert client.post("/login", data={"username": "owner", "password": "wrong"}).status_code == 400
@@ -105,11 +110,12 @@ def test_only_owners_may_upload_and_a_start_clears_up_after_an_interrupted_delet
     (leftover / "merged").mkdir(parents=True)
 
     def upload(studio) -> int:
-        return httpx.post(f"{studio.url}/gradio_api/upload", files={"files": ("rows.jsonl", b"{}")}).status_code
+        sent = {"files": ("rows.jsonl", b"{}")}
+        return httpx.post(f"{studio.url}/gradio_api/upload", files=sent, timeout=LONG_S).status_code
 
     with serve(settings) as studio:
         assert upload(studio) == 200
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG_S
         while leftover.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -127,7 +133,7 @@ def test_weights_are_handed_to_owners_only_and_from_the_run_s_own_folder(setting
 
     def answers(settings) -> int:
         with serve(settings) as studio:
-            return httpx.get(f"{studio.url}/download/{run_id}/gguf/tiny-Q4_K_M.gguf").status_code
+            return get(f"{studio.url}/download/{run_id}/gguf/tiny-Q4_K_M.gguf").status_code
 
     assert answers(settings) == 200
     assert answers(replace(settings, owners=("someone",), public_view=True)) == 401
@@ -139,7 +145,7 @@ def test_weights_are_handed_to_owners_only_and_from_the_run_s_own_folder(setting
 def test_a_private_studio_hands_a_stranger_no_files(settings, store):
     run_id = store.create(Preset())
     with serve(replace(settings, owners=("someone",))) as studio:
-        assert httpx.get(f"{studio.url}/download/{run_id}/preset.yaml").status_code == 401
-        assert run_id not in httpx.get(f"{studio.url}/config").text
+        assert get(f"{studio.url}/download/{run_id}/preset.yaml").status_code == 401
+        assert run_id not in get(f"{studio.url}/config").text
     with serve(replace(settings, owners=("someone",), public_view=True)) as studio:
-        assert httpx.get(f"{studio.url}/download/{run_id}/preset.yaml").status_code == 200
+        assert get(f"{studio.url}/download/{run_id}/preset.yaml").status_code == 200

@@ -129,7 +129,7 @@ def test_data_named_relative_to_the_present_folder_is_found(studio, rows, monkey
 def test_a_real_process_ends_with_a_sentence_and_no_traceback(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "studio", "show", "nothing"], env=os.environ | environment(tmp_path), cwd=PROJECT_DIR,
-        capture_output=True, text=True, timeout=120, check=False)
+        capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr == 'There is no run "nothing". `python -m studio runs` lists them.\n'
 

@@ -6,9 +6,10 @@ import pytest
 
 from studio import cli
 from studio.data import doctor as examining
+from studio.data import doctor_client
 from studio.runs.store import RunStore
 from studio.settings import Settings
-from tests.conftest import end_runs
+from tests.conftest import LONG_S, end_runs
 from tests.tiny_model import make_tiny_tokenizer
 
 
@@ -89,6 +90,7 @@ def test_what_breaks_the_doctor_is_a_sentence_and_no_traceback(doctor, rows, mon
 def test_a_run_says_what_is_odd_about_its_data_and_keeps_the_report(rows, tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.setenv("STUDIO_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("STUDIO_WORKER_MODULE", "tests.fake_worker")
+    monkeypatch.setattr(doctor_client, "SMALL_LIMIT_S", LONG_S)
     rows.write_text(rows.read_text() + json.dumps({"prompt": "say <|im_end|>", "completion": "a"}) + "\n")
     assert cli.main(["run", "quickstart", "--set", "training.max_steps=2", "--set", "description=step_s=0.01",
                      "--set", f"data.dataset_name={rows}", "--set", f"model.model_name_or_path={tiny_model}"]) == 0

@@ -10,10 +10,9 @@ from studio.data import sources
 from studio.preset import files
 from studio.ui.draft import widget_values
 from tests.app.test_train_tab import Caller, draft
-from tests.conftest import serve, write_preset
+from tests.conftest import LONG_S, serve, write_preset
 
 EVIL = "<img src=x onerror=alert(1)>"
-WAIT_S = 60
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def preset(settings, tmp_path, tiny_model):
 def examined(caller, preset) -> str:
     """Start an examination as the page does, watch it to its end, and return the report."""
     key, _, page, seen, _, _ = caller.queued("examine", ["", *widget_values(preset)])["output"]["data"]
-    end = time.monotonic() + WAIT_S
+    end = time.monotonic() + LONG_S
     while "report" not in seen and time.monotonic() < end:
         time.sleep(0.1)
         _, shown, seen, _, _ = caller.quiet("watch", [key, seen])

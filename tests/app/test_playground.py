@@ -23,6 +23,7 @@ from studio.runs.processes import ProcessMark, terminate_group
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
 from studio.ui.conversation import Sampling, converse
+from tests.conftest import LONG_S
 from tests.finished_run import finished_run
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -59,7 +60,7 @@ def log(settings):
     return (settings.playground_dir / "worker.log").read_text()
 
 
-def eventually(condition, timeout_s=300):
+def eventually(condition, timeout_s=LONG_S):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
@@ -209,6 +210,8 @@ def test_release_kills_what_does_not_listen(playground, settings, monkeypatch):
     release(settings, grace_s=0.3)
     assert playground._process.popen.wait(60) == -signal.SIGKILL
     assert graces == [0.3] and 0.3 <= time.monotonic() - started < 30
+    status = playground.status()
+    assert status.stage is PlaygroundStage.EMPTY and "unloaded to free the device" in status.message
 
 
 def test_release_spares_a_stranger_that_got_the_pid(settings):

@@ -17,7 +17,7 @@ from studio.preset import files
 from studio.runs.playground import release
 from studio.runs.store import RunStore
 from studio.settings import Settings
-from tests.conftest import serve
+from tests.conftest import LONG_S, serve
 from tests.finished_run import finished_run
 
 PROMPT = "6 blindly"
@@ -29,7 +29,7 @@ class Visitor:
     """One page's session; `send` returns every byte that the server says to an event, and its last message."""
 
     def __init__(self, url: str):
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = httpx.Client(base_url=url, timeout=LONG_S)
         config = self._http.get("/config").raise_for_status().json()
         self.functions = config["dependencies"]
         self._ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
@@ -89,6 +89,10 @@ def run_id(settings):
     (store.run_dir(run_id) / "data" / "heldout.jsonl").write_text("".join(
         json.dumps({"prompt": f"{number} blindly", "completion": f"wanted {number}"}) + "\n" for number in (2, 3)))
     return run_id
+
+
+def downloaded(url, run_id, name):
+    return httpx.get(f"{url}/download/{run_id}/{name}", timeout=LONG_S)
 
 
 def votes(settings, run_id):
@@ -179,11 +183,11 @@ def voted(settings, visitor, run_id, choices=("a", "tie")):
 
 def test_the_run_hands_out_its_votes_and_preference_rows(url, settings, run_id):
     for name in ("votes.jsonl", "preferences.jsonl"):
-        assert httpx.get(f"{url}/download/{run_id}/{name}").status_code == 404
+        assert downloaded(url, run_id, name).status_code == 404
     vote = voted(settings, Visitor(url), run_id)
-    kept = httpx.get(f"{url}/download/{run_id}/votes.jsonl").text.splitlines()
+    kept = downloaded(url, run_id, "votes.jsonl").text.splitlines()
     assert [json.loads(line)["choice"] for line in kept] == ["a", "tie"]
-    answer = httpx.get(f"{url}/download/{run_id}/preferences.jsonl")
+    answer = downloaded(url, run_id, "preferences.jsonl")
     assert [json.loads(line)["chosen"][0]["content"] for line in answer.text.splitlines()] == [vote.a.text]
     assert f"{run_id}-preferences.jsonl" in answer.headers["content-disposition"]
 

@@ -23,12 +23,13 @@ from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
 from studio.runs.store import RunStore
 from studio.settings import PROJECT_DIR, Settings
+from tests.conftest import LONG_S
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 from tests.push_host import PushHost
 
 # how long nothing may move: for the tests of just that, and for those that a slow machine must not end
-SILENCE_S, PATIENT_S, LONG_S = 2.0, 60.0, 300
+SILENCE_S, PATIENT_S = 2.0, 60.0
 WEIGHTS = {f"model-0000{number}-of-00005.safetensors": 1_000_000 + number for number in range(1, 6)}
 
 

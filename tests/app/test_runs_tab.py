@@ -4,6 +4,7 @@ worker; requests are sent as a browser, or somebody who is none, would send them
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs import launcher
 from studio.runs.events import TERMINAL_STAGES
-from tests.conftest import serve
+from tests.conftest import LONG_S, serve
 from tests.finished_run import finished_run
 
 
@@ -20,7 +21,7 @@ class Page:
     """One visitor who knows the page's configuration and may send any event with any values."""
 
     def __init__(self, url: str):
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = httpx.Client(base_url=url, timeout=LONG_S)
         self._config = self._http.get("/config").raise_for_status().json()
         self._ids = {part["props"].get("elem_id"): part["id"] for part in self._config["components"]}
 
@@ -69,7 +70,7 @@ class Page:
 def run_until_end(store, script="step_s=0", steps=5) -> str:
     preset = files.override(Preset(), {"description": script, "training.max_steps": steps})
     run_id = launcher.start(store, preset)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONG_S
     while store.get(run_id).state.stage not in TERMINAL_STAGES:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -80,7 +81,9 @@ def run_until_end(store, script="step_s=0", steps=5) -> str:
 def live_run(store):
     preset = files.override(Preset(), {"description": "step_s=0.2", "training.max_steps": 5000})
     run_id = launcher.start(store, preset)
+    deadline = time.monotonic() + LONG_S
     while store.get(run_id).state.step < 1:
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     return run_id
 
@@ -126,7 +129,7 @@ def test_stop_resume_and_delete_through_the_page(settings, store, live_run):
         # pressed twice it is still the polite stop
         page.press("run-stop", live_run)
         assert (store.run_dir(live_run) / "stop_request").read_text() == "stop\n"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + LONG_S
         while store.get(live_run).is_live:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -139,6 +142,10 @@ def test_stop_resume_and_delete_through_the_page(settings, store, live_run):
 
 def test_a_tick_without_news_says_nothing(settings, store):
     run_id = run_until_end(store)
+    info = store.run_dir(run_id) / "run.json"
+    # its age is on the page, and is no news
+    old = {"created_at": (datetime.now(UTC) - timedelta(days=100)).isoformat()}
+    info.write_text(json.dumps(json.loads(info.read_text()) | old))
     with serve(settings) as studio:
         page = Page(studio.url)
         first = page.send(page.tick(), [run_id, {}, False])["output"]["data"]

@@ -22,8 +22,7 @@ from studio.runs.events import TERMINAL_STAGES, RunStage
 from studio.runs.liveness import STALE_BEAT_S, read_marks
 from studio.runs.store import BASELINES
 from studio.ui import run_html, run_words
-
-WAIT_S = 300
+from tests.conftest import LONG_S
 
 
 def preset(script="", **fields):
@@ -32,7 +31,7 @@ def preset(script="", **fields):
 
 
 def wait(store, run_id, condition=lambda view: view.state.stage in TERMINAL_STAGES):
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + LONG_S
     while time.monotonic() < deadline:
         view = store.get(run_id)
         if condition(view):

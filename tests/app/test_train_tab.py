@@ -2,6 +2,7 @@
 
 import html
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from studio.runs.liveness import read_marks
 from studio.ui import pasted_tokens
 from studio.ui.draft import Draft, widget_values
 from tests.app.test_runs_tab import Page
-from tests.conftest import end_runs, serve, write_preset
+from tests.conftest import LONG_S, end_runs, serve, write_preset
 from tests.hub_server import HubServer
 from tests.hub_shelf import ask_there
 
@@ -29,7 +30,7 @@ class Caller:
     """Calls a handler by its name, over the routes that the page uses."""
 
     def __init__(self, url: str):
-        self._client = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
+        self._client = httpx.Client(base_url=f"{url}/gradio_api", timeout=LONG_S)
         self._functions = self._client.get(f"{url}/config").json()["dependencies"]
 
     def quiet(self, name: str, data: list) -> list:
@@ -80,7 +81,9 @@ def test_pasted_keys_reach_the_run_s_processes_and_nothing_else(studio, preset):
     long = files.override(preset, {"description": "step_s=0.5", "training.max_steps": 500})
     run_id, *_ = start(Caller(studio.url), long, keys)["output"]["data"]
     process = Path(f"/proc/{read_marks(studio.store.run_dir(run_id))['supervisor'].pid}")
-    given = dict(line.partition("=")[::2] for line in (process / "environ").read_text().split("\0"))
+    while not (environ := (process / "environ").read_text()):
+        time.sleep(0.01)  # it has not quite become itself
+    given = dict(line.partition("=")[::2] for line in environ.split("\0"))
     assert (given["HF_TOKEN"], given["PASTED_ENDPOINT_API_KEY"], given["PASTED_JUDGE_API_KEY"]) == keys
     assert not any(key in (process / "cmdline").read_text() for key in keys)
     end_runs(studio.store)
@@ -165,7 +168,7 @@ def test_a_stranger_starts_nothing_and_reads_nothing(settings, store, preset):
         assert "Only the owner" in caller.queued("check", ["", *values])["output"]["data"][0]
         restored = json.dumps(caller.quiet("restore", [None, None]))
         assert "secret plan" not in restored and "secret run" not in restored
-        assert "secret plan" not in httpx.get(f"{studio.url}/config").text
+        assert "secret plan" not in httpx.get(f"{studio.url}/config", timeout=LONG_S).text
         assert caller.quiet("build", ["{a}{a}", "", {"columns": {"a": "x"}}]) == [""]
         assert "secret run" not in json.dumps(caller.quiet("tick", [""]))
     assert len(store.list()) == 1
@@ -208,7 +211,7 @@ def test_a_broken_draft_in_the_browser_is_replaced_by_the_first_card(studio):
 
 def test_a_password_never_reaches_the_page(settings, tmp_path):
     with serve(replace(settings, password="let me in")) as studio:
-        assert "let me in" not in httpx.get(studio.url).text
+        assert "let me in" not in httpx.get(studio.url, timeout=LONG_S).text
 
 
 def test_the_draft_of_a_deleted_run_still_starts(studio, preset):
