@@ -111,7 +111,7 @@ def build(facts: RunFacts, target: Target, licence: Licence, chosen: Licence | N
         texts.TITLE.format(name=target.repo_id.split("/")[-1], summary=_summary(facts, preset, target)),
         _purpose(facts, preset),
         texts.USE.format(usage=_usage(facts, target)),
-        _results(facts),
+        _results(facts, target),
         _training(facts, preset),
         _checked(facts, target),
         texts.LIMITS.format(measured=_measured(facts), licence=_licence(preset, licence)),
@@ -149,9 +149,9 @@ def _summary(facts: RunFacts, preset: Preset, target: Target) -> str:
     form = texts.FORMS["whole" if leading == "merged" and preset.method.full_finetuning else leading]
     if others:
         form = f"{form} {' '.join(texts.FOLDERS[other] for other in others)}"
-    stems = f" It stems from [{target.stems_from}](https://huggingface.co/{target.stems_from})."
-    return (f"{said}Made by training {kind} {base} with {_training_kind(facts)}. {form}"
-            f"{stems if target.stems_from else ''}")
+    whole = f"[{target.stems_from}](https://huggingface.co/{target.stems_from})"
+    beside = f" {texts.BESIDE[leading].format(whole=whole)}" if target.stems_from else ""
+    return f"{said}Made by training {kind} {base} with {_training_kind(facts)}. {form}{beside}"
 
 
 def _purpose(facts: RunFacts, preset: Preset) -> str:
@@ -180,14 +180,15 @@ def usage_examples(facts: RunFacts, target: Target) -> list[tuple[str, str, str]
     return examples
 
 
-def _results(facts: RunFacts) -> str:
+def _results(facts: RunFacts, target: Target) -> str:
     if facts.report is None:
         return texts.NO_RESULTS
     rows = [f"| {_metric(name, figures)} | {_figure(figures['base'])} | {_figure(figures['tuned'])} |"
             for name, figures in facts.report["metrics"].items()]
     duels = texts.DUELS.format(**{name: words.count(facts.report[name]) for name in ("wins", "ties", "losses")})
     judged_on = rows_words(facts.report) + ("" if facts.report["data"] else ", which the training never saw")
-    return texts.RESULTS.format(rows="\n".join(rows), judged_on=judged_on, duels=duels) + _ways(facts.report)
+    return texts.RESULTS.format(rows="\n".join(rows), judged_on=judged_on, duels=duels) + (
+        texts.ROUNDED if "gguf" in target.forms else "") + _ways(facts.report)
 
 
 def _ways(report: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ def head(preset: Preset, target: Target, licence: Licence, facts: RunFacts) -> s
     """The YAML between the two ---; `preset` is the public one."""
     leading, dataset = target.forms[0], hub_dataset(facts.preset)
     base = _base(facts.preset, target)
+    # of the weights that were measured; GGUF files round them
+    results = [] if leading == "gguf" else _eval_results(facts, preset)
     data = ModelCardData(
         base_model=base or None,
         base_model_relation=RELATIONS[leading] if base else None,
@@ -30,8 +32,7 @@ def head(preset: Preset, target: Target, licence: Licence, facts: RunFacts) -> s
         datasets=[dataset] if dataset else None,
         tags=["fine-tune-studio", "unsloth", "trl", "full" if preset.method.full_finetuning else "lora",
               *(["gguf"] if "gguf" in target.forms else [])],
-        model_name=target.repo_id.split("/")[-1],
-        eval_results=_eval_results(facts, preset) or None)
+        model_name=target.repo_id.split("/")[-1] if results else None, eval_results=results or None)
     return data.to_yaml()
 
 

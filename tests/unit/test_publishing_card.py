@@ -271,7 +271,9 @@ def test_a_repository_of_gguf_files_stems_from_the_merged_model(store):
     text = card.current(run_dir, Target("ana/x-GGUF", ("gguf",), "ana/x"), Licence("mit"))
     said = head(text)
     assert (said["base_model"], said["base_model_relation"], said["library_name"]) == ("ana/x", "quantized", "gguf")
-    assert "gguf" in said["tags"] and "It stems from [ana/x]" in text
+    assert "gguf" in said["tags"] and "They were made of [ana/x]" in text
+    # its weights are rounded, and nobody measured it
+    assert "model-index" not in said and "The figures are those of the trained model itself." in text
     assert "-hf ana/x-GGUF:Q8_0" in text and "-f x-gguf/recipes-Q8_0.modelfile" in text
     alone = head(card.current(run_dir, Target("ana/x", ("gguf",))))
     assert (alone["base_model"], alone["base_model_relation"]) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "quantized")
@@ -282,7 +284,10 @@ def test_all_in_one_repository_names_each_folder_and_each_way(store):
     assert "adapter is in the folder `adapter`" in text and "GGUF files are in the folder `gguf`" in text
     for way in ("With Transformers:", "With Unsloth:", "With vLLM:", "With llama.cpp:", "With Ollama:"):
         assert way in text
-    assert head(text)["base_model_relation"] == "finetune"
+    assert head(text)["base_model_relation"] == "finetune" and "model-index" in head(text)
+    assert "A GGUF file rounds its weights" in text
+    text = card.current(store.run_dir(finished_run(store)), Target("ana/x-adapter", ("adapter",), "ana/x"))
+    assert "Merged into its base model it is [ana/x]" in text and "GGUF file" not in text
 
 
 def test_a_persons_card_serves_the_repository_it_was_written_for_and_the_others_get_their_own(run_dir):
