@@ -14,6 +14,7 @@ from studio.data.doctor_reports import REPORT_FILE
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import Event, read_events
+from tests.conftest import LONG_S
 from tests.tiny_model import make_tiny_model
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ def worker_host(tmp_path_factory):
         stdout=subprocess.PIPE, text=True, env=os.environ | QUIET | {"HF_HOME": str(home)})
     yield process
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(LONG_S) == 0
 
 
 @pytest.fixture

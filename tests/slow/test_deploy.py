@@ -27,7 +27,7 @@ from studio.publishing.deploy_model import Model
 from studio.worker.answerer import Answerer
 from studio.worker.chat_app import build_chat_app
 from studio.worker.generation_settings import write_generation_settings
-from tests.conftest import free_port
+from tests.conftest import LONG_S, free_port
 
 SYSTEM = 'Turn the "ingredient" line into JSON.'
 PRESET = validate({"data": {"system_prompt": SYSTEM}, "evaluation": {"max_new_tokens": 8}})
@@ -116,8 +116,8 @@ def test_the_demo_answers_on_its_own_server(tiny_model, tmp_path):
     try:
         url = next(line for line in process.stdout if "http://" in line).split()[-1]
         call = f"{url}/gradio_api/call/chat"
-        asked = httpx.post(call, json={"data": ["2 cups flour"]}, timeout=60).json()["event_id"]
-        lines = httpx.get(f"{call}/{asked}", timeout=60).text.splitlines()
+        asked = httpx.post(call, json={"data": ["2 cups flour"]}, timeout=LONG_S).json()["event_id"]
+        lines = httpx.get(f"{call}/{asked}", timeout=LONG_S).text.splitlines()
         answer, *_ = json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))
         assert answer
     finally:

@@ -324,7 +324,7 @@ def test_trained_weights_that_cannot_be_loaded_leave_nothing_to_compare_with(ask
 def test_the_phase_checks_all_forms_in_a_process_without_unsloth(trained):
     before = len(read_events(trained)[0])
     done = subprocess.run([sys.executable, "-c", PROCESS, trained], cwd=PROJECT_DIR, capture_output=True, text=True,
-                          env=dict(os.environ) | QUIET, timeout=120)
+                          env=dict(os.environ) | QUIET)
     assert done.returncode == 0, done.stderr
     forms = ["adapter", "merged", F16, Q8]
     assert parity.verdict(trained, forms) == parity.Verdict("passed")

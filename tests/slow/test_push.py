@@ -35,7 +35,7 @@ def hub():
 def run(command: list[str], hub: HubServer, home, token: str) -> subprocess.CompletedProcess:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return subprocess.run([sys.executable, *command], cwd=PROJECT_DIR, env=clean | hub.environment(home, token),
-                          capture_output=True, text=True, timeout=600)
+                          capture_output=True, text=True)
 
 
 def test_a_pushed_model_is_loaded_from_the_hub_and_answers_the_same(store, tiny_model, hub, tmp_path, monkeypatch):

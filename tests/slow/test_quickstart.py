@@ -38,7 +38,7 @@ def finished(tmp_path_factory):
     with open(store.run_dir(run_id) / "worker.log", "ab") as log:
         command = [sys.executable, "-m", "studio.runs.supervisor", str(store.run_dir(run_id)),
                    "--phases", "train,evaluate,merge"]
-        subprocess.run(command, cwd=PROJECT_DIR, env=environment, stdout=log, stderr=log, timeout=600)
+        subprocess.run(command, cwd=PROJECT_DIR, env=environment, stdout=log, stderr=log)
     return store.get(run_id)
 
 
