@@ -112,7 +112,8 @@ def length_words(found: dict[str, Any]) -> str:
 
 def signed(value: float, metric: str) -> str:
     """A difference with its sign: "+12 points", or "+4.25" of what is no share."""
-    amount = words.figure(abs(value)) if metric in PLAIN else _say("points", value=f"{100 * abs(value):.0f}")
+    points = round(100 * abs(value))
+    amount = words.figure(abs(value)) if metric in PLAIN else words.in_number(_say("points", value=points), points)
     return f"{'+' if value >= 0 else '−'}{amount}"
 
 
@@ -245,14 +246,16 @@ def _break_even(report: dict[str, Any]) -> str:
 
 
 def _conclusion(report: dict[str, Any], training: str, requests: int | None) -> str:
-    """When the training has paid for itself, in requests and, where a month's are known, in months."""
+    """When the training has paid for itself, in requests and, where a month's are known, in months; also whether it
+    pays for worse answers.
+    """
     if requests is None:
         return _say("ground.never_pays", training=training)
     month = report["plan"]["requests_per_month"]
-    if not month:
-        return _say("ground.pays_after", training=training, requests=words.count(requests))
-    return _say("ground.pays_after_months", training=training, requests=words.count(requests),
-                months=words.figure(requests / month))
+    said = {"training": training, "requests": words.count(requests)}
+    pays = _say("ground.pays_after_months", **said, months=words.figure(requests / month)) if month else _say(
+        "ground.pays_after", **said)
+    return _say("ground.pays_worse", pays=pays) if _tone(report, report["verdict"]["rival"]) == "worse" else pays
 
 
 def reservations(report: dict[str, Any]) -> list[str]:
@@ -279,7 +282,9 @@ def reservations(report: dict[str, Any]) -> list[str]:
 
 
 def _changes(report: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What is surely better and surely worse than with the base model, and what a request costs against the rival."""
+    """What is surely better and surely worse than with the base model, and what against the rival: the deciding measure
+    and what a request costs.
+    """
     sides: dict[str, list[str]] = {"better": [], "worse": []}
     for name, figures in report["metrics"].items():
         tone = sure_tone(figures["difference"], figures["higher_is_better"], report["n"])
@@ -293,6 +298,11 @@ def _changes(report: dict[str, Any]) -> tuple[list[str], list[str]]:
     if report["losses"]:
         sides["worse"].append(_say("change.worse_rows", losses=words.count(report["losses"]),
                                    count=words.count(report["n"])))
+    rival, metric = report["verdict"]["rival"], report["metric"]
+    if rival != BASE and (tone := _tone(report, rival)):
+        tuned, other = (_value(report["ways"][way]["metrics"][metric]["value"], metric) for way in (TUNED, rival))
+        sides[tone].append(_say("change.against", metric=metric_name(metric), tuned=tuned, other=other,
+                                rival=_in_sentence(way_name(rival))))
     _compare_requests(report, sides)
     if report["guard"] is not None and report["guard"]["forgotten"]:
         sides["worse"].append(guard_words(report["guard"]))

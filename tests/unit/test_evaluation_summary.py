@@ -9,7 +9,7 @@ from studio.evaluation.costs import price_report
 from studio.evaluation.page import render_page
 from studio.evaluation.report import RowLosses, WayAnswers, compare_answers, compare_perplexity
 from studio.evaluation.scores import Rules, applies
-from studio.evaluation.summary import summarise, way_name
+from studio.evaluation.summary import signed, summarise, way_name
 from studio.evaluation.verdict import Outcome, weigh_costs
 from studio.preset.schema import EvaluationSection, PlanSection
 from studio.texts import text
@@ -62,6 +62,20 @@ def test_where_the_bare_model_does_as_well_no_prompt_is_spoken_of():
 def test_another_model_that_does_as_well_was_trained_too():
     summary = summarise(report(base=0, **{"Tuned model of other": 70}, tuned=70))
     assert summary.grounds[2] == "The two are surely within 5 points of each other."
+
+
+def test_a_prompt_that_is_better_is_told_beside_what_got_better_than_the_bare_model():
+    """Savings that are bought with worse answers say so."""
+    summary = summarise(report(base=5, few_shot=78, tuned=60))
+    assert summary.worse == ["Exact match: 75 % instead of 98 % (base model, examples in the prompt)"]
+    assert summary.grounds[3].endswith("652 requests. But the tuned model's answers are surely worse.")
+    ahead = summarise(report(base=5, few_shot=20, tuned=75))
+    assert "Exact match: 94 % instead of 25 % (base model, examples in the prompt)" in ahead.better
+    assert "surely worse" not in " ".join(ahead.grounds)
+
+
+def test_a_difference_of_one_is_one_point():
+    assert [signed(value, "chrf") for value in (0.01, -0.006, 0.02)] == ["+1 point", "−1 point", "+2 points"]
 
 
 def test_a_service_that_is_as_good_is_set_against_by_money():
