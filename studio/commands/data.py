@@ -54,7 +54,8 @@ def _doctor(store: RunStore, arguments: argparse.Namespace) -> int:
         report = doctor.examine(
             preset.data, store.settings, more=arguments.data[1:], heldout=heldout, stopped=ended.is_set,
             thorough=not arguments.quick,
-            progress=lambda share, rows: line.show(f"{words.percent(share)}  {rows:,} rows"))
+            progress=lambda share, rows: line.show(
+                words.in_number(f"{words.percent(share)}  {rows:,} [row|rows]", rows)))
     except StudioError:
         raise
     except Exception as error:  # the data are anybody's: whatever they break, the person gets a sentence

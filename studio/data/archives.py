@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from studio import words
 from studio.data.files import DOCUMENT_EXTENSIONS, ROW_EXTENSIONS
-from studio.data.kinds import HEAD_BYTES, in_words, kind_of, suffix, usual
+from studio.data.kinds import HEAD_BYTES, in_words, kind_of, refuse_tar, suffix, usual
 from studio.errors import DataError
 
 # read by `reader_process`, which needs real files
@@ -151,6 +151,7 @@ def _unzipped(name: str, file: BinaryIO, size: int, skipped: Report) -> Part:
     inner = name[:-3] if suffix(name) == ".gz" else name
     head = Bounded(gzip.GzipFile(fileobj=file), name, _budget(size)).read(HEAD_BYTES)
     file.seek(0)
+    refuse_tar(name, head)
     is_named = suffix(inner) in (*ROW_EXTENSIONS, *DOCUMENT_EXTENSIONS)
     extension = kind_of(inner if is_named else f"{inner}.jsonl", head)
     if extension in (".zip", ".gz"):

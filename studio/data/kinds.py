@@ -45,6 +45,7 @@ def kind_of(name: str, head: bytes) -> str:
     if said in CODE_EXTENSIONS:
         raise DataError(f"{name} may run code when it is opened, so the studio does not open it.",
                         "Save the rows as JSON Lines or Parquet.")
+    refuse_tar(name, head)
     foreign = next((what for magic, what in FOREIGN.items() if head.startswith(magic)), "")
     if foreign or OLD_PICKLE.match(head):
         raise DataError(f"{name} is {foreign or 'a Python pickle'}, not rows.", f"Use one of {', '.join(EXTENSIONS)}.")
@@ -61,6 +62,12 @@ def kind_of(name: str, head: bytes) -> str:
         raise DataError(f"{name} is a web page or XML, not rows.",
                         "Download the file itself, not the page that shows it.")
     return _kind_of_text(usual(said), text)
+
+
+def refuse_tar(name: str, head: bytes) -> None:
+    """Raise `DataError` for a tar archive: its mark stands behind the name of its first file and zeros."""
+    if head[257:262] == b"ustar" and b"\0" in head[:257]:
+        raise DataError(f"{name} holds a tar archive.", "Unpack it and name the files in it, or pack them as a ZIP.")
 
 
 def suffix(name: str) -> str:

@@ -40,7 +40,7 @@ OWN = {
                       "Name each key once."),
     "encoding": (
         "error", "{n} [line is not UTF-8; it is|lines are not UTF-8; they are] read in a Windows code page here.",
-        "Save the file as UTF-8: training does not guess."),
+        "Save the file as UTF-8, or set data.bad_rows to fix to read it so: training does not guess."),
     "wrong_extension": (
         "warning", "{n} [file holds something other than its name says|files hold something other than their names "
                    "say].",
@@ -339,6 +339,8 @@ class Findings:
             level, sentence, fix = OWN[name]
         else:
             level, sentence, fix = "error", shapes.PROBLEMS[name], shapes.HINTS.get(name, shapes.FIX_ROWS)
+        if name == "missing_prompt" and format == "preference":
+            fix = "Name a prompt, or let chosen and rejected begin with the same question: that is the prompt then."
         fix = words.in_number(fix, n)
         message = words.in_number(sentence, n).format(n=f"{n:,}", total=f"{total:,}", row=f"{places[0].row:,}")
         if sampled:

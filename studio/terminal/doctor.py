@@ -47,8 +47,9 @@ def _print_finding(finding: Finding) -> None:
     for place in places[:PLACES_SHOWN]:
         where = f"line {place.line:,}" if place.line else f"row {place.in_file:,}" if place.in_file else ""
         print("    " + ", ".join(part for part in (place.file, where, words.plain(place.detail)) if part))
-    if places and finding.count > PLACES_SHOWN:
-        print(f"    and {finding.count - PLACES_SHOWN:,} more")
+    more = finding.count - len(places[:PLACES_SHOWN])
+    if more > 0 and any(place.file for place in places):
+        print(f"    and {more:,} more")
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from studio.data.sources import read_rows
 from studio.errors import DataError
 from studio.preset.schema import DataSection, Preset
 from studio.settings import Settings
+from studio.terminal.doctor import print_report
 from studio.ui.doctor_view import report_html
 
 
@@ -461,6 +462,22 @@ def test_labels_are_counted_and_imbalance_is_told(look):
     assert report.labels == {"spam": 3, "fine": 57}
     assert counts(report) == {"label_imbalance": 57}
     assert look(PAIRS).labels == {}
+
+
+def test_the_terminal_counts_the_places_it_does_not_show(look, capsys):
+    print_report(look([{"text": f"text {i}", "label": "spam" if i % 20 == 0 else "fine"} for i in range(60)]))
+    assert "more\n" not in capsys.readouterr().out  # of a label there is one place
+    print_report(look("".join(json.dumps({"prompt": f"otázka {i}", "completion": "žluťoučký kůň úpěl ďábelské ódy"},
+                                         ensure_ascii=False) + "\n" for i in range(60)).encode("cp1250")))
+    shown = capsys.readouterr().out
+    assert "line 1, Windows-1250\n    and 59 more\n" in shown and "data.bad_rows to fix" in shown
+
+
+def test_preferences_that_begin_otherwise_are_told_what_they_lack(look):
+    rows = [{name: [{"role": "user", "content": f"{name} {i}"}, {"role": "assistant", "content": name}]
+             for name in ("chosen", "rejected")} for i in range(12)]
+    missing = next(finding for finding in look(rows).findings if finding.name == "missing_prompt")
+    assert missing.count == 12 and "begin with the same question" in missing.fix
 
 
 def test_empty_texts_are_no_error(look):

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import pickle
+import tarfile
 import zipfile
 
 import pyarrow
@@ -105,6 +106,20 @@ class Evil:
 def test_a_pickle_is_refused_by_its_name(name, value, protocol):
     with pytest.raises(DataError, match="is a Python pickle, not rows"):
         kind_of(name, pickle.dumps(value, protocol))
+
+
+def test_a_tar_archive_is_refused_packed_or_not(tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("rows.jsonl")
+        member.size = len(LINES)
+        archive.addfile(member, io.BytesIO(LINES))
+    for name, content in (("rows.tar.gz", gzip.compress(buffer.getvalue())), ("rows.jsonl", buffer.getvalue())):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name} holds a tar archive"):
+            examine(DataSection(dataset_name=str(tmp_path / name)), Settings(data_dir=tmp_path))
+    recipe = ("x" * 256 + "mustard\n").encode()
+    assert recipe[257:262] == b"ustar" and kind_of("rows.txt", recipe) == ".txt"
 
 
 @pytest.mark.parametrize(("content", "what"), [
