@@ -158,6 +158,7 @@ def test_the_cancel_of_one_does_not_end_what_another_waits_for(preset, settings,
     wanted = preset(100_002)
     first, second = examination(wanted, settings), examination(wanted, settings)
     held.wait()
+    assert not second.state().done, "it still looks"
     first.cancel()
     ended = first.state()
     assert ended.done and not ended.report["complete"] and ended.error is None
