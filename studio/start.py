@@ -254,8 +254,8 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 def cancel_publish(store: RunStore, run_id: str) -> None:
     """End a push, also one that is paused, and keep the preset's from taking its place until somebody asks again.
 
-    Nothing of it shows on the Hub, but a repository that the push created stays there, empty. Raises `RunError` while
-    the run does something else: it would fail at the push.
+    Nothing of it shows on the Hub; a repository that a running push has made is removed where it is still empty, that of
+    a paused one stays. Raises `RunError` while the run does something else: it would fail at the push.
     """
     view = store.get(run_id)
     if view.is_live and not view.state.pushes:

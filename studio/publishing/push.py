@@ -19,6 +19,7 @@ from studio.errors import HubError, RunError, StudioError
 from studio.preset import files
 from studio.preset.schema import Preset, PublishSection
 from studio.publishing import calls, card, hub, hub_errors, licences
+from studio.publishing.cancelling import NewRepositories
 from studio.publishing.card_doubts import doubts
 from studio.publishing.collection import add_to_collection
 from studio.publishing.licences import Licence
@@ -99,9 +100,14 @@ def _push(run_dir: Path, journal: EventWriter, watchdog: "Watchdog") -> dict:
     # the last moment at which nothing has been sent
     require_parity(run_dir, forms_of(run_dir, request.what))
     require_confirmed(run_dir, request, checks)
-    report = Reporter(journal, watchdog, releases)
-    pushed = [_pushed(goal, release, request, preset, token, report)
-              for goal, release in zip(goals, releases, strict=True)]
+    report, new = Reporter(journal, watchdog, releases), NewRepositories(run_dir, token)
+    new.watch()
+    pushed = []
+    for goal, release, check in zip(goals, releases, checks, strict=True):
+        if not check.exists:
+            new.repo_ids.append(goal.repo_id)
+        pushed.append(_pushed(goal, release, request, preset, token, report))
+        new.repo_ids.clear()
     if any(result.private for result in pushed) and not request.hub_private_repo:
         journal.warning(f"{pushed[0].repo_id} was there as a private repository and stays private. "
                         "Its settings on the Hub can make it public.")

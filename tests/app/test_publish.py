@@ -17,8 +17,9 @@ from studio import start
 from studio.errors import RunError
 from studio.preset.schema import PublishSection
 from studio.publishing import parity
+from studio.publishing.cancelling import EXIT_ENDED
 from studio.publishing.repositories import ExistsError, confirm
-from studio.publishing.request import last_request, write_request
+from studio.publishing.request import cancel_request, last_request, write_request
 from studio.runs import launcher
 from studio.runs.events import Event, RunStage, RunState, read_events
 from studio.runs.store import RunStore
@@ -226,6 +227,26 @@ def test_killed_in_the_middle_and_pushed_again_sends_only_unfinished_files(store
     assert local_files(run_dir).items() <= hub.files("ana/recipes").items()
     assert len(hub.repo("ana/recipes").commits) == 2
     assert again.result["commit"]
+
+
+@pytest.mark.parametrize(("cancelled", "there"), [
+    (True, None), (False, None), (True, {}), (True, {"notes.md": b"mine"})],
+    ids=["made and cancelled", "made and paused", "there before", "filled meanwhile"])
+def test_a_cancelled_push_removes_the_repository_that_it_made_and_nothing_else(cancelled, there, run_dir, hub):
+    if there == {}:
+        hub.add_repo("ana/recipes", private=True)
+    hub.fail("lfs-put", hang=True)
+    pid = hub.host.begin(run_dir=str(run_dir), token=hub.token, silence_s=PATIENT_S)
+    _wait_for(lambda: hub.count("lfs-put") == 1)
+    if there:
+        repo = hub.repo("ana/recipes")
+        hub.add_commit(repo, "theirs", {path: hub.keep(path, content) for path, content in there.items()})
+    if cancelled:
+        cancel_request(run_dir)
+    os.kill(pid, signal.SIGTERM)
+    assert hub.host.end()[0] == EXIT_ENDED
+    assert (("models", "ana/recipes") in hub.repos) is not (cancelled and there is None), hub.host.output()
+    assert not there or hub.files("ana/recipes") == there
 
 
 def test_a_push_is_stopped_and_pushed_again_through_the_launcher(store, run_dir, hub, monkeypatch):
