@@ -286,7 +286,10 @@ class RunState:
 
     def _on_done(self, event: Event) -> None:
         phase = self.phases.setdefault(event.values["phase"], PhaseState())
-        phase.result, phase.ended_at, phase.done = event.values["result"], event.time, phase.total
+        phase.result, phase.ended_at = event.values["result"], event.time
+        # a training that was stopped, or saw nothing more to gain, has fewer steps than were planned
+        if phase.unit != "steps":
+            phase.done = phase.total
 
     def _on_pushed(self, event: Event) -> None:
         phase = self.phases.setdefault(event.values["phase"], PhaseState())

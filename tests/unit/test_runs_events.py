@@ -112,3 +112,13 @@ def test_while_a_comparison_waits_again_the_progress_of_the_earlier_one_is_gone(
     waiting = fold(tmp_path).phases["evaluate"]
     assert (waiting.done, waiting.total, waiting.message, waiting.paced_from) == (0, 0, "", None)
     assert waiting.good == {"rows": 80}, "what it found stays"
+
+
+def test_a_training_that_ended_early_keeps_the_steps_it_took_and_other_phases_are_whole(tmp_path):
+    writer = EventWriter(tmp_path)
+    writer.progress("train", 4, 60, "steps")
+    writer.done("train", {"stopped": True})
+    writer.progress("evaluate", 70, 80, "rows")
+    writer.done("evaluate", {})
+    phases = fold(tmp_path).phases
+    assert [(phases[name].done, phases[name].total) for name in ("train", "evaluate")] == [(4, 60), (80, 80)]
