@@ -21,7 +21,7 @@ from studio.data import hub_rows as kept_rows
 from studio.data.account import Entry, sentences, stops
 from studio.data.archives import open_parts
 from studio.data.batches import Batch, Fault, FileFacts
-from studio.data.files import EXTENSIONS, ROW_EXTENSIONS
+from studio.data.files import EXTENSIONS, ROW_EXTENSIONS, SPREADSHEET_EXTENSIONS
 from studio.data.hub import is_hub_name, read_hub
 from studio.data.records import read_batches
 from studio.data.split import row_key
@@ -196,6 +196,10 @@ def local_path(name: str, settings: Settings) -> Path | None:
 
 
 def _check_extension(path: Path) -> None:
+    if path.suffix.lower() in SPREADSHEET_EXTENSIONS:
+        raise DataError(f"{path.name} is a spreadsheet, which cannot be read as it is.",
+                        "Save the sheet with the rows as CSV (in Excel: Save as, CSV UTF-8), then use that file.",
+                        field="data.dataset_name")
     if path.suffix.lower() not in EXTENSIONS:
         raise DataError(f"{path.name} is not a kind of file that can hold rows.",
                         f"Use one of {', '.join(EXTENSIONS)}.", field="data.dataset_name")

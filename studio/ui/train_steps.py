@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from studio.data.files import EXTENSIONS
+from studio.data.files import EXTENSIONS, SPREADSHEET_EXTENSIONS
 from studio.settings import Settings
 from studio.texts import text
 from studio.ui.access import may_look
@@ -137,9 +137,10 @@ def build_data_step() -> DataStep:
         _heading("data")
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
+                # a spreadsheet is refused after all, in words that help
                 upload = gr.File(
-                    label=text("train.data.upload"), file_types=list(EXTENSIONS), file_count="multiple", height=170,
-                    elem_id="upload")
+                    label=text("train.data.upload"), file_types=[*EXTENSIONS, *SPREADSHEET_EXTENSIONS],
+                    file_count="multiple", height=170, elem_id="upload")
                 browser = build_browser("datasets")
                 fields = build_fields(DATA_GROUPS, MAPPING_FIELDS)
                 mapping = build_mapping()

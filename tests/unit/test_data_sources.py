@@ -18,11 +18,6 @@ from studio.settings import Settings
 ROWS = [{"prompt": f"question {i} – é", "completion": f"answer {i}"} for i in range(20)]
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")})
-
-
 def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -158,6 +153,8 @@ def test_uploads_are_kept_under_a_safe_name_with_their_hash(tmp_path, settings):
     assert store_upload(settings, write(path, json_lines(ROWS[1:]))) != name
     with pytest.raises(DataError, match="not a kind of file"):
         store_upload(settings, write(tmp_path / "rows.exe", "x"))
+    with pytest.raises(DataError, match=r"Rows\.XLSX is a spreadsheet.*Save as, CSV UTF-8"):
+        store_upload(settings, write(tmp_path / "Rows.XLSX", "x"))
 
 
 def test_several_uploads_are_one_data_set_in_their_order(tmp_path, settings):
