@@ -28,7 +28,7 @@ def outlook_html(outlook: Outlook) -> str:
     if outlook.time is not None:
         span = text("train.check.time_range", low=words.rough_duration(outlook.time.low_s),
                     high=words.rough_duration(outlook.time.high_s))
-        steps = text("train.check.steps", steps=words.count(outlook.time.steps))
+        steps = words.in_number(text("train.check.steps", steps=words.count(outlook.time.steps)), outlook.time.steps)
         facts += _fact_html("time", span, steps)
     if outlook.money is not None:
         facts += _fact_html("money", words.money(outlook.money), text("train.check.money_help"))

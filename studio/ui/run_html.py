@@ -81,7 +81,7 @@ def results(view: RunView) -> str:
     result = view.state.phases["evaluate"].result if "evaluate" in view.state.phases else None
     skipped = result["skipped"] if result and "skipped" in result else ""
     if report is None:
-        key = "skipped" if view.preset.evaluation.compare_rows == 0 else "none"
+        key = "skipped" if view.preset.evaluation.compare_rows == 0 else "none" if view.is_live else "ended"
         sentence = skipped or text(f"runs.results.{key}")
         return _render("run_no_results.html", sentence=sentence, samples=view.state.samples[:SAMPLES_SHOWN])
     page_link = f"download/{view.run_id}/report.html" if (view.run_dir / "report.html").is_file() else ""

@@ -178,7 +178,8 @@ def _draw_actions(page: RunPage, view: RunView, may_act: bool) -> Updates:
     updates: Updates = {page.body: gr.Column(visible=True), page.delete_box: gr.Group(visible=False),
                         page.keys.part: gr.Column(visible=wants_keys), **hide_compare_again(page.again)}
     for action, button in page.buttons.items():
-        label = step.resume_label if action == "resume" and step.resume_label else text(f"runs.button.{action}")
+        label = step.resume_label if action == "resume" and step.resume_label else \
+            run_words.action_label(view, action)
         updates[button] = gr.Button(
             label, visible=action in step.actions, interactive=may_act or action in ("talk", "clone"),
             variant="primary" if action == step.primary else "stop" if action == "stop_now" else "secondary")

@@ -134,6 +134,13 @@ def next_step(view: RunView) -> NextStep:
     return NextStep(sentence, "resume", ("resume", *others), _resume_label(view, left[0]))
 
 
+def action_label(view: RunView, action: str) -> str:
+    """The label of an action's button; what was done before is done again."""
+    phase = view.state.phases.get(action)
+    again = phase is not None and phase.good is not None and action in ("evaluate", "merge")
+    return text(f"runs.button.{action}_again" if again else f"runs.button.{action}")
+
+
 def failed_where(view: RunView) -> str:
     """Heading over the cause: "Training failed at step 12"."""
     phase = view.state.phase or "train"

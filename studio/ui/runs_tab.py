@@ -12,6 +12,7 @@ import gradio as gr
 
 from studio.runs.store import RunStore
 from studio.settings import Settings
+from studio.texts import text
 from studio.ui import run_html
 from studio.ui.access import is_owner, may_look
 from studio.ui.deploy_part import wire_deploy
@@ -73,7 +74,7 @@ def build_runs_tab(settings: Settings, store: RunStore, hub_key: gr.Textbox) -> 
         router = gr.HTML("", js_on_load=_ROUTER)
     seen = gr.JSON({}, visible=False)
     with gr.Column(elem_id="runs-list-view") as list_column:
-        board = gr.HTML("", elem_id="runs-board", js_on_load=_KEEP_FOCUS)
+        board = gr.HTML(f'<p class="lead">{text("runs.loading")}</p>', elem_id="runs-board", js_on_load=_KEEP_FOCUS)
     page = build_run_page()
     # a tick beside the event that opens a run would draw it a second time, over what was typed or chosen by then
     idle_timer = gr.Timer(IDLE_S, active=False)

@@ -11,18 +11,12 @@ from studio.evaluation.predictions import Prediction, PredictionPage
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.events import EventWriter, RunStage
-from studio.runs.store import RunStore
 from studio.terminal.follow import progress_line
 from studio.terminal.run import print_report, print_run
 from studio.ui import comparison, run_html
 from tests.finished_run import REPORT, finished_run, report_with_ways
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'`${1+1}{{1+1}}</pre><script>alert(2)</script>"
-
-
-@pytest.fixture
-def store(settings) -> RunStore:
-    return RunStore(settings)
 
 
 @pytest.fixture
@@ -163,7 +157,7 @@ def test_the_terminal_says_that_the_report_is_of_the_comparison_before(store, ca
 
 def test_a_comparison_without_rows_says_why(store):
     run_id = finished_run(store, report=None)
-    assert "appears here when the run is done" in run_html.results(store.get(run_id))
+    assert "ended before it was compared" in run_html.results(store.get(run_id))
     journal = EventWriter(store.run_dir(run_id))
     journal.done("evaluate", {"skipped": "There are no held-out rows to compare on."})
     journal.close()

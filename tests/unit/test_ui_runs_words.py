@@ -175,3 +175,14 @@ def test_every_phase_has_its_words_wherever_it_is_named():
     for phase in PHASES:
         for key in ("runs.phase", "runs.phase_now", "runs.failure", "app.phases"):
             assert text(f"{key}.{phase}")
+
+
+def test_what_was_never_done_is_not_offered_again(run):
+    def write(journal):
+        training(journal)
+        journal.done("train", {})
+        journal.done("merge", {})
+        journal.stage(RunStage.STOPPED)
+    view = run(write, live=False)
+    labels = [run_words.action_label(view, action) for action in ("evaluate", "merge", "publish")]
+    assert labels == ["Compare", "Merge again", "Publish"]

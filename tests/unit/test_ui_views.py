@@ -38,6 +38,7 @@ def test_estimates_are_given_where_they_are_known():
     assert "about 7.5 GB of 17 GB" in page and "fits" in page
     assert "8 min to 15 min" in page and "120 steps" in page and "$0.07" in page
     assert "Memory" not in outlook_html(Outlook([], device))
+    assert "1 step, an estimate" in outlook_html(Outlook([], device, None, TimeEstimate(1, 600)))
 
 
 def test_the_status_below_the_yaml_is_escaped():
