@@ -27,6 +27,7 @@ def build_theme() -> gr.themes.Base:
         button_primary_text_color="white", button_primary_text_color_dark="white",
         input_border_color="*neutral_300", input_border_color_dark="*neutral_600",
         input_border_color_focus="*primary_600", input_border_color_focus_dark="*primary_400",
+        input_placeholder_color="*neutral_600", input_placeholder_color_dark="*neutral_300",
         block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
     )
