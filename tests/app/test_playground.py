@@ -140,7 +140,13 @@ def test_a_child_that_ends_without_a_word_is_explained_by_its_log(playground):
         playground.load(Target(model="dies"))
 
 
-def test_a_killed_process_gives_a_plain_sentence_and_the_next_load_recovers(playground, settings, run_id):
+@pytest.fixture
+def patience(monkeypatch):
+    """A busy machine may take seconds to end what was killed."""
+    monkeypatch.setattr("studio.runs.playground.RELEASE_GRACE_S", LONG_S)
+
+
+def test_a_killed_process_gives_a_plain_sentence_and_the_next_load_recovers(playground, settings, run_id, patience):
     playground.load(Target(run_id))
     answer = playground.chat("tuned", [{"role": "user", "content": "count 9000"}], max_tokens=9000)
     next(answer)
@@ -334,7 +340,7 @@ def test_a_base_model_leaves_the_tuned_side_alone(playground):
     assert last.columns["tuned"].messages == [] and len(last.columns["base"].messages) == 2
 
 
-def test_an_answer_that_breaks_off_keeps_what_was_said(playground, settings, run_id):
+def test_an_answer_that_breaks_off_keeps_what_was_said(playground, settings, run_id, patience):
     playground.load(Target(run_id))
     conversation = talk(playground, Target(run_id), "count 500 slowly")
     for now in conversation:
