@@ -243,8 +243,9 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
     model_files(run_dir, request.what)
     checks = check_request(request, token, run_dir)
     asked = complete(request, checks)
-    if confirmed and told in (None, in_words(unconfirmed(run_dir, asked, checks))):
-        confirm(run_dir, asked, commits_there(checks))
+    named = unconfirmed(run_dir, asked, checks)
+    if confirmed and told in (None, in_words(named)):
+        confirm(run_dir, asked, commits_there(named))
     require_confirmed(run_dir, asked, checks)
     unchecked = parity.needs_check(run_dir, parity.forms_of(run_dir, asked.what))
     launcher.run_phases(store, run_id, ["parity", "publish"] if unchecked else ["publish"], child_environment(token),
@@ -254,8 +255,8 @@ def publish(store: RunStore, run_id: str, request: PublishSection, token: str | 
 def cancel_publish(store: RunStore, run_id: str) -> None:
     """End a push, also one that is paused, and keep the preset's from taking its place until somebody asks again.
 
-    Nothing of it shows on the Hub; a repository that a running push has made is removed where it is still empty, that of
-    a paused one stays. Raises `RunError` while the run does something else: it would fail at the push.
+    Nothing of it shows on the Hub; a repository that a running push has made is removed where it is still empty, that
+    of a paused one stays. Raises `RunError` while the run does something else: it would fail at the push.
     """
     view = store.get(run_id)
     if view.is_live and not view.state.pushes:

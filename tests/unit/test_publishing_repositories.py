@@ -20,17 +20,10 @@ from studio.publishing.repositories import (
 from studio.publishing.request import write_request
 from studio.runs import launcher
 from studio.runs.events import EventWriter
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from studio.ui.publish_view import replaced_html
 from tests.pushed_run import pushed_run
 
 RECIPES = PublishSection(hub_model_id="ana/recipes")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 OWN = "0" * 40  # what pushed_run has put there
@@ -74,6 +67,20 @@ def test_a_word_holds_for_the_repository_and_the_commit_that_it_was_given_for(st
     assert asks(run_dir, other.model_copy(update={"hub_revision": "next"}), met("ana/other"))
     with pytest.raises(ExistsError, match=r"ana/other is there already.*ana/third is there already"):
         require_confirmed(run_dir, other, [met("ana/other", "c2"), met("ana/third")])
+
+
+def test_a_yes_to_several_repositories_holds_for_those_that_it_named_alone(store, monkeypatch):
+    view = pushed_run(store)
+    checks = [met(commit=OWN), met("ana/recipes-adapter"), met("ana/recipes-GGUF")]
+    monkeypatch.setattr(start, "check_request", lambda *_, **__: checks)
+    monkeypatch.setattr(start, "model_files", lambda *_: [])
+    monkeypatch.setattr(launcher, "_spawn", lambda *_: None)
+    request = RECIPES.model_copy(update={"separate_repos": True})
+    with pytest.raises(ExistsError, match=r"recipes-adapter is there already.*recipes-GGUF is there already") as asked:
+        start.publish(store, view.run_id, request, "hf_x")
+    start.publish(store, view.run_id, request, "hf_x", confirmed=True, told=asked.value.message)
+    assert not any(asks(view.run_dir, request, check) for check in checks)
+    assert asks(view.run_dir, request, met(commit=OWN, removed=("model.safetensors",))), "it was not asked about"
 
 
 def test_a_commits_title_is_shown_and_not_drawn():
