@@ -253,7 +253,7 @@ def _conclusion(report: dict[str, Any], training: str, requests: int | None) -> 
         return _say("ground.never_pays", training=training)
     month = report["plan"]["requests_per_month"]
     said = {"training": training, "requests": words.count(requests)}
-    pays = _say("ground.pays_after_months", **said, months=words.figure(requests / month)) if month else _say(
+    pays = _say("ground.pays_after_months", **said, months=_months(requests / month)) if month else _say(
         "ground.pays_after", **said)
     return _say("ground.pays_worse", pays=pays) if _tone(report, report["verdict"]["rival"]) == "worse" else pays
 
@@ -382,9 +382,13 @@ def _paid_after(break_even: dict[str, Any]) -> str:
     requests, months = break_even["requests"], break_even["months"]
     if requests is None:
         return _say("cost.never")
-    if not months:
+    if months is None:
         return _say("cost.after", requests=words.count(requests))
-    return _say("cost.after_months", requests=words.count(requests), months=words.figure(months))
+    return _say("cost.after_months", requests=words.count(requests), months=_months(months))
+
+
+def _months(months: float) -> str:
+    return _say("cost.months", months=words.figure(months)) if months >= 1 else _say("cost.first_month")
 
 
 def _tone(report: dict[str, Any], way: str) -> str:

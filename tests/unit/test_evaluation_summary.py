@@ -78,6 +78,13 @@ def test_a_difference_of_one_is_one_point():
     assert [signed(value, "chrf") for value in (0.01, -0.006, 0.02)] == ["+1 point", "−1 point", "+2 points"]
 
 
+def test_what_is_paid_for_soon_is_paid_for_within_the_first_month():
+    summary = summarise(planned(report(base=5, few_shot=20, endpoint=20, tuned=75), requests_per_month=1_000_000,
+                                machine_price_per_hour=1, price_per_million_input_tokens=10))
+    assert "after 652 requests, within the first month." in " ".join(summary.grounds)
+    assert ("Paid for against that service", "after 343 requests, within the first month") in summary.costs
+
+
 def test_a_service_that_is_as_good_is_set_against_by_money():
     found = report(base=0, endpoint=70, tuned=70)
     assert summarise(found).headline == "The other service: as good or better."
@@ -239,7 +246,7 @@ def test_plan_and_prices_are_shown_as_far_as_they_are_known():
     assert costs["Money for the training"] == "$0.11"
     assert summary.money[-2:] == [("Tuned model", "$0.08", "$1.67"), ("The service you pay now", "$4.00", "$80.00")]
     assert bare.money == []
-    assert costs["Paid for against that service"] == "after 28 requests"
+    assert costs["Paid for against that service"] == "after 28 requests, within the first month"
     assert costs["Price of the machine"] == "$1.00 an hour" and "hours in which it waits are not counted" in \
         summary.money_note
     tokens = found | {"wanted_tokens": 12.5}
