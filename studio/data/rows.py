@@ -215,7 +215,8 @@ class _Search:
         """What is wrong with a row as it is."""
         try:
             normalised = formats.convert_row(row, self._shape)
-            if "chosen" in normalised:  # masked or mended, both answers may be the same
+            # masked or mended, both answers may be the same; mended, an answer may be gone
+            if "chosen" in normalised or self._reader.mends:
                 self._reader.read(row, self._shape)
         except Refused as refused:
             return [refused.args[0]]

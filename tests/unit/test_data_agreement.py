@@ -209,6 +209,16 @@ def test_answers_that_mending_makes_equal_are_found(tmp_path, settings):
     assert [(row.number, row.problems) for row in page] == [(n, ["chosen_equals_rejected"]) for n in (2, 3)]
 
 
+def test_a_chat_of_which_mending_leaves_no_answer_is_found(tmp_path, settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([*[chat(f"q{i}") for i in range(4)], chat("a", "<|im_end|>"), chat("b", "c<|im_end|>")]))
+    report, prepared, page = said(path, settings, bad_rows="fix")
+    assert errors_of_rows(report) == {"example_missing_assistant_message": 1}
+    assert [(entry.reason, entry.row) for entry in prepared.left_out] == [("example_missing_assistant_message", 5)]
+    assert [(row.number, row.problems) for row in page] == [
+        (5, ["example_missing_assistant_message"]), (6, ["special_token_in_content"])]
+
+
 def test_held_out_rows_of_their_own_are_all_read_whatever_the_limit_and_the_edits(tmp_path, settings):
     path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
     path.write_text(lines([chat(f"q{i}", "one") for i in range(9)]))
