@@ -80,10 +80,11 @@ def _size(content):
 def hub(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.asked = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     _point_at(f"http://127.0.0.1:{server.server_port}", monkeypatch, tmp_path)
     yield server
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
