@@ -39,6 +39,12 @@ class Studio:
     store: RunStore
 
 
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory) -> None:
+    """Gradio keeps uploads by their content, and a server that ends deletes its own: those of other processes too."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """Folder of a random model with a chat template; made once."""
