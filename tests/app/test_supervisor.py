@@ -40,6 +40,12 @@ def wait(store, run_id, condition=lambda view: view.state.stage in TERMINAL_STAG
     raise AssertionError(f"still {view.state.stage} {view.state.phase} step {view.state.step}: {view.state.error}")
 
 
+def worker_of(store, run_id):
+    """The mark of the worker, which may be at work before its supervisor has noted it."""
+    view = wait(store, run_id, lambda view: "worker" in read_marks(view.run_dir))
+    return read_marks(view.run_dir)["worker"]
+
+
 @contextlib.contextmanager
 def device_in_use(store):
     """Runs that are started meanwhile wait for the device."""
@@ -94,7 +100,7 @@ def test_a_crash_is_told_by_the_last_line_of_its_traceback(store):
 def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store):
     run_id = launcher.start(store, preset("waits_at=3", training__max_steps=40))
     wait(store, run_id, lambda view: view.state.step >= 3)
-    worker = read_marks(store.run_dir(run_id))["worker"].pid
+    worker = worker_of(store, run_id).pid
     os.kill(worker, signal.SIGSTOP)  # it saves no earlier than this has been looked at
     launcher.stop(store, run_id)
     assert store.get(run_id).state.stage is RunStage.STOPPING
@@ -166,7 +172,7 @@ def test_an_unreadable_run_does_not_hide_the_others(store):
 def test_a_second_stop_ends_a_stubborn_worker(store):
     run_id = launcher.start(store, preset("step_s=0.2 stubborn=1", training__max_steps=500))
     wait(store, run_id, lambda view: view.state.step >= 1)
-    worker = read_marks(store.run_dir(run_id))["worker"]
+    worker = worker_of(store, run_id)
     launcher.stop(store, run_id)
     time.sleep(0.5)
     assert worker.is_alive()
@@ -178,7 +184,7 @@ def test_a_second_stop_ends_a_stubborn_worker(store):
 def test_a_killed_worker_is_failed_with_its_cause(store):
     run_id = launcher.start(store, preset("step_s=0.2", training__max_steps=500))
     wait(store, run_id, lambda view: view.state.step >= 1)
-    os.kill(read_marks(store.run_dir(run_id))["worker"].pid, signal.SIGKILL)
+    os.kill(worker_of(store, run_id).pid, signal.SIGKILL)
     killed = time.monotonic()
     view = wait(store, run_id)
     assert time.monotonic() - killed < STALE_BEAT_S - 10, "nobody waited for its heartbeat to grow old"
@@ -188,8 +194,8 @@ def test_a_killed_worker_is_failed_with_its_cause(store):
 def test_a_run_whose_processes_all_vanished_is_failed_and_can_be_resumed(store):
     run_id = launcher.start(store, preset("waits_at=11", training__max_steps=60))
     wait(store, run_id, lambda view: view.state.step >= 11)
-    for name in ("supervisor", "worker"):
-        os.kill(read_marks(store.run_dir(run_id))[name].pid, signal.SIGKILL)
+    for mark in (read_marks(store.run_dir(run_id))["supervisor"], worker_of(store, run_id)):
+        os.kill(mark.pid, signal.SIGKILL)
     view = wait(store, run_id)
     assert view.state.stage is RunStage.FAILED and "killed" in view.state.error
     launcher.resume(store, run_id)
@@ -273,7 +279,7 @@ def test_a_secret_reaches_the_worker_only_by_its_environment(store):
     secret = "hf_verysecretvalue"
     run_id = launcher.start(store, preset("waits_at=1"), environment={"HF_TOKEN": secret})
     wait(store, run_id, lambda view: view.state.step >= 1)
-    worker = psutil.Process(read_marks(store.run_dir(run_id))["worker"].pid)
+    worker = psutil.Process(worker_of(store, run_id).pid)
     assert worker.environ()["HF_TOKEN"] == secret
     assert secret not in " ".join(worker.cmdline() + worker.parent().cmdline())
     (store.run_dir(run_id) / "go_on").touch()
