@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from studio.evaluation.scores import LOWER_IS_BETTER
 from studio.evaluation.summary import WayRow, metric_name, way_name, way_row, with_interval
-from studio.evaluation.verdict import MIN_ROWS
+from studio.evaluation.verdict import LOWER_IS_BETTER, MIN_ROWS
 from studio.texts import text
 
 FILE = "baselines.json"

@@ -25,8 +25,8 @@ from studio.evaluation.costs import price_report
 from studio.evaluation.labels import Labels, macro_f1
 from studio.evaluation.perplexity import METRIC as PERPLEXITY
 from studio.evaluation.perplexity import RowLosses, perplexities
-from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
-from studio.evaluation.verdict import decide, weigh_costs
+from studio.evaluation.scores import Rules, choose_metric, score_ways
+from studio.evaluation.verdict import LOWER_IS_BETTER, decide, weigh_costs
 from studio.evaluation.ways import BASE, TUNED
 from studio.preset.schema import PlanSection
 

@@ -16,7 +16,6 @@ from studio.preset.schema import EvaluationSection
 
 # wanted answers of so few words are values, which are right or wrong
 VALUE_WORDS = 8
-LOWER_IS_BETTER = frozenset({"refusals", "empty", PERPLEXITY})
 
 Scores = dict[str, dict[str, list[float]]]
 Judge = Callable[[str, str], float]

@@ -8,7 +8,8 @@ from studio.evaluation.bootstrap import Resamples, interval, share_interval
 from studio.evaluation.perplexity import METRIC as PERPLEXITY
 from studio.evaluation.perplexity import perplexities
 from studio.evaluation.report import WayAnswers, refused, way_costs
-from studio.evaluation.scores import LOWER_IS_BETTER, Rules, choose_metric, score_ways
+from studio.evaluation.scores import Rules, choose_metric, score_ways
+from studio.evaluation.verdict import LOWER_IS_BETTER
 
 SAMPLES = 10
 

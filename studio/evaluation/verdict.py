@@ -24,6 +24,7 @@ from typing import Any
 from studio.evaluation.ways import BASE, ENDPOINT, FEW_SHOT, RETRIEVAL, TUNED
 
 BASE_WAYS = frozenset({BASE, FEW_SHOT, RETRIEVAL})  # which need no training
+LOWER_IS_BETTER = frozenset({"refusals", "empty", "perplexity"})  # of the measures
 MIN_ROWS = 20
 GOOD = 0.5
 MARGIN = 0.05

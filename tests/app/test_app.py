@@ -32,8 +32,8 @@ def demo(settings) -> gr.Blocks:
 
 
 def test_importing_the_app_loads_no_training_code():
-    code = ("import sys, studio.app; print([m for m in ('torch', 'transformers', 'trl', 'peft', 'unsloth', 'datasets')"
-            " if m in sys.modules])")
+    code = ("import sys, studio.app; print([m for m in ('torch', 'transformers', 'trl', 'peft', 'unsloth', 'datasets',"
+            " 'sacrebleu') if m in sys.modules])")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=STUDIO.parent)
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
