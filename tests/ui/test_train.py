@@ -143,7 +143,7 @@ def test_the_draft_survives_a_reload(page, studio):
 def test_a_click_before_the_page_has_read_its_draft_is_not_lost(page, studio):
     """The step that was kept came after the click, and what the form had by then was overwritten."""
     held = []
-    page.route("**/run/predict*", held.append)
+    page.route("**/run/predict*", lambda route: held.append(route))
     page.goto(studio.url)
     expect(page.locator("#steps")).to_be_attached()
     expect(page.get_by_role("button", name="Next:")).to_be_hidden()
