@@ -49,8 +49,10 @@ def worker_of(store, run_id):
 @contextlib.contextmanager
 def device_in_use(store):
     """Runs that are started meanwhile wait for the device."""
-    slot = DeviceSlot(store.settings)
-    assert slot.take("nobody")
+    slot, deadline = DeviceSlot(store.settings), time.monotonic() + LONG_S
+    while not slot.take("nobody"):  # a run that has just ended gives it back after it has said so
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     yield
     slot.give_back()
 
