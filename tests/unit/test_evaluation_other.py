@@ -9,14 +9,8 @@ from studio.errors import RunError
 from studio.evaluation.other import Other, find_other, other_choices, read_other, require_other
 from studio.evaluation.request import EvaluateRequest, read_request
 from studio.runs import launcher
-from studio.runs.store import BASELINES, RunStore
-from studio.settings import Settings
+from studio.runs.store import BASELINES
 from tests.finished_run import finished_run
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 def with_checkpoints(store, *steps, **options):

@@ -19,14 +19,7 @@ from studio.preset.flatten import flatten
 from studio.preset.schema import Preset
 from studio.publishing.run_facts import RunFacts
 from studio.runs import launcher
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from tests.finished_run import finished_run
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 @pytest.mark.parametrize(("written", "settings"), [

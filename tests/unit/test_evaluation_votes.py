@@ -15,7 +15,6 @@ from studio.evaluation.votes import VOTES_FILE, Vote, VotedAnswer, add_vote, rea
 from studio.preset.schema import DataSection
 from studio.runs.events import EventWriter
 from studio.runs.store import RunStore
-from studio.settings import Settings
 from tests.finished_run import finished_run
 
 RUN = "20260101-000000-recipes-0000"
@@ -128,11 +127,6 @@ def test_preference_rows_are_trls_and_the_doctor_reads_them():
                                    vote(1, texts=("good", " "))])
 def test_what_teaches_nothing_makes_no_row(given):
     assert preference_rows([given]) == []
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")})
 
 
 def test_an_export_without_votes_says_what_to_do(settings, tmp_path):

@@ -8,24 +8,12 @@ import pytest
 from studio.preset import files
 from studio.preset.schema import Preset
 from studio.runs.playground import Delta, PlaygroundStage, PlaygroundStatus, Target
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from studio.ui import playground_view as view
 from studio.ui.held_out import Example, examples, next_question
 from studio.ui.playground_tab import build_longest, stopped_chats
 from studio.ui.playground_votes import empty_sides
 from studio.ui.transcript import transcript
 from tests.finished_run import finished_run
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)})
-
-
-@pytest.fixture
-def store(settings):
-    return RunStore(settings)
 
 
 def checkpoint(store, run_id, step, weights="adapter_model.safetensors"):

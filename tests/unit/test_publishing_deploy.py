@@ -15,19 +15,12 @@ from studio.publishing.deploy import WAYS, way
 from studio.publishing.deploy_model import Model, model_here, model_on_hub, published
 from studio.publishing.pushed import places_in
 from studio.runs.model_shape import ModelShape
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from tests.finished_run import finished_run
 from tests.pushed_run import pushed_run
 
 HOSTILE = "a b'; touch /tmp/x #$(id)`id`\"\nline, two=2"
 SMOL = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, vocab_size=49152, num_attention_heads=9,
             num_key_value_heads=3, max_position_embeddings=8192)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")}))
 
 
 @pytest.fixture

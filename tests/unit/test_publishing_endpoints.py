@@ -6,8 +6,6 @@ from huggingface_hub import constants
 from studio.errors import HubError, RunError
 from studio.publishing import deploy_model, endpoints
 from studio.publishing.endpoints import Machine, Record, cheapest, list_machines, read_record
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from tests import hub_endpoints
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
@@ -24,11 +22,6 @@ def hub(monkeypatch):
         monkeypatch.setattr(constants, "INFERENCE_ENDPOINTS_ENDPOINT", f"{hub.endpoint}/v2")
         hub.token = hub.add_user("ana")
         yield hub
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 def machine(hub) -> Machine:

@@ -10,18 +10,11 @@ from studio.errors import RunError
 from studio.publishing import parity
 from studio.publishing.exports import gguf_record, write_record
 from studio.publishing.parity_words import parity_words
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from studio.ui.parity_view import parity_html
 from tests.finished_run import checked, finished_run
 
 BOTH = ("merged", "adapter")
 REFUSED = {"outcome": "refused", "sentence": "The merged model has <b>another</b> template.", "hint": "Merge again."}
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 @pytest.fixture

@@ -18,16 +18,9 @@ from studio.publishing.load_test import Life
 from studio.publishing.push import Watchdog
 from studio.publishing.request import Target
 from studio.publishing.upload_progress import places, reported_bytes
-from studio.runs.store import RunStore
-from studio.settings import Settings
 from studio.ui.publish_view import file_marks
 from tests.finished_run import finished_run
 from tests.seconds import wait_until
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 def names(files: list[release.ReleaseFile]) -> list[str]:

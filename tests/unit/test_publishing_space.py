@@ -13,19 +13,13 @@ from studio.publishing.pushed import places_in
 from studio.publishing.space import HARDWARE_BYTES, check_space, plan, read_request, stage, write_request
 from studio.runs.estimates import SPACE_PRICES
 from studio.runs.model_shape import KNOWN_CONFIGS, ModelShape
-from studio.runs.store import RunStore
-from studio.settings import PROJECT_DIR, Settings
+from studio.settings import PROJECT_DIR
 from studio.ui import deploy_space_view
 from tests.finished_run import finished_run
 from tests.hub_server import HubServer
 from tests.pushed_run import pushed_run
 
 HOSTILE = 'x"\n---\nsdk: docker\n<script>alert(1)</script> {head} \''
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path)}))
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from studio.errors import DataError, RunError
 from studio.evaluation.votes import read_votes
 from studio.preset.schema import Preset
 from studio.runs.playground import Target
-from studio.runs.store import BASELINES, TRAINING, RunStore
-from studio.settings import Settings
+from studio.runs.store import BASELINES, TRAINING
 from studio.ui import playground_votes as voting
 from studio.ui.conversation import Column, Conversation, Sampling
 from studio.ui.differences import differences
@@ -22,11 +21,6 @@ from tests.finished_run import finished_run
 SAMPLING = Sampling(0.5, 1, 64, 1)
 COUNTS = {"base": "42 tokens in 0.8 s", "tuned": "17 tokens in 0.9 s"}
 TELLTALES = ("base", "tuned", "Base", "Tuned", *COUNTS.values())
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")}))
 
 
 @pytest.fixture

@@ -4,13 +4,7 @@ import pytest
 
 from studio.errors import RunError
 from studio.preset.schema import Preset
-from studio.runs.store import RunStore
 from studio.ui import log_view
-
-
-@pytest.fixture
-def store(settings) -> RunStore:
-    return RunStore(settings)
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ import pytest
 from studio.data.sources import read_rows
 from studio.errors import DataError
 from studio.preset.schema import DataSection
-from studio.settings import Settings
 from studio.ui.uploads import store_uploads
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "data")})
 
 
 def file(folder, name, text):
