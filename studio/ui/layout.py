@@ -90,7 +90,7 @@ def build_layout(settings: Settings, store: RunStore, page: gr.Blocks, open_run:
     runs.talk_button.click(lead_to("playground"), runs.run_id, [tabs, playground.run_id], **QUIET)
     runs.publish_button.click(lead_to("publish"), runs.run_id, [tabs, publish.run_id], **QUIET)
     runs.clone_button.click(lambda: gr.Tabs(selected="train"), None, tabs, **QUIET).then(
-        train.clone, runs.run_id, train.taken, **CLICK)
+        train.clone, runs.run_id, train.taken, show_progress="hidden", **CLICK)
     runs.votes_button.click(train.take_votes, runs.run_id, train.taken, show_progress="hidden", **CLICK).success(
         lambda: gr.Tabs(selected="train"), None, tabs, **QUIET)
     for name, tab in tab_of.items():

@@ -259,9 +259,12 @@ def _wire_data(settings: Settings, data: steps.DataStep, stored: gr.BrowserState
 
     examine = wire_report(settings, data.report, data.mapping.proposed, stored, fields, sheet, hub_key)
     show_rows = wire_rows(settings, data.rows, stored, fields, sheet, hub_key)
-    uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields, **CLICK)
+    # a file that is refused would be told as an error on each field of the form
+    uploaded = data.upload.upload(take_upload, [data.upload, stored], sheet, inputs_kwargs=fields,
+                                  show_progress_on=data.upload, **CLICK)
     mark_changed(uploaded, data.report)
-    bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, **CLICK)
+    bundled = data.bundled_button.click(take_bundled, stored, sheet, inputs_kwargs=fields, show_progress="hidden",
+                                        **CLICK)
     mark_changed(bundled, data.report)
     wire_export(settings, data.export, fields, hub_key)
     wire_mapping(settings, data.mapping, fields, data.report.unsure, hub_key)
@@ -301,7 +304,7 @@ def _wire_check(settings: Settings, part: steps.CheckStep, stored: gr.BrowserSta
     checks = {"fn": check, "inputs": hub_key, "outputs": [part.findings, part.next_button, part.progress],
               "inputs_kwargs": fields, "show_progress": "hidden", "trigger_mode": "always_last", **CLICK}
     gr.on([part.step.select, part.again_button.click], **checks)
-    part.findings.select(mend, stored, sheet, inputs_kwargs=fields, **CLICK).success(**checks)
+    part.findings.select(mend, stored, sheet, inputs_kwargs=fields, show_progress="hidden", **CLICK).success(**checks)
 
 
 def _wire_word(settings: Settings, part: steps.StartStep, fields: dict[str, Any], hub_key: gr.Textbox) -> None:

@@ -198,6 +198,15 @@ def test_a_planned_push_without_a_repository_is_refused_in_its_field(studio, pre
     assert studio.store.list() == []
 
 
+def test_what_changes_the_whole_form_paints_neither_wait_nor_error_over_each_field(studio):
+    """A refused upload said "Error" on every field, in place of its value."""
+    changing = [function for function in httpx.get(f"{studio.url}/config").json()["dependencies"]
+                if len(function["outputs"]) > len(list(leaves()))]
+    painting = [function["api_name"] for function in changing
+                if function["show_progress"] != "hidden" and not function["show_progress_on"]]
+    assert "take_upload" in [function["api_name"] for function in changing] and not painting, painting
+
+
 def test_a_fix_may_only_set_fields_of_the_preset(studio, preset):
     """What a finding's button sends comes from the browser; it is checked like any other input."""
     answer = Caller(studio.url).queued("mend", [draft(preset), *widget_values(preset)], {"fix": {"os.system": "x"}})
