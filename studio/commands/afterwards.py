@@ -27,11 +27,14 @@ def add(commands: Any) -> None:
     beside.add_argument("--checkpoint", metavar="STEP", type=int, default=0,
                         help="compare with this run's own checkpoint of that step too")
     with_changes(evaluate, "compare otherwise, e.g. evaluation.metric=chrf or plan.machine_price_per_hour=0.4")
-    working(on_run(commands, "merge", _merge, "merge adapter and base model again"))
+    merge = working(on_run(commands, "merge", _repeat, "merge adapter and base model again"))
+    merge.set_defaults(phase="merge")
     gguf = working(on_run(
         commands, "gguf", _gguf, "write GGUF files for llama.cpp and Ollama, merging first where needed"))
     gguf.add_argument("--kind", action="append", required=True, choices=GGUF_KINDS, help="kind of file; repeatable")
-    working(on_run(commands, "parity", _parity, "check that the exported files answer as the trained model does"))
+    parity = working(on_run(
+        commands, "parity", _repeat, "check that the exported files answer as the trained model does"))
+    parity.set_defaults(phase="parity")
     working(on_run(
         commands, "slope", _slope, "would more rows help: train on a quarter and on half of the rows, too"))
 
@@ -46,21 +49,15 @@ def _evaluate(store: RunStore, arguments: argparse.Namespace) -> int:
     return followed_or_detached(store, view, arguments)
 
 
-def _merge(store: RunStore, arguments: argparse.Namespace) -> int:
+def _repeat(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
-    launcher.run_phases(store, view.run_id, ["merge"], start.child_environment())
+    launcher.run_phases(store, view.run_id, [arguments.phase], start.child_environment())
     return followed_or_detached(store, view, arguments)
 
 
 def _gguf(store: RunStore, arguments: argparse.Namespace) -> int:
     view = store.find(arguments.run)
     start.export_gguf(store, view.run_id, arguments.kind)
-    return followed_or_detached(store, view, arguments)
-
-
-def _parity(store: RunStore, arguments: argparse.Namespace) -> int:
-    view = store.find(arguments.run)
-    launcher.run_phases(store, view.run_id, ["parity"], start.child_environment())
     return followed_or_detached(store, view, arguments)
 
 
