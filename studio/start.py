@@ -91,7 +91,7 @@ def look_ahead(preset: Preset, settings: Settings, token: str | None = None,
     device = probe_device()
     findings = [*check_device(preset, device), *check_settings(preset)]
     tell("rows")
-    seen = _try(findings, lambda: preview(preset, settings, rows=1, token=token))
+    seen = _try(findings, lambda: preview(preset, settings, token))
     tell("model")
     shape = _try(findings, lambda: shape_of(preset.model, settings, token))
     memory = time = money = None

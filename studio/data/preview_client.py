@@ -1,4 +1,5 @@
-"""Asks a process of its own how a preset's data will be read, and remembers the answer while nothing has changed.
+"""Asks a process of its own how many rows a preset's data hold as the model reads them, how long they are and what is
+wrong with them, and remembers the answer while nothing has changed.
 
 The server imports this; the tokenizer and what it needs stay in the other process.
 """
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from studio.preset.files import dumps
 from studio.preset.schema import Preset
 from studio.settings import PROJECT_DIR, Settings
 
-LEAST_ROWS = 10
 TIME_LIMIT_S = 180
 KEPT_ANSWERS = 64
 HUB_ANSWER_AGE_S = 600
@@ -45,35 +45,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Preview:
-    """What the data set holds and how the model reads it.
+    """What a run's check has to know of the rows: how many are learned from, how long they are, what is wrong.
 
-    `rows`: the first usable rows as {"number", "segments": [{"text", "trained", "cut"}], "shortened", "tokens",
-    "trained_tokens", "truncated"}, where `number` counts the source's rows from 1. `n_rows` are the usable rows,
-    `train_rows` and `heldout_rows` what they are parted into. `mean_tokens`, `longest_tokens` are per training row,
-    after the cut at max_length, `histogram` before it: {"median", "p95", "longest", "edges", "counts"}; all over
-    `sampled_rows`. `columns` maps parts (prompt, completion, ...) to the names among `all_columns`. `left_out` and
-    `changed` count the rows by the reasons of the account.
+    `mean_tokens` and `longest_tokens` are of rows cut at `training.max_length`, over a sample of the rows.
     """
 
-    rows: list[dict[str, Any]]
-    source: str
-    n_rows: int
     train_rows: int
-    heldout_rows: int
-    format: str
-    confidence: float
-    reason: str
-    columns: dict[str, str]
-    all_columns: list[str]
-    problems: list[Problem]
-    sampled_rows: int
     mean_tokens: float
     longest_tokens: int
-    mean_trained_tokens: float
-    truncated_share: float
-    histogram: dict[str, Any]
-    left_out: dict[str, int]
-    changed: dict[str, int]
+    problems: list[Problem]
 
 
 @dataclass
@@ -89,18 +69,17 @@ _answers: OrderedDict[str, _Answer] = OrderedDict()
 _answers_lock = threading.Lock()
 
 
-def preview(preset: Preset, settings: Settings, rows: int = LEAST_ROWS, token: str | None = None) -> Preview:
-    """Look at the data with the first `rows` rows rendered; about two seconds for a small file, at once when repeated.
+def preview(preset: Preset, settings: Settings, token: str | None = None) -> Preview:
+    """Look at the data; about two seconds for a small file, at once when repeated.
 
     `token` opens private and gated repositories. Raises `DataError`, `ModelError`.
     """
-    asked_rows = max(rows, LEAST_ROWS)
-    answer = _answer_for(f"{data_key(preset, settings, token)} {asked_rows}")
+    answer = _answer_for(data_key(preset, settings, token))
     with answer.lock:
         stale = is_hub(preset.data.dataset_name) and time.monotonic() - answer.asked_at > HUB_ANSWER_AGE_S
         if answer.preview is None or stale:
-            answer.preview, answer.asked_at = _ask(preset, settings, asked_rows, token), time.monotonic()
-        return replace(answer.preview, rows=answer.preview.rows[:rows])
+            answer.preview, answer.asked_at = _ask(preset, settings, token), time.monotonic()
+        return answer.preview
 
 
 def _answer_for(key: str) -> _Answer:
@@ -135,8 +114,8 @@ def _stamp(file: Path | str | None) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns] if stat else []
 
 
-def _ask(preset: Preset, settings: Settings, rows: int, token: str | None) -> Preview:
-    answer = ask_worker("preview", {"preset": dumps(preset, comments=False), "rows": rows}, settings, token)
+def _ask(preset: Preset, settings: Settings, token: str | None) -> Preview:
+    answer = ask_worker("preview", {"preset": dumps(preset, comments=False)}, settings, token)
     return Preview(**answer | {"problems": [Problem(**problem) for problem in answer["problems"]]})
 
 

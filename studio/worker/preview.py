@@ -1,6 +1,6 @@
-"""Shows what a preset's data set is and how the model will read it: JSON request on stdin, JSON answer on stdout.
+"""Reads a preset's data as the model will and says what is wrong with them: JSON request on stdin, answer on stdout.
 
-    {"preset": "<YAML>", "rows": 10, "data_dir": "...", "presets_dir": "..."}  ->  fields of preview_client.Preview
+    {"preset": "<YAML>", "data_dir": "...", "presets_dir": "..."}  ->  fields of preview_client.Preview
 
 A `StudioError` is answered as {"error": {"type", "message", "hint", "field"}} with exit code 3. Only the tokenizer is
 loaded: hiding torch from transformers takes its start from four seconds to one.
@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
@@ -33,14 +32,13 @@ from studio.worker.environment import prepare
 HUB_ROWS = 1000
 # so many rows, evenly spaced, are tokenised for the statistics
 SAMPLE_ROWS = 1000
-HISTOGRAM_BINS = 20
 FEW_ROWS = 10
 UNSURE = 0.7
 
 
 def main() -> int:
     """Answer one request; 0 done, 3 the person can mend it."""
-    return answer_request(lambda preset, settings, request: look(preset, settings, request["rows"]))
+    return answer_request(lambda preset, settings, request: look(preset, settings))
 
 
 def answer_request(answer: Callable[[Preset, Settings, dict[str, Any]], dict[str, Any]]) -> int:
@@ -64,7 +62,7 @@ def answer_request(answer: Callable[[Preset, Settings, dict[str, Any]], dict[str
     return code
 
 
-def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
+def look(preset: Preset, settings: Settings) -> dict[str, Any]:
     """Read, convert and render; the answer's fields are those of `preview_client.Preview`. Raises `StudioError`."""
     limit = HUB_ROWS if is_hub(preset.data.dataset_name) else 0
     prepared = look_at(preset, settings, limit=limit)
@@ -76,20 +74,14 @@ def look(preset: Preset, settings: Settings, n_rows: int) -> dict[str, Any]:
         problems.append(_problem("error", refused.message, refused.hint, refused.field) | {"fix": fix})
     problems += _remarks_on_account(prepared, preset)
     _cut_documents(prepared, tokenizer, preset)
-    total, train, heldout = _counts(prepared, preset)
-    stats = _token_stats(tokenizer, source, preset, problems)
+    total, train = _counts(prepared, preset)
+    lengths = _token_stats(tokenizer, source, preset, problems)
     _add_remarks(tokenizer, source, preset, total, problems)
-    return {
-        "rows": _shown_rows(tokenizer, source, preset, n_rows),
-        "source": source.table.source, "n_rows": total, "train_rows": train, "heldout_rows": heldout,
-        "format": source.shape.format, "confidence": source.shape.confidence, "reason": source.shape.reason,
-        "columns": source.shape.columns, "all_columns": source.table.columns, "problems": problems,
-        "left_out": _by_reason(prepared.left_out), "changed": _by_reason(prepared.changed), **stats,
-    }
+    return {"train_rows": train, "problems": problems, **lengths}
 
 
 def _cut_documents(prepared: Prepared, tokenizer: Any, preset: Preset) -> None:
-    """Long texts become the pieces that are trained, also in the source, whose rows are shown."""
+    """Long texts become the pieces that are trained, also in the source, whose rows are counted."""
     from studio.data.chunks import cut_documents, cut_rows
 
     cut_documents(prepared, tokenizer, preset)
@@ -107,16 +99,15 @@ def tokenizer_of(preset: Preset, settings: Settings) -> Any:
     return load_tokenizer(base_model.locate(preset.model, settings, weights=False).folder, preset.model)
 
 
-def _counts(prepared: Prepared, preset: Preset) -> tuple[int, int, int]:
-    """Rows that can be used, to learn from and to judge by: counted where all were read, else what the Hub says."""
+def _counts(prepared: Prepared, preset: Preset) -> tuple[int, int]:
+    """Rows that can be used, and those to learn from: counted where all were read, else what the Hub says."""
     source, own = prepared.source, prepared.own_heldout
     total = _total(source, preset)
     if own is not None:
-        return total, total, _total(own, preset)
+        return total, total
     if total == len(source.rows):
-        return total, len(prepared.train), len(prepared.heldout)
-    heldout = max(1, round(total * preset.data.test_size)) if preset.data.test_size else 0
-    return total, total - heldout, heldout
+        return total, len(prepared.train)
+    return total, total - (max(1, round(total * preset.data.test_size)) if preset.data.test_size else 0)
 
 
 def _total(cleaned: Cleaned, preset: Preset) -> int:
@@ -137,10 +128,6 @@ def _remarks_on_account(prepared: Prepared, preset: Preset) -> list[dict[str, An
     found += [_problem("warning", message, fix, field)
               for message, fix in account.sentences(prepared.leaks, len(prepared.heldout))]
     return found
-
-
-def _by_reason(entries: list[account.Entry]) -> dict[str, int]:
-    return dict(Counter(entry.reason for entry in entries))
 
 
 def _token_stats(
@@ -168,12 +155,8 @@ def _token_stats(
     if empty and not refusal(cleaned.shape.format):
         problems.append(_nothing_to_learn(f"{_share(empty, rendered)} of the rows have nothing left to learn.",
                                           empty == len(rendered), preset))
-    return {
-        "sampled_rows": len(rendered), "mean_tokens": mean(min(n, limit) for n in lengths) if lengths else 0,
-        "longest_tokens": min(lengths[-1], limit) if lengths else 0,
-        "mean_trained_tokens": mean(row.trained_tokens for row in rendered) if rendered else 0,
-        "truncated_share": cut / len(rendered) if rendered else 0, "histogram": _histogram(lengths),
-    }
+    return {"mean_tokens": mean(min(n, limit) for n in lengths) if lengths else 0,
+            "longest_tokens": min(lengths[-1], limit) if lengths else 0}
 
 
 def _refused(row: int, error: DataError, n: int, total: int, preset: Preset) -> dict[str, Any]:
@@ -198,19 +181,6 @@ def _nothing_to_learn(message: str, is_all: bool, preset: Preset) -> dict[str, A
     return _problem("warning", message, f"They are left out, as data.bad_rows says. {hint}.", "data.bad_rows")
 
 
-def _histogram(lengths: list[int]) -> dict[str, Any]:
-    """Row lengths before the cut: median, 95th percentile, longest, and counts between `edges` (one more edge)."""
-    if not lengths:
-        return {"median": 0, "p95": 0, "longest": 0, "edges": [], "counts": []}
-    width = -(-(lengths[-1] + 1) // HISTOGRAM_BINS)
-    counts = [0] * (lengths[-1] // width + 1)
-    for length in lengths:
-        counts[length // width] += 1
-    middle, high = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
-    return {"median": middle, "p95": high, "longest": lengths[-1],
-            "edges": [i * width for i in range(len(counts) + 1)], "counts": counts}
-
-
 def _add_remarks(
     tokenizer: Any, cleaned: Cleaned, preset: Preset, total: int, problems: list[dict[str, Any]]
 ) -> None:
@@ -233,14 +203,6 @@ def _add_remarks(
         problems.append(_problem("warning", "The system prompt is not used: these rows are not read as chats.",
                                  "Empty data.system_prompt, or choose a model with a chat template.",
                                  "data.system_prompt"))
-
-
-def _shown_rows(tokenizer: Any, cleaned: Cleaned, preset: Preset, n_rows: int) -> list[dict[str, Any]]:
-    from studio.data.render import Rendered, in_pieces, render_each
-
-    outcomes = render_each(tokenizer, cleaned.rows[:n_rows], preset)
-    return [{"number": number} | in_pieces(row) for number, row in zip(cleaned.numbers[:n_rows], outcomes, strict=True)
-            if isinstance(row, Rendered)]
 
 
 def _problem(level: str, message: str, hint: str, field: str) -> dict[str, Any]:

@@ -1,18 +1,21 @@
-"""The preview: a real process with a tiny tokenizer, and the client that asks it."""
+"""The look at a run's rows before it starts: a real process with a tiny tokenizer, and the client that asks it."""
 
 import json
 import os
 import subprocess
 import sys
+from statistics import mean
 
 import pytest
+from transformers import AutoTokenizer
 
 from studio.data import preview_client
-from studio.data.preview_client import preview
+from studio.data.preview_client import Preview, preview
+from studio.data.render import render_rows
 from studio.errors import DataError, ModelError
 from studio.preset.files import dumps, override
 from studio.preset.schema import Preset
-from studio.settings import PROJECT_DIR, Settings
+from studio.settings import PROJECT_DIR
 from studio.start import look_ahead
 from tests.tiny_model import make_tiny_tokenizer
 
@@ -27,11 +30,6 @@ def tokenizer_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.from_environment({"STUDIO_DATA_DIR": str(tmp_path / "studio")})
-
-
 def preset_for(folder, rows, tokenizer_dir, **assignments):
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -39,21 +37,14 @@ def preset_for(folder, rows, tokenizer_dir, **assignments):
                                **assignments})
 
 
-def test_rows_are_shown_as_read_with_the_learned_part_marked(tmp_path, settings, tokenizer_dir):
+def test_rows_to_learn_from_are_counted_and_measured_in_tokens(tmp_path, settings, tokenizer_dir):
     rows = [{"messages": [CHAT[0] | {"content": f"city {i}"}, CHAT[1]]} for i in range(25)]
     rows = [{"messages": CHAT}] * 15 + rows
-    seen = preview(preset_for(tmp_path, rows, tokenizer_dir), settings, rows=3)
-    assert [row["number"] for row in seen.rows] == [1, 2, 3]
-    assert [(part["text"], part["trained"]) for part in seen.rows[0]["segments"]] == [
-        ("<|im_start|>user\nthe city<|im_end|>\n<|im_start|>assistant\n", False), ("of what<|im_end|>", True),
-        ("\n", False)]
-    assert (seen.n_rows, seen.train_rows, seen.heldout_rows) == (40, 36, 4)
-    assert (seen.format, seen.columns, seen.all_columns) == ("messages", {"messages": "messages"}, ["messages"])
-    assert seen.source == "rows.jsonl"
-    assert 0 < seen.rows[0]["trained_tokens"] < seen.rows[0]["tokens"]
-    assert sum(seen.histogram["counts"]) == seen.sampled_rows == 40
-    assert seen.mean_tokens <= seen.longest_tokens == seen.histogram["longest"]
-    assert seen.problems == []
+    preset = preset_for(tmp_path, rows, tokenizer_dir)
+    seen = preview(preset, settings)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    lengths = [row.length for row in render_rows(tokenizer, rows, preset)]
+    assert seen == Preview(36, pytest.approx(mean(lengths)), max(lengths), [])
 
 
 def test_late_columns_and_what_the_training_rows_give_away_are_told(tmp_path, settings, tokenizer_dir):
@@ -86,13 +77,7 @@ def test_what_is_wrong_is_told_with_level_and_field(tmp_path, settings, tokenize
     assert cut == "67 % of the rows are longer than 60 tokens and are cut."
     assert unlearned == "33 % of the rows have nothing left to learn."
     assert few == "There are only 3 rows."
-    assert [row["number"] for row in seen.rows] == [1, 3, 4]
-    assert [row["truncated"] for row in seen.rows] == [False, True, True]
-    assert not any(part["trained"] for part in seen.rows[2]["segments"])
-    assert [part["cut"] for part in seen.rows[1]["segments"]] == [False, False, True, True]
-    assert [part["trained"] for part in seen.rows[1]["segments"]] == [False, True, False, False]
-    assert seen.truncated_share == pytest.approx(2 / 3)
-    assert seen.longest_tokens == 60 < seen.histogram["longest"]
+    assert (seen.train_rows, seen.longest_tokens) == (2, 60)
 
 
 def test_rows_with_nothing_to_learn_stop_the_run_unless_bad_rows_are_left_out(tmp_path, settings, tokenizer_dir):
@@ -130,7 +115,7 @@ def test_rows_that_the_template_refuses_stop_the_run_unless_bad_rows_are_left_ou
     assert (alone.level, alone.fix, alone.field) == ("error", {}, "model.model_name_or_path")
 
 
-def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_start(tmp_path, settings, tokenizer_dir):
+def test_shapes_that_cannot_be_trained_yet_are_refused_before_the_start(tmp_path, settings, tokenizer_dir):
     answers = [{"role": "assistant", "content": "of what"}, {"role": "assistant", "content": "the city"}]
     shapes = {
         "preference": {"prompt": CHAT[:1], "chosen": answers[:1], "rejected": answers[1:]},
@@ -140,11 +125,9 @@ def test_shapes_that_cannot_be_trained_yet_are_shown_and_refused_before_the_star
     for format, row in shapes.items():
         seen = preview(preset_for(tmp_path, [row] * 12, tokenizer_dir, **{"data.test_size": 0}), settings)
         (problem,) = seen.problems
-        assert (seen.format, problem.level, problem.field) == (format, "error", "data.format")
+        assert (problem.level, problem.field) == ("error", "data.format")
         assert "cannot train on yet" in problem.message
         assert problem.fix == ({"data.format": "prompt_completion"} if format == "preference" else {})
-        assert "the city" in "".join(part["text"] for part in seen.rows[0]["segments"])
-        assert any(part["trained"] for part in seen.rows[0]["segments"]) == ("preference" in format)
     outlook = look_ahead(preset_for(tmp_path, [shapes["preference"]] * 12, tokenizer_dir), settings)
     refused = [finding for finding in outlook.findings if finding.field == "data.format"]
     assert [(finding.level, finding.fix) for finding in refused] == [("error", {"data.format": "prompt_completion"})]
@@ -174,19 +157,19 @@ def test_the_same_question_is_answered_from_memory_until_the_file_changes(
     preset = preset_for(tmp_path, [{"messages": CHAT}] * 12, tokenizer_dir)
     first = preview(preset, settings)
     assert preview(preset, settings) == first
-    assert len(preview(override(preset, {"name": "other", "training.learning_rate": 1e-5}), settings, rows=2).rows) == 2
+    assert preview(override(preset, {"name": "other", "training.learning_rate": 1e-5}), settings) == first
     assert len(asked) == 1, "no other process was started"
-    assert preview(preset_for(tmp_path, [{"messages": CHAT}] * 13, tokenizer_dir), settings).n_rows == 13
+    assert preview(preset_for(tmp_path, [{"messages": CHAT}] * 23, tokenizer_dir), settings).train_rows > 12
     assert len(asked) == 2
 
 
 def test_the_process_loads_no_torch_and_prints_nothing_but_its_answer(tmp_path, settings, tokenizer_dir):
-    request = {"preset": dumps(override(Preset(), {"model.model_name_or_path": str(tokenizer_dir)})), "rows": 2,
+    request = {"preset": dumps(override(Preset(), {"model.model_name_or_path": str(tokenizer_dir)})),
                "data_dir": str(settings.data_dir), "presets_dir": str(settings.presets_dir)}
     process = subprocess.run([sys.executable, "-X", "importtime", "-m", "studio.worker", "preview"], cwd=PROJECT_DIR,
                              input=json.dumps(request), capture_output=True, text=True, env=dict(os.environ))
     loaded = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines() if "import time:" in line}
-    assert json.loads(process.stdout)["heldout_rows"] == 80
+    assert json.loads(process.stdout)["train_rows"] == 400
     assert "transformers" in loaded
     assert not loaded & {"torch", "datasets", "unsloth", "trl", "pyarrow"}
 
@@ -198,15 +181,11 @@ def test_asking_loads_no_tokenizer_library():
     assert found.stdout.strip() == "[]"
 
 
-def test_a_document_is_shown_in_the_pieces_that_are_trained(tmp_path, settings, tokenizer_dir):
+def test_a_document_counts_as_the_pieces_that_are_trained(tmp_path, settings, tokenizer_dir):
     book = tmp_path / "book.txt"
     book.write_text("".join(f"Paragraph {number} says this, and then that.\n\n" for number in range(400)))
     preset = override(Preset(), {"data.dataset_name": str(book), "model.model_name_or_path": str(tokenizer_dir),
                                  "training.max_length": 60})
-    seen = preview(preset, settings, rows=10)
-    assert (seen.format, seen.truncated_share) == ("text", 0)
-    assert seen.n_rows == seen.train_rows + seen.heldout_rows > 100
-    assert seen.longest_tokens <= 60
-    assert [row["number"] for row in seen.rows] == sorted(row["number"] for row in seen.rows)
-    shown = "".join(part["text"] for row in seen.rows for part in row["segments"]).replace("<|im_end|>", "")
-    assert book.read_text().startswith(shown) and len(shown) > 500
+    seen = preview(preset, settings)
+    assert seen.train_rows > 100 and seen.longest_tokens <= 60
+    assert seen.problems == [], "none is cut"

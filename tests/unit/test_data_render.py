@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from studio.data.formats import split_answer
 from studio.data.prepare import prepare
-from studio.data.render import IGNORED, render, render_answer, render_each, render_prompt, render_rows
+from studio.data.render import IGNORED, in_pieces, render, render_answer, render_each, render_prompt, render_rows
 from studio.errors import DataError, ModelError
 from studio.preset.schema import Preset
 from studio.settings import Settings
@@ -265,6 +265,24 @@ def test_long_rows_are_cut_at_the_end(tokenizer):
     assert cut.input_ids == whole.input_ids[:30] and cut.labels == whole.labels[:30]
     assert whole.cut_at == len(whole.text)
     assert tokenizer.decode(cut.input_ids) == whole.text[:cut.cut_at]
+
+
+def test_the_pieces_of_a_row_say_what_is_learned_and_what_is_cut(tokenizer):
+    tokenizer.chat_template = CHATML
+    row = {"messages": [{"role": "user", "content": "the city"}, {"role": "assistant", "content": "of what"}]}
+    whole = in_pieces(render(tokenizer, row, preset()))
+    assert [(part["text"], part["trained"], part["cut"]) for part in whole["segments"]] == [
+        ("<|im_start|>user\nthe city<|im_end|>\n<|im_start|>assistant\n", False, False),
+        ("of what<|im_end|>", True, False), ("\n", False, False)]
+    assert 0 < whole["trained_tokens"] < whole["tokens"] and not whole["truncated"]
+    row["messages"][1]["content"] = "a " * 90
+    cut = in_pieces(render(tokenizer, row, preset(training={"max_length": 60})))
+    assert [(part["trained"], part["cut"]) for part in cut["segments"]] == [
+        (False, False), (True, False), (False, True), (False, True)]
+    assert cut["truncated"] and cut["tokens"] > 60
+    row["messages"][0]["content"] = "a " * 90
+    unlearned = in_pieces(render(tokenizer, row, preset(training={"max_length": 60})))
+    assert not any(part["trained"] for part in unlearned["segments"])
 
 
 def test_a_row_cut_before_its_answer_has_nothing_to_learn(tokenizer):
