@@ -23,7 +23,7 @@ def require_address(settings: Settings) -> None:
 def port_taken(settings: Settings) -> SettingsError:
     """The error for a port that another program listens on."""
     return SettingsError(f"Port {settings.port} is taken, perhaps by another studio.",
-                         "Close that one, or set STUDIO_PORT to another port.")
+                         "Close that one, or choose another port with serve --port or STUDIO_PORT.")
 
 
 def _refusal(settings: Settings, error: OSError | UnicodeError) -> SettingsError:
@@ -32,6 +32,6 @@ def _refusal(settings: Settings, error: OSError | UnicodeError) -> SettingsError
         return port_taken(settings)
     if number == errno.EACCES:
         return SettingsError(f"You may not open port {settings.port} on this machine.",
-                             "Set STUDIO_PORT to a port above 1023, such as 7860.")
+                             "Choose a port above 1023, such as 7860, with serve --port or STUDIO_PORT.")
     return SettingsError(f"This machine has no address {settings.host} to listen at.",
-                         "Set STUDIO_HOST to 127.0.0.1, or to 0.0.0.0 to be reached from other machines.")
+                         "Set serve --host or STUDIO_HOST to 127.0.0.1, or to 0.0.0.0 to be reached from others.")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 from studio.commands import afterwards, answers, data, presets, publishing, runs
 from studio.commands.arguments import command
@@ -10,7 +11,7 @@ from studio.commands.outcome import EXIT_MISTAKE
 from studio.errors import StudioError
 from studio.preset.schema import Preset
 from studio.runs.store import RunStore
-from studio.settings import Settings
+from studio.settings import Settings, read_port
 
 EXIT_INTERRUPTED = 130
 
@@ -40,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m studio", description="Fine-tune open language models without code.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")  # listed in this order
     serve = command(commands, "serve", _serve, "serve the studio's page")
+    serve.add_argument("--host", metavar="ADDRESS", default="", help="listen at this address instead of STUDIO_HOST")
+    serve.add_argument("--port", metavar="NUMBER", default="", help="listen on this port instead of STUDIO_PORT")
     serve.add_argument("--open", metavar="RUN", default="", help="print and open the page at this run")
     for subject in (runs, afterwards, publishing, answers, presets, data):
         subject.add(commands)
@@ -50,7 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
 def _serve(store: RunStore, arguments: argparse.Namespace) -> None:
     from studio import app  # gradio takes seconds to import and no other command needs it
 
-    app.launch(store.settings, open_run=store.find(arguments.open).run_id if arguments.open else "")
+    settings = replace(store.settings, host=arguments.host or store.settings.host)
+    if arguments.port:
+        settings = replace(settings, port=read_port({"--port": arguments.port}, "--port"))
+    app.launch(settings, open_run=store.find(arguments.open).run_id if arguments.open else "")
 
 
 def _schema(store: RunStore, arguments: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             host=environ.get("STUDIO_HOST", "0.0.0.0" if on_space else "127.0.0.1"),
-            port=_port(environ),
+            port=read_port(environ),
             on_space=on_space,
             owners=tuple(name.strip() for name in owners.split(",") if name.strip()),
             public_view=environ.get("STUDIO_PUBLIC_VIEW", "0") == "1",
@@ -105,12 +105,13 @@ def _number(environ: Mapping[str, str], name: str) -> float | None:
     return number
 
 
-def _port(environ: Mapping[str, str]) -> int:
-    number = _number(environ, "STUDIO_PORT")
+def read_port(environ: Mapping[str, str], name: str = "STUDIO_PORT") -> int:
+    """The port that is written under a name, or the usual one. Raises `SettingsError` for what is no port."""
+    number = _number(environ, name)
     if number is None:
         return DEFAULT_PORT
     if not (number.is_integer() and 1 <= number <= MOST_PORT):
-        raise SettingsError(f'STUDIO_PORT is "{environ["STUDIO_PORT"]}", which is no port.',
+        raise SettingsError(f'{name} is "{environ[name]}", which is no port.',
                             f"Set it to a whole number from 1 to {MOST_PORT}, such as {DEFAULT_PORT}, or remove it.")
     return int(number)
 

@@ -154,7 +154,7 @@ def start_baselines(store: RunStore, preset: Preset, outlook: Outlook, *, name: 
     """
     hindrances = [finding for finding in outlook.findings if not finding.field.startswith(OF_TRAINING)]
     if not preset.evaluation.compare_rows:
-        hindrances.append(Finding("error", "No held-out row shall be compared, so nothing can be tried.",
+        hindrances.append(Finding("error", "No held-out row is to be compared, so nothing can be tried.",
                                   "Set evaluation.compare_rows to 80.", "evaluation.compare_rows"))
     _require_startable(hindrances)
     return launcher.start(store, preset, name=name or f"{preset.name}, without tuning", origin=origin, parent=parent,

@@ -413,7 +413,7 @@ class Preset(Section):
 
     version: Literal[1] = parameter(SCHEMA_VERSION, "Version", "Version of the preset format.")
     name: str = parameter("my-run", "Name", "A short name for lists and folders.", BASIC, min_length=1, max_length=80)
-    description: str = parameter("", "Purpose", "What the tuned model shall do, in a sentence.", BASIC, max_length=500)
+    description: str = parameter("", "Purpose", "What the tuned model should do, in a sentence.", BASIC, max_length=500)
     plan: PlanSection = PlanSection()
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()

@@ -62,6 +62,6 @@ def conflicts(stated: Licence, base: str, base_licence: Licence, dataset: str = 
         found.append(f"The data set {dataset} states {dataset_licence}, which allows no commercial use; the card "
                      f"states {stated.id or 'none'}. Find out whether the model may be used more freely than its data.")
     if dataset_licence.id.endswith("-sa-4.0") and stated.id != dataset_licence.id:
-        found.append(f"The data set {dataset} states {dataset_licence}: what is made from it shall carry the same "
+        found.append(f"The data set {dataset} states {dataset_licence}: what is made from it must carry the same "
                      f"licence; the card states {stated.id or 'none'}. Find out whether that holds for a model.")
     return found

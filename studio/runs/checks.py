@@ -101,7 +101,7 @@ def check_settings(preset: Preset) -> list[Finding]:
             "Hold out a tenth of the rows.", "data.test_size", {"data.test_size": 0.1}))
     if evaluation.metric == "embedding_similarity" and not evaluation.embedding_model:
         found.append(Finding(
-            "error", "Likeness in meaning shall decide, and no encoder is named that could measure it.",
+            "error", "Likeness in meaning is to decide, and no encoder is named that could measure it.",
             "Set evaluation.embedding_model, or let the metric be chosen.", "evaluation.embedding_model",
             {"evaluation.metric": "auto"}))
     if preset.method.full_finetuning and training.learning_rate > 1e-4:
@@ -112,19 +112,19 @@ def check_settings(preset: Preset) -> list[Finding]:
 
 
 def _check_push(preset: Preset) -> list[Finding]:
-    """Forms that the planned push shall send, and that this run does not make."""
+    """Forms that the planned push is to send, and that this run does not make."""
     found, publish = [], preset.publish
     if not publish.push_to_hub:
         return found
     if "gguf" in publish.what and not preset.export.gguf:
         found.append(Finding(
-            "error", "GGUF files shall be published, and the run writes none.",
+            "error", "GGUF files are to be published, and the run writes none.",
             "Choose their kinds in export.gguf; q4_k_m suits most.", "publish.what", {"export.gguf": ["q4_k_m"]}))
     if "adapter" in publish.what and preset.method.full_finetuning:
         # all weights are the merged model, and a load test needs more than GGUF files
         forms = ["merged", *(["gguf"] if "gguf" in publish.what else [])]
         found.append(Finding(
-            "error", "An adapter shall be published, and training all weights makes none.",
+            "error", "An adapter is to be published, and training all weights makes none.",
             f"Publish {' and '.join(forms)}.", "publish.what", {"publish.what": forms}))
     return found
 
@@ -147,7 +147,7 @@ def _check_services(preset: Preset) -> list[Finding]:
         what = "Held-out rows" if part == "endpoint" else "Held-out rows and the answers to them"
         found.append(Finding("info", f"{what} are sent to {parts.netloc}.", "", address))
     if evaluation.judge_url and evaluation.judge_against == "endpoint" and not evaluation.endpoint_url:
-        found.append(Finding("error", "The judge shall compare with another model, and none is named.",
+        found.append(Finding("error", "The judge is to compare with another model, and none is named.",
                              "Set evaluation.endpoint_url, or judge against the base model.",
                              "evaluation.judge_against", {"evaluation.judge_against": "base"}))
     return found

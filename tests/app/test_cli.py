@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -146,11 +147,19 @@ def test_a_real_process_ends_with_a_sentence_and_no_traceback(tmp_path):
     (["run", "quickstart", "--set", "publish.push_to_hub=true", "--set", "publish.hub_model_id=me/x"], "token"),
     (["show", "nothing"], 'There is no run "nothing"'),
     (["publish", "nothing", "--repo", "a/b"], 'There is no run "nothing"'),
+    (["serve", "--port", "99999"], '--port is "99999", which is no port'),
+    (["serve", "--host", "203.0.113.7"], "This machine has no address 203.0.113.7"),
 ])
 def test_a_mistake_is_one_sentence_and_exit_code_2(studio, arguments, expected):
     assert expected in studio(*arguments, code=2)
     answer = json.loads(studio(*arguments, "--json", code=2).splitlines()[-1])
     assert expected in answer["error"] + answer["hint"]
+
+
+def test_the_server_is_asked_for_the_port_on_the_command_line(studio):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert f"Port {port} is taken" in studio("serve", "--port", port, code=2)
 
 
 def test_check_lists_findings(studio):

@@ -53,7 +53,7 @@ def test_a_host_that_is_not_ours_is_told_from_a_port_that_is_taken(tmp_path):
     require_address(settings)
     # an address for documentation, and no name at all
     for host in ("203.0.113.7", "no host", "x" * 70 + ".y"):
-        with pytest.raises(SettingsError, match=r"has no address .* Set STUDIO_HOST to"):
+        with pytest.raises(SettingsError, match=r"has no address .* Set serve --host or STUDIO_HOST to"):
             require_address(replace(settings, host=host))
 
 
