@@ -48,8 +48,9 @@ const drawAndGo = () => {
   const shown = [...document.querySelectorAll('.field-problem')].find(shown => shown.offsetParent);
   if (shown) shown.parentElement.querySelector('input, textarea, button').focus();
 };
+// the steps themselves may come onto the page later than this
 new MutationObserver(() => { if (Object.keys(props.value.problems).length) draw(); })
-  .observe(document.getElementById('steps'), {childList: true, subtree: true});
+  .observe(document.body, {childList: true, subtree: true});
 watch('value', drawAndGo);
 """
 # a step that was refused stays where the message is

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -142,14 +143,15 @@ def test_the_draft_survives_a_reload(page, studio):
 
 def test_a_click_before_the_page_has_read_its_draft_is_not_lost(page, studio):
     """The step that was kept came after the click, and what the form had by then was overwritten."""
-    held = []
-    page.route("**/run/predict*", lambda route: held.append(route))
+    held, let_go = [], threading.Event()
+    page.route("**/run/predict*", lambda route: route.continue_() if let_go.is_set() else held.append(route))
     page.goto(studio.url)
     expect(page.locator("#steps")).to_be_attached()
     expect(page.get_by_role("button", name="Next:")).to_be_hidden()
-    page.unroute("**/run/predict*")
+    let_go.set()
     for route in held:
         route.continue_()
+    page.unroute_all(behavior="wait")  # a handler at work when the page closes would fail
     go_on(page, "Data")
     page.get_by_role("tab", name="What").click()
     expect(page.get_by_role("radio").first).to_be_checked()
